@@ -1,0 +1,98 @@
+"""The ledger of one camera: captured, what became of it, what is pending, and whether that adds up."""
+
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from fishladder.runtime.state import cursor_field
+from fishladder.wire import keys
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import ORIGIN, Position
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """`captured` and `pending` follow from positions, `fates` is what commits counted: that they agree is the proof."""
+
+    camera: str
+    captured: int
+    pending: int
+    fates: dict[Fate, int] = field(default_factory=dict)
+    position: Position = ORIGIN
+    cursor: Position = ORIGIN
+    position_age_s: float | None = None  #: since the agent last said how far it is
+
+    @property
+    def settled(self) -> int:
+        return sum(self.fates.values())
+
+    @property
+    def unaccounted(self) -> int:
+        """Captured frames without a fate that are not pending either. 0, or something is wrong."""
+        return self.captured - self.settled - self.pending
+
+    @property
+    def closes(self) -> bool:
+        return self.unaccounted == 0 and self.pending >= 0
+
+    def group(self, name: str) -> int:
+        """The sum of a group: inferred, skipped or dropped."""
+        return sum(count for fate, count in self.fates.items() if fate.group == name)
+
+
+def reckon(
+    camera: str,
+    fields: dict[str, str],
+    cursor: Position,
+    counts: dict[str, int],
+    *,
+    now_us: int,
+    analysis: str = keys.ANALYSIS,
+) -> Ledger:
+    """Make a ledger from a camera's hash, its live cursor and its ledger hash. Pure.
+
+    Captured = seqs of the epochs the cursor has left (`closed`) + those of later epochs up to their last known
+    position. Pending = what of those lies after the cursor. The agent reports its position each second, so a
+    cursor ahead of it is the better knowledge.
+    """
+    closed = 0
+    fates: dict[Fate, int] = {}
+    for name, count in counts.items():
+        which, _, label = name.partition("/")
+        if which != analysis:
+            continue
+        if label == "closed":
+            closed = count
+        elif count:
+            fates[Fate[label.upper()]] = count
+    epoch = int(fields.get("epoch", 0))
+    last = {int(name[5:]): int(value) for name, value in fields.items() if name.startswith("last:")}
+    last[epoch] = int(fields.get("position", 0))
+    last[cursor.epoch] = max(last.get(cursor.epoch, 0), cursor.seq)
+    open_epochs = {e: seq for e, seq in last.items() if e >= cursor.epoch}
+    reported_us = fields.get("position_us")
+    return Ledger(
+        camera,
+        captured=closed + sum(open_epochs.values()),
+        pending=sum(open_epochs.values()) - cursor.seq,
+        fates=fates,
+        position=Position(epoch, last[epoch]),
+        cursor=cursor,
+        position_age_s=(now_us - int(reported_us)) / 1e6 if reported_us else None,
+    )
+
+
+async def read_ledger(state: Redis, partition: int, camera: str, *, now_us: int) -> Ledger:
+    """Read a camera's ledger, in one transaction so that its parts belong together."""
+    async with state.pipeline(transaction=True) as pipe:
+        pipe.hgetall(keys.camera(partition, camera))
+        pipe.hget(keys.cursor(partition, camera), cursor_field())
+        pipe.hgetall(keys.ledger(partition, camera))
+        fields, cursor, counts = await pipe.execute()
+    return reckon(
+        camera,
+        {name.decode(): value.decode() for name, value in fields.items()},
+        Position.parse(cursor) if cursor else ORIGIN,
+        {name.decode(): int(value) for name, value in counts.items()},
+        now_us=now_us,
+    )

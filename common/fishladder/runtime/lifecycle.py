@@ -1,0 +1,152 @@
+"""Starting, repeating and stopping: a main coroutine that ends on SIGTERM or Ctrl-C, loops that are begun again with
+back-off when they fail, and groups of worker processes.
+"""
+
+import asyncio
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from fishladder.wire.errors import FishladderError
+
+log = structlog.get_logger(__name__)
+
+
+class Backoff:
+    """Delays that double from `first_s` to `most_s`, each drawn from its upper half so that a fleet spreads out."""
+
+    def __init__(self, first_s: float = 0.5, most_s: float = 30.0, rng: random.Random | None = None) -> None:
+        self.first_s = first_s
+        self.most_s = most_s
+        self._next_s = first_s
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+
+    def next(self) -> float:
+        """The delay before the next try, in seconds."""
+        delay = self._next_s
+        self._next_s = min(self._next_s * 2, self.most_s)
+        return delay * self._rng.uniform(0.5, 1.0)
+
+    def reset(self) -> None:
+        """Begin again from `first_s`, after something worked."""
+        self._next_s = self.first_s
+
+
+async def supervise(
+    name: str,
+    loop: Callable[[], Awaitable[None]],
+    *,
+    backoff: Backoff | None = None,
+    retry_on: tuple[type[Exception], ...] = (FishladderError, OSError),
+) -> None:
+    """Run `loop` for ever; when it fails with one of `retry_on`, say so and begin again after a delay.
+
+    A loop that lasted a minute counts as having worked. Other exceptions are bugs and escape. Returns when `loop`
+    returns.
+    """
+    backoff = backoff or Backoff()
+    clock = asyncio.get_running_loop().time
+    while True:
+        began = clock()
+        try:
+            await loop()
+        except retry_on as error:
+            if clock() - began > 60:
+                backoff.reset()
+            delay = backoff.next()
+            log.warning("failed, will retry", what=name, error=str(error) or repr(error), retry_s=round(delay, 1))
+            await asyncio.sleep(delay)
+        else:
+            return
+
+
+def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast_loop: bool = False) -> None:
+    """Run `main(stopping)`; SIGTERM and Ctrl-C set `stopping`, a second one cancels `main`.
+
+    `fast_loop` uses uvloop where it is installed.
+    """
+
+    async def body() -> None:
+        stopping = asyncio.Event()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def on_signal() -> None:
+            if stopping.is_set():
+                task.cancel()
+            stopping.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_signal)
+        await main(stopping)
+
+    try:
+        if fast_loop and sys.platform != "win32":
+            import uvloop
+
+            uvloop.run(body())
+        else:
+            asyncio.run(body())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+async def run_processes(
+    commands: Sequence[Sequence[str]], stopping: asyncio.Event, *, grace_s: float = 15.0, backoff_s: float = 1.0
+) -> None:
+    """Keep one child process for each command until `stopping`; one that ends is started again after a delay.
+
+    Then SIGTERM, `grace_s` to finish, SIGKILL. A child whose first run ends with exit status 2 or 3 (a setting or
+    an environment that will not mend itself) ends the group with that error.
+    """
+
+    async def keep(command: Sequence[str]) -> None:
+        backoff = Backoff(backoff_s)
+        clock = asyncio.get_running_loop().time
+        first = True
+        while not stopping.is_set():
+            child = await asyncio.create_subprocess_exec(*command)
+            began = clock()
+            ended = asyncio.create_task(child.wait())
+            stop = asyncio.create_task(stopping.wait())
+            try:
+                await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stop.cancel()
+                if not ended.done():
+                    child.terminate()
+                    try:
+                        await asyncio.wait_for(asyncio.shield(ended), grace_s)
+                    except TimeoutError:
+                        child.kill()
+                        await ended
+            if stopping.is_set():
+                return
+            if first and child.returncode in (2, 3):
+                raise ChildFailed(child.returncode)
+            first = False
+            if clock() - began > 60:
+                backoff.reset()
+            delay = backoff.next()
+            log.error("process ended, will restart", pid=child.pid, status=child.returncode, retry_s=round(delay, 1))
+            try:
+                await asyncio.wait_for(stopping.wait(), delay)
+            except TimeoutError:
+                continue
+
+    async with asyncio.TaskGroup() as group:
+        for command in commands:
+            group.create_task(keep(command))
+
+
+class ChildFailed(FishladderError):
+    """A child process could not start; it has said why."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("a process could not start; its message is above")
+        self.exit_code = status

@@ -1,0 +1,37 @@
+"""The Lua scripts that run inside the stores, by name. Each script's own comment is its documentation."""
+
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+
+class Script(NamedTuple):
+    name: str
+    source: bytes
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """Load `lua/<name>.lua`."""
+    source = (files("fishladder.runtime") / "lua" / f"{name}.lua").read_bytes()
+    return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())
+
+
+async def run(store: Redis, name: str, keys: list[str], args: list[Any]) -> Any:
+    """Run a script, loading it first where the server does not have it (a restarted server has none)."""
+    it = script(name)
+    try:
+        return await store.evalsha(it.sha, len(keys), *keys, *args)
+    except NoScriptError:
+        await store.script_load(it.source)
+        return await store.evalsha(it.sha, len(keys), *keys, *args)
+
+
+def text(value: bytes | str) -> str:
+    """A name from a reply. Our clients do not decode replies, but redis-py's types allow for ones that do."""
+    return value.decode() if isinstance(value, bytes) else value

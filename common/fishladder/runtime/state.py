@@ -1,0 +1,204 @@
+"""The state store: claiming a camera, positions, commits, leases. Everything here is small and durable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from fishladder.runtime.scripts import run, text
+from fishladder.wire import keys
+from fishladder.wire.errors import StoreError
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import ORIGIN, Position
+from fishladder.wire.messages import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """`cursor` is the live cursor; `earlier` the last captured position of each earlier epoch not yet settled."""
+
+    epoch: int
+    cursor: Position
+    policy: Policy | None
+    earlier: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Another agent has claimed the camera since; its epoch is the later one."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StaleClaim:
+    """A later hello of the same boot was here before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Durable as far as the store is."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """Another worker has the partition; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMoved:
+    """The cursor stands elsewhere than the commit started from; nothing was written."""
+
+    cursor: Position
+
+
+def cursor_field(lane: str = keys.LIVE, analysis: str = keys.ANALYSIS) -> str:
+    return f"{lane}/{analysis}"
+
+
+async def claim(
+    state: Redis,
+    partition: int,
+    camera: str,
+    *,
+    boot: str,
+    hello: int,
+    epoch: int,
+    position: int,
+    now_us: int,
+    floor: int = 0,
+    meta: bytes = b"",
+) -> Granted | Superseded | StaleClaim:
+    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. See `lua/claim.lua`."""
+    names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
+    args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta]
+    reply = await run(state, "claim", names, args)
+    match reply[0]:
+        case b"stale":
+            return StaleClaim()
+        case b"superseded":
+            return Superseded(int(reply[1]))
+    _, granted, cursor, policy, earlier = reply
+    return Granted(
+        int(granted),
+        Position.parse(cursor),
+        msgspec.json.decode(policy, type=Policy) if policy else None,
+        tuple(Position(int(e), int(seq)) for e, seq in earlier),
+    )
+
+
+async def record_position(state: Redis, partition: int, camera: str, position: Position, now_us: int) -> None:
+    """Note how far a camera has captured. Older epochs are ignored; it never goes back."""
+    await run(state, "position", [keys.camera(partition, camera)], [position.epoch, position.seq, now_us])
+
+
+async def read_cursor(
+    state: Redis, partition: int, camera: str, lane: str = keys.LIVE, analysis: str = keys.ANALYSIS
+) -> Position:
+    """Where a lane of a camera stands; `ORIGIN` before its first commit."""
+    text = await state.hget(keys.cursor(partition, camera), cursor_field(lane, analysis))
+    return Position.parse(text) if text else ORIGIN
+
+
+def commit_keys_args(
+    partition: int,
+    camera: str,
+    *,
+    token: str,
+    start: Position,
+    to: Position,
+    counts: Sequence[tuple[Fate, int]],
+    result: bytes,
+    keep_bytes: int,
+    keep_ms: int,
+    lane: str = keys.LIVE,
+    analysis: str = keys.ANALYSIS,
+) -> tuple[list[str], list[Any]]:
+    """The commit script's KEYS and ARGV."""
+    names = [
+        keys.lease(partition),
+        keys.cursor(partition, camera),
+        keys.ledger(partition, camera),
+        keys.results(partition, camera),
+        keys.camera(partition, camera),
+    ]
+    args: list[Any] = [
+        token,
+        cursor_field(lane, analysis),
+        str(start),
+        str(to),
+        analysis,
+        result,
+        keep_bytes,
+        keep_ms,
+    ]
+    for fate, count in counts:
+        args += (fate.label, count)
+    return names, args
+
+
+def commit_outcome(reply: Any) -> Committed | LeaseLost | CursorMoved:
+    """Read the commit script's reply."""
+    match reply[0]:
+        case b"ok":
+            return Committed()
+        case b"lease":
+            return LeaseLost()
+        case b"cursor":
+            return CursorMoved(Position.parse(reply[1]))
+    raise StoreError(f"the commit script answered {reply!r}")
+
+
+async def commit(
+    state: Redis,
+    partition: int,
+    camera: str,
+    *,
+    token: str,
+    start: Position,
+    to: Position,
+    counts: Sequence[tuple[Fate, int]],
+    result: bytes = b"",
+    keep_bytes: int,
+    keep_ms: int,
+) -> Committed | LeaseLost | CursorMoved:
+    """Settle the seqs after `start` up to `to`: all of it happens, or nothing. See `lua/commit.lua`."""
+    names, args = commit_keys_args(
+        partition,
+        camera,
+        token=token,
+        start=start,
+        to=to,
+        counts=counts,
+        result=result,
+        keep_bytes=keep_bytes,
+        keep_ms=keep_ms,
+    )
+    return commit_outcome(await run(state, "commit", names, args))
+
+
+async def acquire_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
+    """Take a partition's lease if it is free."""
+    return bool(await run(state, "lease", [keys.lease(partition)], ["acquire", token, ttl_ms]))
+
+
+async def renew_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
+    """Keep a lease; False if it is no longer ours."""
+    return bool(await run(state, "lease", [keys.lease(partition)], ["renew", token, ttl_ms]))
+
+
+async def release_lease(state: Redis, partition: int, token: str) -> bool:
+    """Give a lease up, so that another worker need not wait for it to expire."""
+    return bool(await run(state, "lease", [keys.lease(partition)], ["release", token, 0]))
+
+
+async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:
+    """Set what is wanted of a camera."""
+    await state.hset(keys.camera(partition, camera), "policy", msgspec.json.encode(policy))
+
+
+async def cameras(state: Redis, partition: int) -> list[str]:
+    """The cameras of a partition, sorted."""
+    return sorted(text(name) for name in await state.smembers(keys.cameras(partition)))

@@ -1,0 +1,95 @@
+"""Connections to the two stores. A `Stores` is a pair of clients and the number of partitions they agree on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from fishladder.wire import keys
+from fishladder.wire.errors import ConfigError, StoreError, StoreMismatch, StoreUnavailable
+from fishladder.wire.ids import PARTITIONS
+
+_SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrls:
+    """Where the frame store (memory only) and the state store (durable) are; they may be one."""
+
+    frames: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    frames: Redis
+    state: Redis
+    partitions: int
+    urls: StoreUrls
+
+
+def redacted(url: str) -> str:
+    """A store URL without its password, for messages and logs."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+
+
+def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
+    """A client for `redis://`, `rediss://` or `unix://`; it connects on first use. Raises `ConfigError`."""
+    if urlsplit(url).scheme not in _SCHEMES:
+        raise ConfigError(f"store URL {redacted(url)!r}: expected redis://, rediss:// or unix://")
+    try:
+        return Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=None, health_check_interval=0)
+    except ValueError as error:
+        raise ConfigError(f"store URL {redacted(url)!r}: {error}") from None
+
+
+async def check(client: Redis, url: str, what: str, partitions: int | None = None) -> int:
+    """Make sure a store answers and is ours; return its partitions. A new one gets `partitions` (default 64).
+
+    Raises `StoreUnavailable`, `StoreMismatch`.
+    """
+    try:
+        await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
+        await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
+        schema, count = await client.hmget(keys.META, "schema", "partitions")
+    except AuthenticationError as error:
+        raise StoreUnavailable(f"the {what} store {redacted(url)} refuses the login: {error}") from None
+    except ResponseError as error:
+        raise StoreUnavailable(f"the {what} store {redacted(url)} answers: {error}") from None
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"no {what} store at {redacted(url)}: {error}") from None
+    if schema is None or count is None:
+        raise StoreError(f"the {what} store {redacted(url)} lost {keys.META} while it was read")
+    if int(schema) != keys.SCHEMA:
+        raise StoreMismatch(
+            f"the {what} store {redacted(url)} holds schema {int(schema)}, this version knows {keys.SCHEMA}: "
+            "use the version that wrote it, or an empty store"
+        )
+    if partitions is not None and int(count) != partitions:
+        raise StoreMismatch(
+            f"the {what} store {redacted(url)} was made with {int(count)} partitions, not {partitions}: "
+            "that number is fixed when a store is first used"
+        )
+    return int(count)
+
+
+@asynccontextmanager
+async def open_stores(urls: StoreUrls, *, partitions: int | None = None) -> AsyncIterator[Stores]:
+    """Connect to both stores and check that they belong together."""
+    state = connect(urls.state)
+    frames = state if urls.frames == urls.state else connect(urls.frames)
+    try:
+        count = await check(state, urls.state, "state", partitions)
+        if frames is not state:
+            await check(frames, urls.frames, "frame", count)
+        yield Stores(frames, state, count, urls)
+    finally:
+        await frames.aclose()
+        if state is not frames:
+            await state.aclose()

@@ -1,0 +1,73 @@
+"""Names of everything kept in Redis or Valkey.
+
+`{p}` is the partition and, in braces, the cluster hash tag: all keys of one partition live in one slot, so
+scripts may touch them together. No script touches two partitions or both stores.
+
+Frame store (memory only)
+    fl:{p}:owner:<cam>      hash    boot, hello, session, epoch, next
+    fl:{p}:log:<cam>        stream  units and ranges of the live lane, id = position of the last seq in the entry
+    fl:{p}:backfill:<cam>   stream  the same for the backfill lane
+
+State store (durable)
+    fl:{p}:cameras          set     names
+    fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy, meta
+    fl:{p}:cursor:<cam>     hash    <lane>/<analysis> -> epoch-seq; bytes = size of the results stream
+    fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
+    fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:lease            string  a worker's random token, expiring
+    fl:workers              hash    worker -> heartbeat, JSON
+    fl:meta                 hash    schema, partitions (in both stores)
+
+Publish/subscribe (state store)
+    fl:{p}:committed        [[camera, epoch, seq], ...] after each durable commit
+    fl:{p}:control          {"camera": ..., "keyframe": true} from workers to gateways
+"""
+
+SCHEMA = 1
+META = "fl:meta"
+WORKERS = "fl:workers"
+
+LIVE = "live"
+BACKFILL = "backfill"
+#: Name of a camera's only analysis until it has several.
+ANALYSIS = "main"
+
+
+def owner(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:owner:{camera}"
+
+
+def log(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:log:{camera}"
+
+
+def cameras(partition: int) -> str:
+    return f"fl:{{{partition}}}:cameras"
+
+
+def camera(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:camera:{camera}"
+
+
+def cursor(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:cursor:{camera}"
+
+
+def ledger(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:ledger:{camera}"
+
+
+def results(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:results:{camera}"
+
+
+def lease(partition: int) -> str:
+    return f"fl:{{{partition}}}:lease"
+
+
+def committed(partition: int) -> str:
+    return f"fl:{{{partition}}}:committed"
+
+
+def control(partition: int) -> str:
+    return f"fl:{{{partition}}}:control"

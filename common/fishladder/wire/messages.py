@@ -1,0 +1,198 @@
+"""Text messages on the uplink (JSON, one object each, tagged by `type`), agent to gateway and back.
+
+    agent                                  gateway
+    hello  ------------------------------>
+           <------------------------------ welcome     (epoch, session and start of each camera, or why not)
+    units and ranges (binary, `framing`) >
+           <------------------------------ ack          (logged and committed, cumulative)
+           <------------------------------ credit       (how many bytes may be sent in all)
+    positions, each second -------------->
+    probe  ------------------------------>
+           <------------------------------ probed       (gateway's clock)
+           <------------------------------ control      (keyframe now, another policy)
+           <------------------------------ fenced       (say hello again for this camera)
+           <------------------------------ drain        (connect again, soon; this gateway is going)
+           <------------------------------ fault        (what was wrong; the connection ends)
+
+`hello` may be sent again on the same connection for some cameras: after `fenced`, or when one is added. Unknown
+fields are ignored, so that a newer peer may say more; an unknown `type` is a fault.
+"""
+
+from typing import Literal, TypeVar
+
+import msgspec
+
+from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
+
+#: Versions of the uplink protocol spoken here, lowest and highest.
+VERSIONS = (1, 1)
+MAX_TEXT_BYTES = 256 * 1024
+MAX_CAMERAS = 1024
+#: Clean points named in a hello: any one at or before the cursor will do, so more are thinned out.
+MAX_CLEAN_POINTS = 256
+
+
+class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omit_defaults=True):
+    pass
+
+
+class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the stack wants of one camera."""
+
+    fps: float | None = None  #: pictures to analyse a second; None = every one
+    analyse: Literal["all", "keyframes"] = "all"
+    deadline_ms: int | None = None  #: age after which a picture is of no use under policy `fresh`
+    policy: Literal["all", "fresh"] = "all"
+    weight: float = 1.0
+
+
+class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One camera an agent wants to send.
+
+    `channel` stands for it in binary messages. `epoch` is the one the agent remembers, 0 = none. `position` is
+    its last captured seq, `oldest` the first seq it can still send or declare (position + 1 if none), `clean` the
+    clean points it still holds, ascending.
+    """
+
+    camera: str
+    channel: int
+    epoch: int = 0
+    position: int = 0
+    oldest: int = 1
+    clean: list[int] = []
+    meta: dict[str, str] = {}
+
+
+class Hello(_Message, frozen=True):
+    """`boot` is random for each start of the agent; `hello` counts the hellos of that boot, from 1."""
+
+    versions: tuple[int, int]
+    boot: str
+    hello: int
+    cameras: list[CameraHello] = []
+    agent: str = ""
+
+
+class CameraWelcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Send from seq `next` on, under `epoch`. Committed up to and with `committed`."""
+
+    channel: int
+    epoch: int
+    next: int
+    committed: int = 0
+    policy: Policy = Policy()
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a camera of the hello was not taken; `retry_s` = when to ask again, None = not without a change."""
+
+    channel: int
+    code: Literal["forbidden", "invalid", "superseded", "stale", "limit", "unavailable"]
+    message: str
+    retry_s: float | None = None
+
+
+class Welcome(_Message, frozen=True):
+    version: int
+    gateway: str
+    cameras: list[CameraWelcome] = []
+    refused: list[Refusal] = []
+    max_unit_bytes: int = 0
+    max_fragment_bytes: int = 0
+
+
+class Ack(_Message, frozen=True):
+    """Cumulative: [channel, logged, committed] for each camera with news."""
+
+    cameras: list[tuple[int, int, int]]
+
+
+class Credit(_Message, frozen=True):
+    """Bytes of binary messages that may be sent since the connection began, in all. May be overdrawn by one unit."""
+
+    bytes: int
+
+
+class Positions(_Message, frozen=True):
+    """[channel, last captured seq] of each camera."""
+
+    cameras: list[tuple[int, int]]
+
+
+class Probe(_Message, frozen=True):
+    """`sent_us`: the agent's monotonic clock."""
+
+    sent_us: int
+
+
+class Probed(_Message, frozen=True):
+    """`sent_us` as it came; the gateway's wall clock when the probe came in and when this went out."""
+
+    sent_us: int
+    received_us: int
+    replied_us: int
+
+
+class Control(_Message, frozen=True):
+    channel: int
+    keyframe: bool = False
+    policy: Policy | None = None
+
+
+class Fenced(_Message, frozen=True):
+    """The gateway no longer writes for this camera in this session."""
+
+    channel: int
+    reason: str = ""
+
+
+class Drain(_Message, frozen=True):
+    reason: str = ""
+
+
+class Fault(_Message, frozen=True):
+    code: str
+    message: str
+
+
+FromAgent = Hello | Positions | Probe
+FromGateway = Welcome | Ack | Credit | Probed | Control | Fenced | Drain | Fault
+
+_from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
+_from_gateway: msgspec.json.Decoder[FromGateway] = msgspec.json.Decoder(FromGateway)
+T = TypeVar("T")
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: FromAgent | FromGateway) -> str:
+    return _encoder.encode(message).decode()
+
+
+def from_agent(text: str | bytes) -> FromAgent:
+    """Read what an agent sent. Raises `WireError`."""
+    return _decode(_from_agent, text)
+
+
+def from_gateway(text: str | bytes) -> FromGateway:
+    """Read what a gateway sent. Raises `WireError`."""
+    return _decode(_from_gateway, text)
+
+
+def _decode(decoder: "msgspec.json.Decoder[T]", text: str | bytes) -> T:
+    if len(text) > MAX_TEXT_BYTES:
+        raise TooLarge(f"a text message of {len(text)} bytes is over the limit of {MAX_TEXT_BYTES}")
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise WireError(f"not a message of this protocol: {error}") from None
+
+
+def choose_version(peer: tuple[int, int], ours: tuple[int, int] = VERSIONS) -> int:
+    """The highest version both speak. Raises `VersionMismatch` naming both ranges."""
+    version = min(peer[1], ours[1])
+    if version < max(peer[0], ours[0]):
+        raise VersionMismatch(
+            f"the agent speaks uplink protocol {peer[0]} to {peer[1]}, this gateway {ours[0]} to {ours[1]}: "
+            "upgrade the older of the two"
+        )
+    return version
