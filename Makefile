@@ -1,0 +1,48 @@
+# Everything here makes its own .venv and needs nothing beforehand but Python 3.11+, pip and make.
+PYTHON ?= python3
+SECONDS ?= 0
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check bench format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
+	@echo "make test [ARGS=...]    run the tests (ARGS go to pytest)"
+	@echo "make check              lint, types, import rules"
+	@echo "make bench              measure the hot paths against plain loops"
+	@echo "make format             let ruff format the code"
+	@echo "make clean              remove .venv and caches"
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fishladder needs Python 3.11 or later, this is " + sys.version.split()[0] + "; set PYTHON=python3.x")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]' --group dev
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/fishladder demo --seconds $(SECONDS)
+
+test: $(READY)
+	@tests/system-packages
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
