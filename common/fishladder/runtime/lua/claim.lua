@@ -8,7 +8,7 @@
 local boot, hello, claimed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local had = redis.call('HMGET', KEYS[2], 'epoch', 'boot', 'hello', 'position')
 local current = tonumber(had[1] or 0)
-if had[2] == boot and tonumber(had[3]) >= hello then
+if had[2] == boot and tonumber(had[3]) > hello then
   return {'stale'}
 end
 if claimed > 0 and claimed < current then

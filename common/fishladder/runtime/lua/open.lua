@@ -11,7 +11,7 @@ local remembers, cursor_epoch, cursor_seq = ARGV[5] == '1', tonumber(ARGV[6]), t
 
 local had = redis.call('HMGET', KEYS[1], 'boot', 'hello', 'epoch', 'next')
 local at_epoch, at_next = tonumber(had[3]), tonumber(had[4])
-if had[1] == boot and tonumber(had[2]) >= hello then
+if had[1] == boot and tonumber(had[2]) > hello then
   return {'stale'}
 end
 if at_epoch and (at_epoch > epoch or (at_epoch == epoch and had[1] ~= boot and not remembers)) then
