@@ -1,5 +1,6 @@
 """Connections to the two stores. A `Stores` is a pair of clients and the number of partitions they agree on."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,10 +34,8 @@ class Stores:
 
 def redacted(url: str) -> str:
     """A store URL without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]).geturl()
+    without = re.sub(r"(?<=//)[^/?#]*@", "***@", url)
+    return re.sub(r"(?<=password=)[^&#]*", "***", without)
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
@@ -58,11 +57,11 @@ async def check(client: Redis, url: str, what: str, partitions: int | None = Non
         await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
         await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
         schema, count = await client.hmget(keys.META, "schema", "partitions")
-    except AuthenticationError as error:
-        raise StoreUnavailable(f"the {what} store {redacted(url)} refuses the login: {error}") from None
     except ResponseError as error:
         raise StoreUnavailable(f"the {what} store {redacted(url)} answers: {error}") from None
     except (RedisError, OSError) as error:
+        if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
+            raise StoreUnavailable(f"the {what} store {redacted(url)} refuses the login: {error}") from None
         raise StoreUnavailable(f"no {what} store at {redacted(url)}: {error}") from None
     if schema is None or count is None:
         raise StoreError(f"the {what} store {redacted(url)} lost {keys.META} while it was read")

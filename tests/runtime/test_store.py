@@ -1,0 +1,70 @@
+import pytest
+from support.stores import StartServer, wait_until
+
+from fishladder.runtime.store import Stores, StoreUrls, open_stores, redacted
+from fishladder.wire import keys
+from fishladder.wire.errors import ConfigError, StoreMismatch, StoreUnavailable
+
+
+async def test_new_stores_remember_their_partitions(stores: Stores) -> None:
+    assert stores.partitions == 4
+    async with open_stores(stores.urls) as again:
+        assert again.partitions == 4
+
+
+async def test_one_url_for_both(store_server: StartServer) -> None:
+    url = await store_server(appendonly=True)
+    async with open_stores(StoreUrls(url, url)) as stores:
+        assert stores.frames is stores.state
+        assert stores.partitions == 64
+
+
+async def test_another_number_of_partitions_is_refused(stores: Stores) -> None:
+    with pytest.raises(StoreMismatch, match="with 4 partitions, not 8"):
+        async with open_stores(stores.urls, partitions=8):
+            pass
+
+
+async def test_stores_that_do_not_belong_together_are_refused(stores: Stores) -> None:
+    await stores.frames.hset(keys.META, "partitions", "16")
+    with pytest.raises(StoreMismatch, match=r"frame store .* with 16 partitions, not 4"):
+        async with open_stores(stores.urls):
+            pass
+
+
+async def test_a_later_schema_is_refused(stores: Stores) -> None:
+    await stores.state.hset(keys.META, "schema", str(keys.SCHEMA + 1))
+    with pytest.raises(StoreMismatch, match="use the version that wrote it"):
+        async with open_stores(stores.urls):
+            pass
+
+
+async def test_no_server_is_said_with_its_url() -> None:
+    with pytest.raises(StoreUnavailable, match="no state store at unix:///nowhere/s"):
+        async with open_stores(StoreUrls("unix:///nowhere/s", "unix:///nowhere/s")):
+            pass
+
+
+async def test_a_refused_login_is_said(stores: Stores) -> None:
+    await stores.state.config_set("requirepass", "right")
+    with pytest.raises(StoreUnavailable, match="refuses the login"):
+        async with open_stores(StoreUrls(stores.urls.frames, stores.urls.state + "?password=wrong")):
+            pass
+
+
+@pytest.mark.parametrize("url", ["http://host/", "host:6379", "redis://host:port"])
+async def test_urls_that_are_none(url: str) -> None:
+    with pytest.raises(ConfigError, match="store URL"):
+        async with open_stores(StoreUrls(url, url)):
+            pass
+
+
+def test_passwords_are_not_shown() -> None:
+    assert redacted("redis://me:secret@host:1/2") == "redis://***@host:1/2"
+    assert redacted("redis://host") == "redis://host"
+    assert redacted("unix:///a/s?db=1&password=secret&x=1") == "unix:///a/s?db=1&password=***&x=1"
+
+
+async def test_wait_until_returns_what_it_waited_for() -> None:
+    found = iter([0, 0, 7])
+    assert await wait_until(lambda: next(found)) == 7
