@@ -15,11 +15,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as ReplyTimeout
 
 from fishladder.runtime import tether
+from fishladder.runtime.store import connect
 from fishladder.wire.errors import StoreUnavailable
 
 _log = structlog.get_logger(__name__)
@@ -92,7 +92,6 @@ class Server:
 
     def __init__(self, name: str, socket: Path, process: asyncio.subprocess.Process) -> None:
         self.name = name
-        self.socket = socket
         self.url = socket_url(socket)
         self.process = process
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
@@ -126,7 +125,7 @@ class Server:
     async def ready(self, timeout_s: float) -> None:
         """Wait until it answers and has loaded its data. Raises `StoreUnavailable`."""
         ended = asyncio.create_task(self.ended())
-        client = Redis(unix_socket_path=str(self.socket), socket_connect_timeout=1.0)
+        client = connect(self.url, timeout_s=1.0)
         reason = "it does not answer"
         try:
             async with asyncio.timeout(timeout_s):

@@ -39,7 +39,10 @@ def redacted(url: str) -> str:
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`; it connects on first use. Raises `ConfigError`."""
+    """A client for `redis://`, `rediss://` or `unix://`; it connects on first use and leaves retries to its user.
+
+    Raises `ConfigError`.
+    """
     if urlsplit(url).scheme not in _SCHEMES:
         raise ConfigError(f"store URL {redacted(url)!r}: expected redis://, rediss:// or unix://")
     try:
