@@ -1,0 +1,99 @@
+"""What workers tell gateways, through the state store's publish/subscribe: which seqs have their fate now, and which
+camera needs a keyframe. A message may be lost, so cameras with something uncommitted are asked after now and then.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from fishladder.gateway.session import LogSession
+from fishladder.runtime.state import cursor_field
+from fishladder.wire import keys
+from fishladder.wire.errors import StoreUnavailable, WireError
+from fishladder.wire.ids import Position
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 1.0
+#: How often a subscription that hears nothing looks whether its connection still stands.
+_PING_S = 15.0
+_POLL_AT_ONCE = 256
+_COMMITTED = ":committed"
+
+
+class _Wanted(msgspec.Struct, frozen=True):
+    """What a worker wants of a camera."""
+
+    camera: str
+    keyframe: bool = False
+
+
+_committed: msgspec.json.Decoder[list[tuple[str, int, int]]] = msgspec.json.Decoder(list[tuple[str, int, int]])
+_wanted: msgspec.json.Decoder[_Wanted] = msgspec.json.Decoder(_Wanted)
+
+
+class CommittedFeed:
+    """Keeps `committed` of the `sessions` (by camera) up to date and tells their owners."""
+
+    def __init__(self, state: Redis, sessions: Mapping[str, LogSession]) -> None:
+        self._state = state
+        self._sessions = sessions
+
+    async def listen(self) -> None:
+        """Hear what workers say, until the connection breaks: raises `StoreUnavailable`."""
+        async with self._state.pubsub(ignore_subscribe_messages=True) as channel:
+            try:
+                await channel.psubscribe("fl:{*}" + _COMMITTED, "fl:{*}:control")
+                while True:
+                    message = await channel.get_message(timeout=_PING_S)
+                    if message is None:
+                        await channel.ping()
+                    elif message["type"] == "pmessage":
+                        self.heard(message["channel"].decode(), message["data"])
+            except (RedisError, OSError) as error:
+                raise StoreUnavailable(f"state store, publish/subscribe: {error}") from None
+
+    def heard(self, channel: str, data: bytes) -> None:
+        """Take in one message. What is not understood is logged and left."""
+        try:
+            if channel.endswith(_COMMITTED):
+                for camera, epoch, seq in _committed.decode(data):
+                    self._moved(camera, Position(epoch, seq))
+                return
+            wanted = _wanted.decode(data)
+        except msgspec.DecodeError as error:
+            log.warning("message not understood", channel=channel, error=str(error))
+            return
+        session = self._sessions.get(wanted.camera)
+        if session is not None and wanted.keyframe:
+            session.owner.keyframe_wanted(session)
+
+    async def poll(self) -> None:
+        """Ask after uncommitted seqs, each second, until the store fails: raises `StoreUnavailable`."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            waiting = [session for session in self._sessions.values() if session.committed < session.logged]
+            for first in range(0, len(waiting), _POLL_AT_ONCE):
+                await self._ask(waiting[first : first + _POLL_AT_ONCE])
+
+    async def _ask(self, sessions: list[LogSession]) -> None:
+        pipe = self._state.pipeline(transaction=False)
+        for session in sessions:
+            pipe.hget(keys.cursor(session.partition, session.camera), cursor_field())
+        try:
+            cursors = await pipe.execute()
+            for session, cursor in zip(sessions, cursors, strict=True):
+                if cursor:
+                    self._moved(session.camera, Position.parse(cursor))
+        except (RedisError, OSError, WireError) as error:
+            raise StoreUnavailable(f"state store, reading cursors: {error}") from None
+
+    def _moved(self, camera: str, cursor: Position) -> None:
+        session = self._sessions.get(camera)
+        if session is not None and session.epoch == cursor.epoch and session.committed < cursor.seq:
+            session.committed = cursor.seq
+            session.owner.advanced(session)

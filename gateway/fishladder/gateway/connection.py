@@ -1,0 +1,260 @@
+"""One agent's connection: what its messages do, and what it is told. Knows nothing of WebSockets: an engine hands in
+text and bytes, sends what the outbox holds, and ends the connection when told to.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from fishladder.gateway import metrics
+from fishladder.gateway.clock import wall_us
+from fishladder.gateway.intake import Intake
+from fishladder.gateway.limits import Limits
+from fishladder.gateway.open import Opened
+from fishladder.gateway.outbox import Outbox
+from fishladder.gateway.session import LogSession, OutOfStep
+from fishladder.gateway.tokens import Grant
+from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
+from fishladder.wire.framing import MAX_CHANNEL, MAX_MESSAGE_BYTES, Reassembler, UnitMessage
+from fishladder.wire.ids import MAX_SEQ, check_camera
+from fishladder.wire.messages import (
+    MAX_CAMERAS,
+    MAX_CLEAN_POINTS,
+    CameraHello,
+    CameraWelcome,
+    Control,
+    Drain,
+    Fault,
+    Fenced,
+    Hello,
+    Positions,
+    Probe,
+    Probed,
+    Refusal,
+    Welcome,
+    choose_version,
+    from_agent,
+)
+
+log = structlog.get_logger(__name__)
+
+_KEYFRAME_EVERY_S = 1.0
+#: Hellos that wait to be answered; an agent that says more at once does not listen.
+_HELLOS_WAITING = 64
+_META_BYTES = 4096
+
+
+class Connection:
+    """`wake` is called when there is something to send; it must not call back into the connection."""
+
+    def __init__(self, intake: Intake, limits: Limits, grant: Grant, gateway: str, wake: Callable[[], None]) -> None:
+        self.outbox = Outbox()
+        self.grant = grant
+        self.said_hello = False
+        self._intake = intake
+        self._limits = limits
+        self._gateway = gateway
+        self._wake = wake
+        self._account = intake.credit.open()
+        self._reassembler = Reassembler(max_unit_bytes=limits.unit_bytes)
+        self._channels: dict[int, LogSession | None] = {}  # None: known, but nothing is taken at the moment
+        self._cameras: dict[str, int] = {}  # and the other way round:
+        self._names: dict[int, str] = {}
+        self._hellos: asyncio.Queue[Hello] = asyncio.Queue(_HELLOS_WAITING)
+        self._asked_at: dict[int, float] = {}
+
+    # What the engine hands in. Whatever of this raises `WireError` ends the connection.
+
+    def received_binary(self, data: bytes) -> None:
+        if self._intake.credit.spend(self._account, len(data)):
+            self.top_up()
+            if self._account.overdrawn > self._limits.unit_bytes + MAX_MESSAGE_BYTES:
+                raise TooLarge(f"{self._account.overdrawn} bytes came beyond the credit given")
+        message = self._reassembler.feed(data)
+        if message is None:
+            return
+        channel = message.channel
+        try:
+            session = self._channels[channel]
+        except KeyError:
+            raise WireError(f"channel {channel} was not named in a hello") from None
+        if session is None:
+            return  # sent before the agent knew that it is fenced
+        try:
+            if isinstance(message, UnitMessage):
+                entry = session.take_unit(message.data, wall_us())
+            else:
+                entry = session.take_range(message.range, wall_us())
+        except OutOfStep as error:
+            self._intake.close(session)
+            self.fenced(session, str(error))
+            return
+        if entry is not None:
+            self._intake.frames.add(session, entry)
+        else:
+            self.advanced(session)
+
+    def received_text(self, text: str | bytes) -> None:
+        received_us = wall_us()
+        message = from_agent(text)
+        match message:
+            case Probe():
+                self.outbox.say(Probed(message.sent_us, received_us, wall_us()))
+                self._wake()
+            case Positions():
+                for channel, position in message.cameras:
+                    session = self._channels.get(channel)
+                    if session is not None and session.position <= position <= MAX_SEQ:
+                        session.position = position
+                        self._intake.positions.report(session)
+            case Hello():
+                self.said_hello = True
+                choose_version(message.versions)
+                _check_hello(message)
+                for camera in message.cameras:
+                    self._begin(camera)
+                try:
+                    self._hellos.put_nowait(message)
+                except asyncio.QueueFull:
+                    raise TooLarge(f"{_HELLOS_WAITING} hellos wait for their answer") from None
+
+    async def answer_hellos(self) -> None:
+        """Answer one hello after the other, for ever; the cameras of one are opened side by side."""
+        while True:
+            hello = await self._hellos.get()
+            outcomes = await asyncio.gather(*(self._open(hello, camera) for camera in hello.cameras))
+            welcomes: list[CameraWelcome] = []
+            refusals: list[Refusal] = []
+            for camera, outcome in zip(hello.cameras, outcomes, strict=True):
+                if isinstance(outcome, Refusal):
+                    refusals.append(outcome)
+                    metrics.refused.labels(outcome.code).inc()
+                    continue
+                session = outcome.session
+                if session.closed:  # opened elsewhere in the meantime
+                    self.outbox.say(Fenced(camera.channel, "the camera was opened anew"))
+                    continue
+                self._channels[camera.channel] = session
+                welcomes.append(
+                    CameraWelcome(camera.channel, session.epoch, session.next, session.committed, outcome.policy)
+                )
+                log.info(
+                    "camera open",
+                    camera=camera.camera,
+                    epoch=session.epoch,
+                    next=session.next,
+                    kept=outcome.kept,
+                    agent=hello.agent[:80],
+                )
+            self.outbox.say(
+                Welcome(
+                    choose_version(hello.versions),
+                    self._gateway,
+                    welcomes,
+                    refusals,
+                    self._limits.unit_bytes,
+                    MAX_MESSAGE_BYTES,
+                )
+            )
+            self.top_up()
+            self._wake()
+
+    def top_up(self) -> None:
+        """Give more credit, if there is any to give."""
+        if self.said_hello and (total := self._intake.credit.grant(self._account)) is not None:
+            self.outbox.credit(total)
+            self._wake()
+
+    def fault(self, error: WireError) -> None:
+        """Say what was wrong; the engine ends the connection after it has sent that."""
+        code = (
+            "version" if isinstance(error, VersionMismatch) else "limit" if isinstance(error, TooLarge) else "protocol"
+        )
+        metrics.faults.labels(code).inc()
+        log.warning("connection faulted", who=self.grant.subject, code=code, error=str(error))
+        self.outbox.say(Fault(code, str(error)))
+        self._wake()
+
+    def drain(self, reason: str) -> None:
+        """Ask the agent to go elsewhere."""
+        self.outbox.say(Drain(reason))
+        self._wake()
+
+    def close(self) -> None:
+        """Give everything back. What was taken already is still written: it may be all that is left of it."""
+        self._intake.credit.close(self._account)
+        self._channels.clear()
+        for camera in self._cameras:
+            self._intake.retire(self, camera)
+
+    # What the frame log and the workers have to tell (`session.LogOwner`).
+
+    def advanced(self, session: LogSession) -> None:
+        channel = self._cameras.get(session.camera)
+        if channel is not None and self._channels.get(channel) is session:
+            self.outbox.ack(channel, session.logged, session.committed)
+            self._wake()
+
+    def fenced(self, session: LogSession, reason: str) -> None:
+        channel = self._cameras.get(session.camera)
+        if channel is not None and self._channels.get(channel) is session:
+            log.info("camera fenced", camera=session.camera, epoch=session.epoch, reason=reason)
+            self._channels[channel] = None
+            self.outbox.say(Fenced(channel, reason))
+            self._wake()
+
+    def keyframe_wanted(self, session: LogSession) -> None:
+        channel, now = self._cameras.get(session.camera), time.monotonic()
+        if channel is not None and now - self._asked_at.get(channel, 0.0) >= _KEYFRAME_EVERY_S:
+            self._asked_at[channel] = now
+            self.outbox.say(Control(channel, keyframe=True))
+            self._wake()
+
+    # The hello's parts.
+
+    def _begin(self, hello: CameraHello) -> None:
+        """From its hello on nothing is taken on a channel until the welcome. Raises `WireError`."""
+        known = hello.camera in self._cameras
+        if not known and len(self._cameras) >= self._limits.cameras_per_connection:
+            return  # refused when its turn comes
+        named = self._names.setdefault(hello.channel, hello.camera)
+        if self._cameras.setdefault(hello.camera, hello.channel) != hello.channel or named != hello.camera:
+            raise WireError(f"channel {hello.channel} and camera {hello.camera[:140]!r} belong to others already")
+        session = self._channels.get(hello.channel)
+        if session is not None:
+            self._intake.close(session)
+        self._channels[hello.channel] = None
+        self._reassembler.forget(hello.channel)
+        self.outbox.forget(hello.channel)
+
+    async def _open(self, hello: Hello, camera: CameraHello) -> Opened | Refusal:
+        if camera.camera not in self._cameras:
+            most = self._limits.cameras_per_connection
+            return Refusal(camera.channel, "limit", f"{camera.camera[:140]}: a connection carries {most} cameras", 60.0)
+        try:
+            check_camera(camera.camera)
+        except WireError as error:
+            return Refusal(camera.channel, "invalid", str(error))
+        if not self.grant.allows(camera.camera):
+            return Refusal(camera.channel, "forbidden", f"the token does not cover {camera.camera}")
+        return await self._intake.open(self, camera, boot=hello.boot, number=hello.hello)
+
+
+def _check_hello(hello: Hello) -> None:
+    """Numbers within what stores and Lua keep exact. Raises `WireError`."""
+    if not (0 < len(hello.boot) <= 64 and hello.boot.isascii() and hello.boot.isprintable()):
+        raise WireError("a hello's boot is 1 to 64 printable ASCII characters")
+    if not 0 < hello.hello <= MAX_SEQ:
+        raise WireError(f"hello number {hello.hello} is out of range")
+    if len(hello.cameras) > MAX_CAMERAS:
+        raise TooLarge(f"a hello names at most {MAX_CAMERAS} cameras")
+    for camera in hello.cameras:
+        numbers = (camera.epoch, camera.position, camera.oldest, *camera.clean)
+        if not (0 <= camera.channel <= MAX_CHANNEL and all(0 <= number <= MAX_SEQ for number in numbers)):
+            raise WireError(f"the hello for {camera.camera[:140]!r} has a number out of range")
+        if len(camera.clean) > MAX_CLEAN_POINTS:
+            raise TooLarge(f"the hello for {camera.camera[:140]!r} names over {MAX_CLEAN_POINTS} clean points")
+        if sum(len(name) + len(value) for name, value in camera.meta.items()) > _META_BYTES:
+            raise TooLarge(f"the hello for {camera.camera[:140]!r} has over {_META_BYTES} bytes of meta")

@@ -1,0 +1,120 @@
+"""What every way in (uplink, WHIP) works with: sessions of cameras, the frame log, credit, positions and the news from
+workers. It runs the loops behind them; each is begun again by itself when a store fails.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from redis.exceptions import RedisError
+
+from fishladder.gateway import metrics
+from fishladder.gateway.committed import CommittedFeed
+from fishladder.gateway.credit import CreditPool
+from fishladder.gateway.framelink import FrameLink
+from fishladder.gateway.framelog import FrameLog
+from fishladder.gateway.open import Opened, open_camera
+from fishladder.gateway.positions import Positions
+from fishladder.gateway.session import LogOwner, LogSession
+from fishladder.runtime.lifecycle import Backoff, supervise
+from fishladder.runtime.store import Stores
+from fishladder.wire.errors import StoreUnavailable
+from fishladder.wire.messages import CameraHello, Policy, Refusal
+
+log = structlog.get_logger(__name__)
+
+MEASURE_S = 0.5
+#: A pair of stores takes so many openings at a time; the rest waits its turn.
+_OPENING_AT_ONCE = 32
+
+
+class Intake:
+    """One gateway process's hold on the stores. `assumed_bytes` stands for a frame store's limit where it has none."""
+
+    def __init__(self, stores: Stores, *, default_policy: Policy, assumed_bytes: int) -> None:
+        self.stores = stores
+        self.default_policy = default_policy
+        self.sessions: dict[str, LogSession] = {}
+        self.frames = FrameLog(FrameLink(stores.urls.frames))
+        self.credit = CreditPool()
+        self.positions = Positions(stores.state)
+        self.feed = CommittedFeed(stores.state, self.sessions)
+        self._assumed_bytes = assumed_bytes
+        self._warned = False
+        self._opening = asyncio.Semaphore(_OPENING_AT_ONCE)
+
+    async def open(self, owner: LogOwner, hello: CameraHello, *, boot: str, number: int) -> Opened | Refusal:
+        """Open a camera for its sender. A session this process had for it ends; its owner is told, if he is another."""
+        async with self._opening:
+            outcome = await open_camera(
+                self.stores, owner, hello, boot=boot, number=number, default_policy=self.default_policy
+            )
+        if isinstance(outcome, Opened):
+            before = self.sessions.get(hello.camera)
+            self.sessions[hello.camera] = outcome.session
+            if before is not None:
+                self.frames.drop(before)
+                if before.owner is not owner:
+                    before.owner.fenced(before, "the camera was opened anew")
+        return outcome
+
+    def close(self, session: LogSession) -> None:
+        """Write nothing more for a session. Idempotent."""
+        self.frames.drop(session)
+        if self.sessions.get(session.camera) is session:
+            del self.sessions[session.camera]
+
+    def retire(self, owner: LogOwner, camera: str) -> None:
+        """An owner has gone. What it gave is still written; nobody is told any more."""
+        session = self.sessions.get(camera)
+        if session is not None and session.owner is owner:
+            del self.sessions[camera]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the loops going while the block runs; at its end what was taken is written, as far as possible."""
+        loops = {
+            "frame log": self.frames.run,
+            "news from workers": self.feed.listen,
+            "cursors": self.feed.poll,
+            "positions": self.positions.run,
+            "credit": self._measure,
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(supervise(name, loop, backoff=Backoff(0.2, 5.0)), name=name)
+                for name, loop in loops.items()
+            ]
+            try:
+                yield
+                await self.frames.flushed(3.0)
+                with contextlib.suppress(StoreUnavailable, TimeoutError):
+                    async with asyncio.timeout(2.0):
+                        await self.positions.write()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                self.frames.link.close()
+
+    async def _measure(self) -> None:
+        """Tell the credit pool of the frame store's memory. Raises `StoreUnavailable`."""
+        while True:
+            try:
+                memory = await self.stores.frames.info("memory")
+            except (RedisError, OSError) as error:
+                self.credit.closed = True
+                raise StoreUnavailable(f"frame store, measuring its memory: {error}") from None
+            limit = int(memory.get("maxmemory", 0))
+            if not limit:
+                limit = self._assumed_bytes
+                if not self._warned:
+                    self._warned = True
+                    log.warning("the frame store has no memory limit: set maxmemory", assumed_bytes=limit)
+            self.credit.measured(
+                limit_bytes=limit, used_bytes=int(memory["used_memory"]), queued_bytes=self.frames.queued_bytes
+            )
+            self.credit.closed = not self.frames.taking
+            metrics.credit_bytes.set(self.credit.outstanding)
+            await asyncio.sleep(MEASURE_S)

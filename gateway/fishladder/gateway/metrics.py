@@ -1,0 +1,45 @@
+"""Everything the gateway counts, in one place. Labels named site and camera are bounded: past `MAX_CAMERAS` pairs the
+rest shares one, so that made-up names cannot fill the memory.
+"""
+
+from functools import lru_cache
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MAX_CAMERAS = 4096
+
+units = Counter("fishladder_gateway_units_total", "Units logged.", ["site", "camera"])
+unit_bytes = Counter("fishladder_gateway_unit_bytes_total", "Bytes of units and ranges logged.", ["site", "camera"])
+restamped = Counter("fishladder_gateway_restamped_total", "Units with an impossible capture time.", ["site", "camera"])
+fenced = Counter("fishladder_gateway_fenced_total", "Sessions whose log was lost or taken over.")
+refused = Counter("fishladder_gateway_refused_total", "Connections and cameras refused.", ["reason"])
+faults = Counter("fishladder_gateway_faults_total", "Connections ended for breaking the protocol.", ["code"])
+connections = Gauge("fishladder_gateway_connections", "Open connections.", ["kind"])
+queued_bytes = Gauge("fishladder_gateway_log_queue_bytes", "Bytes taken and not yet known to be in the log.")
+credit_bytes = Gauge("fishladder_gateway_credit_bytes", "Bytes agents may send at this moment.")
+append_seconds = Histogram(
+    "fishladder_gateway_append_seconds",
+    "One group commit, from writing it to its last reply.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+
+
+@lru_cache(MAX_CAMERAS)
+def _labels(camera: str) -> tuple[str, str]:
+    if len(_seen) >= MAX_CAMERAS and camera not in _seen:
+        return "other", "other"
+    _seen.add(camera)
+    site, _, name = camera.partition("/")
+    return site, name
+
+
+_seen: set[str] = set()
+
+
+def logged(camera: str, count: int, size: int, restamps: int) -> None:
+    """Count one session's part of a group commit."""
+    labels = _labels(camera)
+    units.labels(*labels).inc(count)
+    unit_bytes.labels(*labels).inc(size)
+    if restamps:
+        restamped.labels(*labels).inc(restamps)

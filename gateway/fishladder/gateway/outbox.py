@@ -1,0 +1,44 @@
+"""What one connection has yet to be told. Pure: acknowledgements and credit are cumulative, so only the newest wait;
+everything else waits in order, and a peer that does not read is cut off before it costs memory.
+"""
+
+from fishladder.wire.messages import Ack, Credit, FromGateway, encode
+
+MAX_WAITING = 4096
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self._messages: list[FromGateway] = []
+        self._acks: dict[int, tuple[int, int]] = {}
+        self._credit: int | None = None
+        self.overflowing = False  #: the peer has left too much unread; what came after that is dropped
+
+    def __bool__(self) -> bool:
+        return bool(self._messages or self._acks) or self._credit is not None
+
+    def say(self, message: FromGateway) -> None:
+        if len(self._messages) >= MAX_WAITING:
+            self.overflowing = True
+            return
+        self._messages.append(message)
+
+    def ack(self, channel: int, logged: int, committed: int) -> None:
+        self._acks[channel] = (logged, committed)
+
+    def forget(self, channel: int) -> None:
+        """A channel's acknowledgements are no longer of use: it says hello anew."""
+        self._acks.pop(channel, None)
+
+    def credit(self, total: int) -> None:
+        self._credit = total
+
+    def take(self) -> list[str]:
+        """All of it, encoded, in the order to send it in."""
+        messages: list[FromGateway] = [*self._messages]
+        if self._acks:
+            messages.append(Ack([(channel, *both) for channel, both in self._acks.items()]))
+        if self._credit is not None:
+            messages.append(Credit(self._credit))
+        self._messages, self._acks, self._credit = [], {}, None
+        return [encode(message) for message in messages]

@@ -1,0 +1,121 @@
+"""The gateway as one process: the order in which it binds, opens its stores, takes in, drains and ends."""
+
+import asyncio
+import os
+import socket
+from contextlib import AsyncExitStack
+
+import structlog
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from fishladder.gateway.config import GatewaySettings
+from fishladder.gateway.intake import Intake
+from fishladder.gateway.listen import bind, tls_context
+from fishladder.gateway.routes import Routes
+from fishladder.gateway.tokens import KeyFile
+from fishladder.gateway.uplink import Uplinks
+from fishladder.runtime.admin import Admin, Health
+from fishladder.runtime.durability import frame_limits, state_durability
+from fishladder.runtime.embedded import embedded_stores
+from fishladder.runtime.store import Stores, StoreUrls, open_stores, redacted
+from fishladder.wire.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+_HEALTH_S = 2.0
+_HEALTH_TIMEOUT_S = 2.0
+_ASK_AGAIN_S = 1.0
+#: Agents that were asked to go have so long before their connections are closed.
+_LEAVE_S = 3.0
+
+
+class Server:
+    """`urls` None starts the embedded stores. `shared`: other processes of ours listen on the same port."""
+
+    def __init__(self, settings: GatewaySettings, urls: StoreUrls | None, *, shared: bool = False) -> None:
+        self.health = Health(False, "starting")
+        self.port = 0
+        self._settings = settings
+        self._urls = urls
+        self._shared = shared
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`, then drain."""
+        settings = self._settings
+        keys = KeyFile(settings.keys_path) if settings.auth == "on" else None
+        if keys is not None:
+            keys.keys()  # a bad key file is found now, not at the first connection
+        context = tls_context(settings)
+        async with AsyncExitStack() as stack:
+            bound = stack.enter_context(bind(settings, shared=self._shared))
+            if settings.metrics_port:
+                stack.enter_context(Admin(settings.metrics_host, settings.metrics_port, lambda: self.health))
+            urls = self._urls
+            if urls is None:
+                own = embedded_stores(settings.data_path, frames_bytes=settings.frames_bytes)
+                urls = await stack.enter_async_context(own)
+            routes = Routes(keys, lambda: self.health)
+            app = routes.app(body_bytes=settings.limits.offer_bytes)
+            runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            site = web.SockSite(runner, bound, ssl_context=context, backlog=1024)
+            await site.start()
+            self.port = bound.getsockname()[1]
+            scheme = "https" if context else "http"
+            log.info("listening", url=f"{scheme}://{settings.host}:{self.port}", auth=settings.auth)
+            stores = await self._stores(stack, urls, stopping)
+            if stores is None:
+                return
+            intake = Intake(stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes)
+            async with intake.running():
+                watch = asyncio.create_task(self._watch(stores, intake), name="health")
+                uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
+                routes.ready(uplinks)
+                log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
+                try:
+                    await stopping.wait()
+                finally:
+                    watch.cancel()
+                self.health = Health(False, "draining")
+                await site.stop()
+                await self._drain(uplinks)
+        log.info("stopped")
+
+    async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:
+        """Open the stores, waiting for them; None if told to stop meanwhile. Raises `StoreUnavailable` in the end."""
+        deadline = asyncio.get_running_loop().time() + self._settings.store_timeout_s
+        while True:
+            try:
+                return await stack.enter_async_context(open_stores(urls))
+            except StoreUnavailable as error:
+                self.health = Health(False, f"waiting for the stores: {error}")
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                log.warning("waiting for the stores", error=str(error))
+            try:
+                async with asyncio.timeout(_ASK_AGAIN_S):
+                    await stopping.wait()
+                return None
+            except TimeoutError:
+                continue
+
+    async def _watch(self, stores: Stores, intake: Intake) -> None:
+        """Keep `health` true to the facts."""
+        while True:
+            try:
+                async with asyncio.timeout(_HEALTH_TIMEOUT_S):
+                    state = await state_durability(stores.state)
+                    frames = await frame_limits(stores.frames)
+                ready = intake.frames.link.connected
+                self.health = Health(ready, f"state store: {state}; frame store: {frames}")
+            except (RedisError, OSError, TimeoutError) as error:
+                self.health = Health(False, f"a store does not answer: {error or 'time-out'}")
+            await asyncio.sleep(_HEALTH_S)
+
+    async def _drain(self, uplinks: Uplinks) -> None:
+        """Ask agents to go, wait a little, and close what is left. The frame log is flushed after this."""
+        log.info("draining", connections=len(uplinks))
+        uplinks.drain("the gateway is going down")
+        await uplinks.close(_LEAVE_S)

@@ -1,0 +1,121 @@
+"""One camera's log session: what this gateway has taken from its sender, what of it is logged and what committed. Pure;
+writing is the frame log's business, and telling the sender is its owner's.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from fishladder.wire.errors import WireError
+from fishladder.wire.fates import DECLARABLE, Fate
+from fishladder.wire.unit import Flag, Header, Range
+
+#: A capture time may be this far ahead of the gateway's clock before it is taken for impossible.
+FUTURE_US = 100_000
+_FLAGS_AT = 2  # offset of a packed unit's flags
+
+
+class OutOfStep(Exception):
+    """A unit or range does not follow on what this session has taken; the message says how."""
+
+
+class Queued(NamedTuple):
+    """An entry on its way into the log: seqs `first..last`, and the packed unit (with its times, Unix microseconds) or
+    the packed range. `captured_us` None marks a range.
+    """
+
+    first: int
+    last: int
+    data: bytes
+    captured_us: int | None
+    received_us: int
+
+
+class LogOwner(Protocol):
+    """Who sends a camera's units: told when the log moves on, and when it is no longer his."""
+
+    def advanced(self, session: "LogSession") -> None:
+        """`logged` or `committed` has moved."""
+
+    def fenced(self, session: "LogSession", reason: str) -> None:
+        """Nothing more is written for this session."""
+
+    def keyframe_wanted(self, session: "LogSession") -> None:
+        """A worker needs a clean point."""
+
+
+@dataclass(slots=True, eq=False)
+class LogSession:
+    """`next` is the seq to be taken next; everything up to `logged` is in the log, up to `committed` has its fate.
+
+    `queue` holds what was taken and is not yet known to be in the log.
+    """
+
+    camera: str
+    partition: int
+    token: str  #: the session's name in the store
+    epoch: int
+    next: int
+    committed: int
+    owner: LogOwner
+    logged: int = 0
+    position: int = 0  #: last seq known to have been captured
+    queue: deque[Queued] = field(default_factory=deque)
+    closed: bool = False
+    restamped: int = 0  #: units whose capture time was impossible
+
+    def __post_init__(self) -> None:
+        self.logged = self.next - 1
+        self.position = max(self.position, self.logged)
+
+    def take_unit(self, data: bytes, received_us: int) -> Queued | None:
+        """Check a packed unit and give it its times; None if it was taken before.
+
+        Raises `WireError` for what is no unit of the live lane, `OutOfStep` for one that does not follow.
+        """
+        header = Header.peek(data)
+        if not self._follows(header.epoch, header.seq, header.seq):
+            return None
+        if header.flags & Flag.CONTEXT:
+            raise WireError(f"{self.camera}: unit {header.epoch}-{header.seq} is context, which only backfill has")
+        captured_us = received_us
+        if header.flags & Flag.SYNCED:
+            captured_us = header.wall_us + header.offset_us
+            if not 0 < captured_us <= received_us + FUTURE_US:
+                captured_us = received_us
+                flags = bytes((header.flags | Flag.RESTAMPED,))
+                data = b"".join((data[:_FLAGS_AT], flags, data[_FLAGS_AT + 1 :]))
+                self.restamped += 1
+        self.next = header.seq + 1
+        return Queued(header.seq, header.seq, data, captured_us, received_us)
+
+    def take_range(self, declared: Range, received_us: int) -> Queued | None:
+        """Check a declared range; None if all of it was taken before. What was taken before is cut off.
+
+        Raises `WireError` for a fate the sender may not declare, `OutOfStep` for a range that does not follow.
+        """
+        if declared.fate is Fate.DEFERRED:
+            raise WireError(f"{self.camera}: deferred ranges need backfill, which this gateway does not take yet")
+        if declared.fate not in DECLARABLE:
+            raise WireError(f"{self.camera}: fate {declared.fate.label} is not for a sender to declare")
+        if not self._follows(declared.epoch, declared.first, declared.last):
+            return None
+        if declared.first < self.next:
+            declared = Range(
+                epoch=declared.epoch,
+                first=self.next,
+                last=declared.last,
+                fate=declared.fate,
+                wall_us=declared.wall_us,
+                offset_us=declared.offset_us,
+            )
+        self.next = declared.last + 1
+        return Queued(declared.first, declared.last, declared.pack(), None, received_us)
+
+    def _follows(self, epoch: int, first: int, last: int) -> bool:
+        """False if it was taken before; raises `OutOfStep` if something is missing in between."""
+        if epoch != self.epoch:
+            raise OutOfStep(f"{epoch}-{first} came, but this session is of epoch {self.epoch}")
+        if first > self.next:
+            raise OutOfStep(f"{epoch}-{first} came, but {epoch}-{self.next} is next")
+        return last >= self.next

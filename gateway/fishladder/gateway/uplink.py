@@ -1,0 +1,160 @@
+"""The WebSocket end of `/v1/uplink`, on aiohttp: the upgrade, messages in and out, heartbeats and time-outs. What
+messages mean is `connection`'s business, so that another WebSocket engine could take this file's place.
+"""
+
+import asyncio
+import contextlib
+import time
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from fishladder.gateway import metrics
+from fishladder.gateway.connection import Connection
+from fishladder.gateway.intake import Intake
+from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.tokens import Grant, still_valid
+from fishladder.wire.errors import WireError
+from fishladder.wire.framing import MAX_MESSAGE_BYTES
+from fishladder.wire.messages import Fault, encode
+
+log = structlog.get_logger(__name__)
+
+#: What there is to say is gathered for so long.
+_SAY_EVERY_S = 0.01
+_PING_S = 20.0
+_CLOSE_S = 2.0
+
+
+class Uplinks:
+    """All open uplinks of one process."""
+
+    def __init__(self, intake: Intake, limits: Limits, gateway: str) -> None:
+        self._intake = intake
+        self._limits = limits
+        self._gateway = gateway
+        self._occupancy = Occupancy(limits.connections_per_token, limits.connections)
+        self._open: dict[Connection, web.WebSocketResponse] = {}
+        self._none_left = asyncio.Event()
+        self._none_left.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, request: web.Request, grant: Grant) -> web.StreamResponse:
+        """One agent, from the upgrade to the end of its connection."""
+        if not self._occupancy.enter(grant.subject):
+            metrics.refused.labels("connections").inc()
+            return web.Response(status=429, text="too many connections\n", headers={"Retry-After": "30"})
+        metrics.connections.labels("uplink").inc()
+        try:
+            socket = web.WebSocketResponse(
+                max_msg_size=MAX_MESSAGE_BYTES, heartbeat=_PING_S, timeout=_CLOSE_S, compress=False, decode_text=False
+            )
+            await socket.prepare(request)
+            await self._serve(socket, grant)
+            return socket
+        finally:
+            metrics.connections.labels("uplink").dec()
+            self._occupancy.leave(grant.subject)
+
+    def drain(self, reason: str) -> None:
+        """Ask every agent to go elsewhere."""
+        for connection in self._open:
+            connection.drain(reason)
+
+    async def close(self, leave_s: float) -> None:
+        """Wait `leave_s` for agents to leave, then end what is still open."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(leave_s):
+                await self._none_left.wait()
+        closing = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._open.values()))
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _serve(self, socket: web.WebSocketResponse, grant: Grant) -> None:
+        wake = asyncio.Event()
+        connection = Connection(self._intake, self._limits, grant, self._gateway, wake.set)
+        self._open[connection] = socket
+        self._none_left.clear()
+        seen = _Seen(time.monotonic())
+        tasks = [
+            asyncio.create_task(self._write(socket, connection, wake), name="uplink writer"),
+            asyncio.create_task(connection.answer_hellos(), name="uplink hellos"),
+            asyncio.create_task(self._watch(socket, connection, seen), name="uplink watch"),
+        ]
+        try:
+            await self._read(socket, connection, seen)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            del self._open[connection]
+            if not self._open:
+                self._none_left.set()
+            connection.close()
+        with contextlib.suppress(OSError):  # the agent may be gone
+            if not socket.closed:
+                for text in connection.outbox.take():
+                    await socket.send_str(text)
+                await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
+                raise outcome
+
+    async def _read(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
+        """Until the connection ends, or breaks the protocol (then the fault is in the outbox)."""
+        received_binary = connection.received_binary
+        try:
+            while True:
+                message = await socket.receive()
+                seen.at = time.monotonic()
+                if message.type is WSMsgType.BINARY:
+                    received_binary(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    connection.received_text(message.data)
+                else:
+                    if message.type is WSMsgType.ERROR:
+                        metrics.faults.labels("websocket").inc()
+                        log.warning("connection faulted", who=connection.grant.subject, error=str(message.data))
+                    return
+        except WireError as error:
+            connection.fault(error)
+
+    async def _write(self, socket: web.WebSocketResponse, connection: Connection, wake: asyncio.Event) -> None:
+        while True:
+            await wake.wait()
+            wake.clear()
+            for text in connection.outbox.take():
+                await socket.send_str(text)
+            await asyncio.sleep(_SAY_EVERY_S)
+
+    async def _watch(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
+        """End a connection that says no hello, says nothing, does not listen, or whose token has expired."""
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(min(1.0, self._limits.hello_s / 4))
+            connection.top_up()
+            now = time.monotonic()
+            if not connection.said_hello and now - began > self._limits.hello_s:
+                fault = Fault("timeout", f"no hello within {self._limits.hello_s:g} s")
+            elif now - seen.at > self._limits.idle_s:
+                fault = Fault("timeout", f"nothing heard for {self._limits.idle_s:g} s")
+            elif connection.outbox.overflowing:
+                fault = Fault("limit", "too many messages wait unread")
+            elif not still_valid(connection.grant):
+                fault = Fault("token", "the token has expired")
+            else:
+                continue
+            metrics.faults.labels(fault.code).inc()
+            log.warning("connection ended", who=connection.grant.subject, code=fault.code, error=fault.message)
+            async with asyncio.timeout(_CLOSE_S):
+                await socket.send_str(encode(fault))
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            return
+
+
+class _Seen:
+    """When a connection was last heard of."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
