@@ -1,0 +1,152 @@
+"""The capture process: one camera, from opening to its end, as records on a pipe. What happens in here (a native
+crash, a hang) happens to this camera alone. Settings and commands come as JSON lines on stdin; when stdin ends, so
+does this.
+
+Started by `child`, as `python -m fishladder.edge.capture`.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import BinaryIO, Literal, NoReturn
+
+import msgspec
+
+from fishladder.edge.cameras.camera import Camera, Description
+from fishladder.edge.cameras.kinds import CameraSettings, open_camera
+from fishladder.edge.capture_records import Captured, CapturedUnit, Ended, Opened, Record, Refused, Sampled, pack
+from fishladder.edge.encode import EncoderSettings
+from fishladder.wire.errors import FishladderError
+
+Mode = Literal["auto", "encode", "passthrough"]
+
+
+class CaptureSettings(msgspec.Struct, frozen=True):
+    """The first line on stdin. `fps` None = every picture."""
+
+    camera: CameraSettings
+    encoder: EncoderSettings = EncoderSettings()
+    mode: Mode = "auto"
+    fps: float | None = None
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A further line on stdin. `fps` 0 = every picture; what is None stays as it is."""
+
+    stop: bool = False
+    keyframe: bool = False
+    fps: float | None = None
+    bitrate_bps: int | None = None
+
+
+class Orders:
+    """What was commanded, as the capturing thread sees it between two pictures."""
+
+    def __init__(self, fps: float | None, bitrate_bps: int) -> None:
+        self.fps = fps
+        self.bitrate_bps = bitrate_bps
+        self.stop = False
+        self._keyframe = False
+
+    def take(self, command: Command) -> None:
+        self.stop |= command.stop
+        self._keyframe |= command.keyframe
+        if command.fps is not None:
+            self.fps = command.fps or None
+        if command.bitrate_bps is not None:
+            self.bitrate_bps = command.bitrate_bps
+
+    def keyframe_wanted(self) -> bool:
+        wanted, self._keyframe = self._keyframe, False
+        return wanted
+
+
+Emit = Callable[[Record], None]
+
+
+def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
+    """Capture until the camera ends, fails, or `orders.stop`. Raises `CameraError`, `ConfigError`."""
+    camera = open_camera(settings.camera)
+    try:
+        found = camera.description
+        passing = settings.mode == "passthrough" or (settings.mode == "auto" and found.codec in ("h264", "hevc"))
+        mode = "passthrough" if passing else "encode"
+        emit(Opened(mode, found.codec, found.width, found.height, found.fps))
+        if passing:
+            _pass_on(camera, found, orders, emit)
+        else:
+            _encode(camera, found, settings.encoder, orders, emit)
+    finally:
+        camera.close()
+
+
+def _pass_on(camera: Camera, found: Description, orders: Orders, emit: Emit) -> None:
+    from fishladder.edge.passthrough import Passthrough
+
+    units = Passthrough(found)
+    for packet in camera.packets():
+        emit(units.take(packet))
+        if orders.stop:
+            break
+
+
+def _encode(camera: Camera, found: Description, settings: EncoderSettings, orders: Orders, emit: Emit) -> None:
+    from fishladder.edge.live_encoder import LiveEncoder
+
+    encoder = LiveEncoder(settings, found.fps)
+    for picture in camera.pictures():
+        encoder.set_fps(orders.fps)
+        encoder.set_bitrate(orders.bitrate_bps)
+        if orders.keyframe_wanted():
+            encoder.force_keyframe()
+        if picture.frame is None:
+            emit(Captured(picture.mono_us))
+            emit(Refused())
+        elif not encoder.wants(picture.pts_us):
+            emit(Sampled(1))
+        else:
+            emit(Captured(picture.mono_us))
+            unit: CapturedUnit | None = encoder.encode(picture.frame, picture.pts_us, picture.mono_us)
+            emit(unit or Refused())
+        if orders.stop:
+            break
+
+
+def _obey(stdin: BinaryIO, orders: Orders) -> NoReturn:
+    """Take commands until stdin ends, which ends the process: whoever wanted its records is gone."""
+    for line in stdin:
+        orders.take(msgspec.json.decode(line, type=Command))
+    os._exit(0)
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the agent decides when we end
+        signal.signal(number, signal.SIG_IGN)
+    # Native libraries may print: what they say must not get between the records.
+    pipe = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=CaptureSettings)
+    orders = Orders(settings.fps, settings.encoder.bitrate_bps)
+    threading.Thread(target=_obey, args=(sys.stdin.buffer, orders), daemon=True).start()
+
+    def emit(record: Record) -> None:
+        data = memoryview(pack(record))
+        while data:
+            data = data[pipe.write(data) :]
+
+    try:
+        try:
+            capture(settings, orders, emit)
+        except FishladderError as error:
+            emit(Ended(str(error)))
+        else:
+            emit(Ended())
+    except BrokenPipeError:
+        pass
+    os._exit(0)  # not through native destructors, which may hang on a dead connection
+
+
+if __name__ == "__main__":
+    main()

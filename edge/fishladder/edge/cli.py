@@ -1,0 +1,69 @@
+"""`fishladder edge run` and `fishladder edge check`: flags and a settings file in, an agent or a report out."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fishladder.edge.config import EdgeConfig, camera_flag, load
+from fishladder.runtime.admin import Admin
+from fishladder.runtime.lifecycle import run_until_signal
+from fishladder.runtime.logs import configure_logging
+
+
+@click.group()
+def edge() -> None:
+    """Send cameras to a gateway (runs on camera hosts)."""
+
+
+def _settings(command: Any) -> Any:
+    """The options `run` and `check` share."""
+    options = [
+        click.option("--config", type=click.Path(path_type=Path), help="TOML file with [edge] and [[camera]]."),
+        click.option("--gateway", help="The gateway, such as https://stack.example:8889."),
+        click.option("--site", help="This site's name, such as shop-7."),
+        click.option("--token-file", help="File with the token from `fishladder token create`."),
+        click.option("--ca-file", help="CA to trust for the gateway's certificate."),
+        click.option("--proxy", help="HTTP proxy to CONNECT through; `none` ignores HTTPS_PROXY."),
+        click.option(
+            "--camera", "cameras", multiple=True, help="NAME=SOURCE: rtsp://, v4l2:, file:, test:. Repeatable."
+        ),
+        click.option("--loop", is_flag=True, help="Begin files given by --camera again when they end."),
+        click.option("--mode", type=click.Choice(["auto", "encode", "passthrough"]), help="Encode, or pass on units."),
+        click.option("--fps", type=float, help="At most so many pictures a second (encode)."),
+        click.option("--bitrate-kbps", type=int, help="Most bits a second of one camera (encode)."),
+        click.option("--width", type=int, help="Scale down to this width (encode)."),
+        click.option("--uplink", type=click.Choice(["stream", "whip"]), help="stream (default), or WHIP."),
+        click.option("--log-level", help="debug, info, warning or error."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _load(config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict[str, Any]) -> EdgeConfig:
+    return load(config, flags, [camera_flag(text, loop=loop) for text in cameras])
+
+
+@edge.command()
+@_settings
+@click.option("--once", is_flag=True, default=None, help="Do not open a camera again when it fails or ends.")
+@click.option("--drain-s", type=float, help="Seconds to wait for commits when told to stop (10).")
+@click.option("--metrics-port", type=int, help="Port for /metrics, /healthz, /readyz (9998); 0 = none.")
+def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
+    """Run the agent until its cameras end, or until SIGTERM."""
+    from fishladder.edge.agent import Agent
+
+    settings = _load(config, cameras, loop, flags)
+    configure_logging(settings.log_level)
+
+    async def main(stopping: asyncio.Event) -> None:
+        agent = Agent(settings)
+        if not settings.metrics_port:
+            await agent.run(stopping)
+            return
+        with Admin(settings.metrics_host, settings.metrics_port, agent.health):
+            await agent.run(stopping)
+
+    run_until_signal(main)

@@ -1,0 +1,194 @@
+"""An agent's settings: `[edge]` and `[[camera]]` of a TOML file, environment variables, flags. Checked here as a
+whole, so that nothing starts with a setting that cannot work.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from fishladder.edge.cameras.kinds import CameraSettings, kind_of
+from fishladder.edge.capture import CaptureSettings, Mode
+from fishladder.edge.encode import EncoderSettings
+from fishladder.edge.gateway_address import GatewayAddress, address
+from fishladder.runtime.config import load_config, read_secret
+from fishladder.wire.errors import ConfigError, WireError
+from fishladder.wire.ids import check_name
+
+_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
+
+
+class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[camera]]`. What is None is taken from `[edge]`."""
+
+    name: str
+    source: str
+    user: str = ""
+    password: str = ""
+    password_file: str = ""
+    mode: Mode | None = None
+    fps: float | None = None
+    bitrate_kbps: int | None = None
+    keyframe_s: float | None = None
+    width: int | None = None
+    preset: str | None = None
+    loop: bool = False
+    speed: float = 1.0
+    size: str = ""
+    camera_fps: float = 0.0
+    timeout_s: float = 10.0
+    whip_url: str = ""
+
+
+class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[edge]`. See edge.toml for what each means."""
+
+    gateway: str = ""
+    site: str = ""
+    token: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    proxy: str = ""
+    uplink: Literal["stream", "whip"] = "stream"
+    mode: Mode = "auto"
+    fps: float | None = None
+    bitrate_kbps: int = 1500
+    keyframe_s: float = 2.0
+    width: int = 0
+    preset: str = "veryfast"
+    ring_bytes: int = 64 << 20
+    stall_s: float = 20.0
+    drain_s: float = 10.0
+    once: bool = False
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9998
+    log_level: str = "info"
+    cameras: tuple[CameraConfig, ...] = ()
+
+    @property
+    def address(self) -> GatewayAddress:
+        """Raises `ConfigError`."""
+        return address(
+            self.gateway,
+            token=self.token,
+            token_file=Path(self.token_file) if self.token_file else None,
+            ca_file=Path(self.ca_file) if self.ca_file else None,
+            proxy=self.proxy,
+        )
+
+    def capture(self, camera: CameraConfig) -> CaptureSettings:
+        """What a camera's capture process is told. Raises `ConfigError` when a password file cannot be read."""
+        source, user, password = split_login(camera.source)
+        if camera.password_file:
+            password = read_secret(Path(camera.password_file), f"camera {camera.name}: password_file")
+        chosen = {name: getattr(camera, name) for name in ("keyframe_s", "width", "preset")}
+        whip = self.uplink == "whip"
+        kbps = self.bitrate_kbps if camera.bitrate_kbps is None else camera.bitrate_kbps
+        return CaptureSettings(
+            CameraSettings(
+                source,
+                user=camera.user or user,
+                password=camera.password or password,
+                loop=camera.loop,
+                speed=camera.speed,
+                timeout_s=camera.timeout_s,
+                size=camera.size,
+                camera_fps=camera.camera_fps,
+            ),
+            EncoderSettings(
+                bitrate_bps=kbps * 1000,
+                profile="baseline" if whip else "high",  # what every WebRTC peer takes
+                **{name: getattr(self, name) if value is None else value for name, value in chosen.items()},
+            ),
+            mode=camera.mode or self.mode,
+            fps=self.fps if camera.fps is None else camera.fps,
+        )
+
+
+def split_login(source: str) -> tuple[str, str, str]:
+    """A source without the login in it, the user, the password."""
+    if kind_of(source) != "rtsp":
+        return source, "", ""
+    try:
+        parts = urlsplit(source)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigError(f"camera source {source.rpartition('@')[2]!r}: {error}") from None
+    if not parts.hostname:
+        raise ConfigError("camera source rtsp://: no host in it")
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, unquote(parts.username or ""), unquote(parts.password or "")
+
+
+def load(file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = ()) -> EdgeConfig:
+    """Read and check an agent's settings. `cameras` from flags replace those of the file. Raises `ConfigError`."""
+    config = load_config(EdgeConfig, "edge", file=file, flags=flags)
+    if config.cameras:
+        raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
+    config = msgspec.structs.replace(config, cameras=tuple(cameras or _cameras(file)))
+    _check(config)
+    return config
+
+
+def camera_flag(text: str, *, loop: bool) -> CameraConfig:
+    """`NAME=SOURCE`. Raises `ConfigError`."""
+    name, equals, source = text.partition("=")
+    if not equals:
+        raise ConfigError(
+            f"--camera {text.rpartition('@')[2]!r}: expected NAME=SOURCE, for example door=rtsp://10.0.0.7/main"
+        )
+    return CameraConfig(name=name, source=source, loop=loop)
+
+
+def _cameras(file: Path | None) -> list[CameraConfig]:
+    if file is None:
+        return []
+    tables = tomllib.loads(file.read_text()).get("camera", [])  # load_config has read it: it can be read
+    if not isinstance(tables, list):
+        raise ConfigError(f"settings file {file}: cameras are written [[camera]], with two brackets")
+    try:
+        return msgspec.convert(tables, list[CameraConfig])
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"settings of [[camera]] in {file}: {error}") from None
+
+
+def _check(config: EdgeConfig) -> None:
+    if not config.gateway:
+        raise ConfigError("no gateway: set gateway (--gateway https://HOST:8889)")
+    if not config.cameras:
+        raise ConfigError("no camera: give at least one [[camera]] (--camera NAME=SOURCE)")
+    _ = config.address
+    _name(config.site, "site")
+    names = [_name(camera.name, "camera name") for camera in config.cameras]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"camera name {min(twice)!r} is given twice")
+    _more(config.ring_bytes, 1 << 20, "ring_bytes")
+    for camera in config.cameras:
+        what = f"camera {camera.name}"
+        capture = config.capture(camera)
+        encoder = capture.encoder
+        _more(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
+        _more(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
+        _more(camera.speed, 0.01, f"{what}: speed")
+        _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
+        if capture.fps is not None:
+            _more(capture.fps, 0.01, f"{what}: fps")
+        if encoder.preset not in _PRESETS:
+            raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
+        if capture.mode == "passthrough" and kind_of(capture.camera.source) == "test":
+            raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
+
+
+def _name(name: str, what: str) -> str:
+    try:
+        return check_name(name, what)
+    except WireError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _more(value: float, least: float, what: str) -> None:
+    if value < least:
+        raise ConfigError(f"{what} is {value:g}: at least {least:g}")

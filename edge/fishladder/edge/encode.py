@@ -1,0 +1,108 @@
+"""x264 as a live uplink needs it: no B-frames and no look-ahead, so each picture is out at once; constant bitrate
+with a short buffer, opened at the maximum because x264 cannot be told to go above it later; keyframes when asked
+for.
+"""
+
+from fractions import Fraction
+
+import av
+import msgspec
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from fishladder.edge.cameras.container import reason
+from fishladder.wire.errors import CameraError
+
+#: x264's rate buffer as a share of a second: it decides how long a keyframe holds up what follows.
+VBV_S = 0.2
+_TIME_BASE = Fraction(1, 1_000_000)
+
+
+class EncoderSettings(msgspec.Struct, frozen=True):
+    """`bitrate_bps` is the maximum; `width` 0 keeps the camera's, else the height follows its shape."""
+
+    bitrate_bps: int = 1_500_000
+    keyframe_s: float = 2.0
+    width: int = 0
+    preset: str = "veryfast"
+    profile: str = "high"
+    threads: int = 1
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    payload: bytes
+    pts_us: int
+    keyframe: bool
+
+
+def scaled(width: int, height: int, wanted: int) -> tuple[int, int]:
+    """Even width and height with the shape kept; never larger than the source."""
+    if not wanted or wanted >= width:
+        return max(width & ~1, 2), max(height & ~1, 2)
+    return max(wanted & ~1, 2), max(round(height * wanted / width / 2) * 2, 2)
+
+
+class X264:
+    """An encoder for pictures of one source size, at about `fps` a second. Raises `CameraError`."""
+
+    def __init__(self, settings: EncoderSettings, source: tuple[int, int], fps: float, bitrate_bps: int) -> None:
+        self.settings = settings
+        self.source = source
+        self.fps = fps
+        self.width, self.height = scaled(*source, settings.width)
+        self._scaler = VideoReformatter()
+        self._next_keyframe_us: int | None = None
+        self._force = True
+        maximum = settings.bitrate_bps
+        context = av.CodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
+        context.time_base = _TIME_BASE
+        context.framerate = Fraction(fps).limit_denominator(1001)
+        context.bit_rate = maximum
+        context.max_b_frames = 0
+        context.thread_count = settings.threads
+        context.options = {
+            "preset": settings.preset,
+            "tune": "zerolatency",
+            "profile": settings.profile,
+            "forced-idr": "1",
+            "maxrate": str(maximum),
+            "bufsize": str(max(round(maximum * VBV_S), 1)),
+            "x264-params": "keyint=infinite:scenecut=0",
+        }
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            raise CameraError(
+                f"x264 refuses {self.width}x{self.height} at {fps:g} fps, {maximum} bit/s, "
+                f"preset {settings.preset!r}: {reason(error)}"
+            ) from None
+        self._context = context
+        self.set_bitrate(bitrate_bps)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        """From the next picture on; capped at the maximum it was opened with."""
+        self._context.bit_rate = max(min(bitrate_bps, self.settings.bitrate_bps), 10_000)
+
+    def force_keyframe(self) -> None:
+        self._force = True
+
+    def encode(self, frame: VideoFrame, pts_us: int) -> Encoded | None:
+        """Encode one picture of the source size; None if nothing came out of it. Raises `av.FFmpegError`."""
+        picture = self._scaler.reformat(
+            frame, self.width, self.height, "yuv420p", interpolation=Interpolation.FAST_BILINEAR
+        )
+        due = self._next_keyframe_us is None or pts_us >= self._next_keyframe_us
+        key = self._force or due
+        picture.pts = pts_us
+        picture.time_base = _TIME_BASE
+        picture.pict_type = PictureType.I if key else PictureType.NONE
+        packets = self._context.encode(picture)
+        if key:
+            self._force = False
+            self._next_keyframe_us = pts_us + round(self.settings.keyframe_s * 1e6)
+        if not packets:
+            return None
+        return Encoded(b"".join(bytes(packet) for packet in packets), pts_us, packets[0].is_keyframe)

@@ -1,0 +1,176 @@
+"""One camera inside the agent: its capture process on one side, what becomes of each picture on the other. Every
+picture the process tells of is numbered here exactly once, also those that died with it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+from msgspec.structs import asdict
+
+from fishladder.edge import metrics
+from fishladder.edge.capture import CaptureSettings, Command
+from fishladder.edge.capture_records import Captured, CapturedUnit, Opened, Record, Refused, Sampled
+from fishladder.edge.child import Child
+from fishladder.edge.clock import Clock
+from fishladder.wire.fates import Fate
+from fishladder.wire.messages import Policy
+
+log = structlog.get_logger(__name__)
+
+_KEYFRAME_PAUSE_US = 1_000_000
+
+
+class Sink(Protocol):
+    """Where a camera's pictures go, numbered densely in the order of these calls."""
+
+    @property
+    def wants_keyframe(self) -> bool: ...
+
+    def append_unit(self, unit: CapturedUnit, *, wall_us: int, ready_us: int) -> bool: ...
+
+    def append_range(self, count: int, fate: Fate, *, mono_us: int, wall_us: int) -> None: ...
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def pending(self) -> int: ...
+
+
+class Timeline:
+    """Makes one ascending timeline of a camera's pts, which begin anew with each capture process."""
+
+    def __init__(self) -> None:
+        self._shift_us: int | None = None
+        self._last: tuple[int, int] | None = None  # latest pts given out, when it was captured
+
+    def interrupted(self) -> None:
+        self._shift_us = None
+
+    def pts_us(self, pts_us: int, mono_us: int) -> int:
+        if self._shift_us is None:
+            self._shift_us = 0 if self._last is None else self._last[0] + max(mono_us - self._last[1], 1) - pts_us
+        shifted = pts_us + self._shift_us
+        if self._last is None or shifted > self._last[0]:
+            self._last = (shifted, mono_us)
+        return shifted
+
+
+class Feed:
+    """`name` is `<site>/<camera>`; `fps` the user's own limit, which the gateway's policy can only lower."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: CaptureSettings,
+        sink: Sink,
+        clock: Clock,
+        wake: Callable[[], None],
+        *,
+        once: bool = False,
+        stall_s: float = 20.0,
+    ) -> None:
+        self.name = name
+        self.opened: Opened | None = None
+        self.ended = False
+        self.child = Child(name, settings, self.on_record, self.on_gone, once=once, stall_s=stall_s)
+        self._sink = sink
+        self._clock = clock
+        self._wake = wake
+        self._limit_fps = settings.fps
+        self._encoding: deque[int] = deque()  # capture times of pictures that are with the encoder
+        self._timeline = Timeline()
+        self._asked_us = 0
+        self.counts = metrics.of_camera(name)
+
+    async def run(self) -> None:
+        """Returns when the camera has no more to give, or after `stop`."""
+        try:
+            await self.child.run()
+        finally:
+            self.ended = True
+            self._wake()
+
+    def stop(self) -> None:
+        self.child.stop()
+
+    @property
+    def finished(self) -> bool:
+        """Ended, and everything captured is settled."""
+        return self.ended and self._sink.pending == 0
+
+    def obey(self, policy: Policy) -> None:
+        limits = [fps for fps in (policy.fps, self._limit_fps) if fps]
+        self.child.command(Command(fps=min(limits, default=0.0)))
+
+    def ask_keyframe(self) -> None:
+        """At most once a second."""
+        now_us = self._clock.mono_us()
+        if now_us - self._asked_us >= _KEYFRAME_PAUSE_US:
+            self._asked_us = now_us
+            self.child.command(Command(keyframe=True))
+
+    def on_record(self, record: Record) -> None:
+        now_us = self._clock.mono_us()
+        match record:
+            case CapturedUnit():
+                if self._encoding:
+                    self._encoding.popleft()
+                self._unit(record, now_us)
+            case Sampled():
+                self._range(record.count, Fate.SAMPLED_OUT, now_us, now_us)
+            case Captured():
+                self._encoding.append(record.mono_us)
+                return
+            case Refused():
+                if self._encoding:
+                    self._range(1, Fate.ENCODER, self._encoding.popleft(), now_us)
+            case Opened():
+                self.opened = record
+                log.info("camera delivers", camera=self.name, **_facts(record))
+                return
+        if self._sink.wants_keyframe:
+            self.ask_keyframe()
+        self._wake()
+
+    def on_gone(self) -> None:
+        """The process is gone: what its encoder still had is lost."""
+        now_us = self._clock.mono_us()
+        while self._encoding:
+            self._range(1, Fate.ENCODER, self._encoding.popleft(), now_us)
+        self._timeline.interrupted()
+        self.counts.restarts.set(self.child.restarts)
+        self._wake()
+
+    def _wall_us(self, mono_us: int, now_us: int) -> int:
+        return self._clock.wall_us() - (now_us - mono_us)
+
+    def _unit(self, unit: CapturedUnit, now_us: int) -> None:
+        moved = CapturedUnit(
+            unit.codec,
+            unit.flags,
+            unit.width,
+            unit.height,
+            unit.duration_us,
+            self._timeline.pts_us(unit.pts_us, unit.mono_us),
+            unit.mono_us,
+            unit.payload,
+        )
+        kept = self._sink.append_unit(
+            moved, wall_us=self._wall_us(unit.mono_us, now_us), ready_us=max(now_us - unit.mono_us, 0)
+        )
+        self.counts.captured.inc()
+        if kept:
+            self.counts.units.inc()
+            self.counts.bytes.inc(len(unit.payload))
+
+    def _range(self, count: int, fate: Fate, mono_us: int, now_us: int) -> None:
+        self._sink.append_range(count, fate, mono_us=mono_us, wall_us=self._wall_us(mono_us, now_us))
+        self.counts.captured.inc(count)
+        self.counts.not_sent(fate).inc(count)
+
+
+def _facts(opened: Opened) -> dict[str, object]:
+    return {name: value for name, value in asdict(opened).items() if value}

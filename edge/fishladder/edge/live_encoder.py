@@ -1,0 +1,78 @@
+"""A camera's pictures thinned to the wanted rate and encoded, through changes of size, rate and bitrate. The encoder is
+opened anew when the size or the rate changes, since x264 plans its bits by them.
+"""
+
+from av import FFmpegError
+from av.video.frame import VideoFrame
+
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.encode import X264, EncoderSettings
+from fishladder.edge.sampler import Sampler
+from fishladder.wire.unit import NO_FLAGS, Codec, Flag
+
+_USUAL_FPS = 25.0
+
+
+class LiveEncoder:
+    """`camera_fps` is what the camera claims, None if it does not say. Raises `CameraError`."""
+
+    def __init__(self, settings: EncoderSettings, camera_fps: float | None) -> None:
+        self._settings = settings
+        self._camera_fps = camera_fps
+        self._sampler = Sampler()
+        self._bitrate_bps = settings.bitrate_bps
+        self._encoder: X264 | None = None
+        self._last_pts_us: int | None = None
+
+    def set_fps(self, fps: float | None) -> None:
+        self._sampler.set_fps(fps)
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        if bitrate_bps != self._bitrate_bps:
+            self._bitrate_bps = bitrate_bps
+            if self._encoder is not None:
+                self._encoder.set_bitrate(bitrate_bps)
+
+    def force_keyframe(self) -> None:
+        if self._encoder is not None:
+            self._encoder.force_keyframe()
+
+    def wants(self, pts_us: int) -> bool:
+        return self._sampler.wants(pts_us)
+
+    @property
+    def fps(self) -> float:
+        """Pictures a second that come out, as far as known."""
+        claimed = self._camera_fps if 1 <= (self._camera_fps or 0) <= 120 else None
+        camera = claimed or self._sampler.camera_fps or _USUAL_FPS
+        return min(max(camera if self._sampler.fps is None else min(camera, self._sampler.fps), 0.1), 240.0)
+
+    def encode(self, frame: VideoFrame, pts_us: int, mono_us: int) -> CapturedUnit | None:
+        """None if the encoder failed on it; the next picture then gets a new one."""
+        encoder = self._fitting(frame)
+        try:
+            encoded = encoder.encode(frame, pts_us)
+        except FFmpegError:
+            encoded = None
+        if encoded is None:
+            self._encoder = None
+            return None
+        before, self._last_pts_us = self._last_pts_us, pts_us
+        duration_us = pts_us - before if before is not None and pts_us > before else round(1e6 / encoder.fps)
+        return CapturedUnit(
+            Codec.H264,
+            Flag.SAMPLED | (Flag.CLEAN if encoded.keyframe else NO_FLAGS),
+            encoder.width,
+            encoder.height,
+            duration_us,
+            pts_us,
+            mono_us,
+            encoded.payload,
+        )
+
+    def _fitting(self, frame: VideoFrame) -> X264:
+        source, fps = (frame.width, frame.height), self.fps
+        it = self._encoder
+        if it is None or it.source != source or not 0.75 < fps / it.fps < 1.33:
+            it = self._encoder = X264(self._settings, source, fps, self._bitrate_bps)
+        return it

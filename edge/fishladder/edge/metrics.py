@@ -1,0 +1,51 @@
+"""What an agent counts, all in one place."""
+
+from dataclasses import dataclass
+
+from prometheus_client import Counter, Gauge
+
+from fishladder.wire.fates import Fate
+
+_CAMERA = ("site", "camera")
+
+CAPTURED = Counter("fishladder_edge_captured_total", "Pictures the camera delivered", _CAMERA)
+UNITS = Counter("fishladder_edge_units_total", "Units ready for the uplink", _CAMERA)
+BYTES = Counter("fishladder_edge_unit_bytes_total", "Bytes of units ready for the uplink", _CAMERA)
+NOT_SENT = Counter("fishladder_edge_not_sent_total", "Pictures declared instead of sent", (*_CAMERA, "reason"))
+RESTARTS = Gauge("fishladder_edge_capture_restarts", "Times the capture process was started again", _CAMERA)
+RING = Gauge("fishladder_edge_ring_bytes", "Bytes held until committed", _CAMERA)
+PENDING = Gauge("fishladder_edge_pending", "Pictures captured and not yet committed", _CAMERA)
+RECONNECTS = Counter("fishladder_edge_reconnects_total", "Connections to the gateway that ended")
+SENT = Counter("fishladder_edge_sent_bytes_total", "Bytes of binary messages sent to the gateway")
+RTT = Gauge("fishladder_edge_uplink_rtt_seconds", "Round trip of the latest clock probe")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCounts:
+    """One camera's children of the instruments above."""
+
+    site: str
+    camera: str
+    captured: Counter
+    units: Counter
+    bytes: Counter
+    restarts: Gauge
+    ring: Gauge
+    pending: Gauge
+
+    def not_sent(self, fate: Fate) -> Counter:
+        return NOT_SENT.labels(self.site, self.camera, fate.label)
+
+
+def of_camera(name: str) -> CameraCounts:
+    site, _, camera = name.partition("/")
+    return CameraCounts(
+        site,
+        camera,
+        captured=CAPTURED.labels(site, camera),
+        units=UNITS.labels(site, camera),
+        bytes=BYTES.labels(site, camera),
+        restarts=RESTARTS.labels(site, camera),
+        ring=RING.labels(site, camera),
+        pending=PENDING.labels(site, camera),
+    )

@@ -1,0 +1,118 @@
+"""In what order cameras share one link: units cut into fragments, deficit round robin by weight, and never more than
+the gateway's credit allows. Pure: it is asked for the next message and does not know when.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fishladder.wire.framing import MAX_MESSAGE_BYTES, abandon, fragments, range_message
+from fishladder.wire.unit import Range, Unit
+
+#: How much link time a fragment may take before something more urgent gets its turn.
+FRAGMENT_S = 0.05
+LEAST_FRAGMENT_BYTES = 1200
+MOST_FRAGMENT_BYTES = 16 * 1024
+
+Source = Callable[[], Unit | Range | None]
+
+
+def fragment_size(rate_bytes_s: float | None, limit: int = 0) -> int:
+    """Bytes of a fragment on a link of that rate (None = unknown, taken as fast). `limit` 0 = none of the gateway's."""
+    wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * FRAGMENT_S)
+    size = min(max(wanted, LEAST_FRAGMENT_BYTES), MOST_FRAGMENT_BYTES, MAX_MESSAGE_BYTES)
+    return min(size, limit) if limit else size
+
+
+@dataclass(slots=True)
+class _Flow:
+    channel: int
+    source: Source
+    weight: float = 1.0
+    deficit: float = 0.0
+    visited: bool = False  # has had its quantum in this round
+    message: bytes | None = None  # the next one
+    rest: Iterator[bytes] | None = None  # those of the unit being sent after it
+    left: int = 0  # bytes of that unit still to come
+    begun: bool = False  # part of it has been sent
+
+
+class Scheduler:
+    """Hands out the next binary message. `add` a flow for each camera whose session is open."""
+
+    def __init__(self, fragment_bytes: int = MOST_FRAGMENT_BYTES) -> None:
+        self.fragment_bytes = fragment_bytes
+        self.granted_bytes = 0
+        self.sent_bytes = 0
+        self._flows: dict[int, _Flow] = {}
+        self._round: deque[int] = deque()
+
+    def add(self, channel: int, source: Source, weight: float = 1.0) -> None:
+        self.remove(channel)
+        self._flows[channel] = _Flow(channel, source, max(weight, 0.01))
+        self._round.append(channel)
+
+    def set_weight(self, channel: int, weight: float) -> None:
+        if flow := self._flows.get(channel):
+            flow.weight = max(weight, 0.01)
+
+    def remove(self, channel: int) -> bytes | None:
+        """Take a camera out; the message that gives up the unit it was sending, if it was."""
+        flow = self._flows.pop(channel, None)
+        if flow is None:
+            return None
+        self._round.remove(channel)
+        if not flow.begun:
+            return None
+        message = abandon(channel)
+        self.sent_bytes += len(message)
+        return message
+
+    def grant(self, total_bytes: int) -> None:
+        """Credit is cumulative, so an older one changes nothing."""
+        self.granted_bytes = max(self.granted_bytes, total_bytes)
+
+    def next(self) -> bytes | None:
+        """The next message to write; None if there is nothing, or no credit for it."""
+        idle = 0  # flows in a row with nothing to send
+        while idle < len(self._round):
+            flow = self._flows[self._round[0]]
+            message = self._peek(flow)
+            if message is None:
+                flow.deficit = 0.0
+                idle += 1
+            else:
+                idle = 0
+                if not flow.visited:
+                    flow.visited = True
+                    flow.deficit += self.fragment_bytes * flow.weight
+                if flow.deficit >= len(message):
+                    self._sent(flow, message)
+                    return message
+            flow.visited = False
+            self._round.rotate(-1)
+        return None
+
+    def _sent(self, flow: _Flow, message: bytes) -> None:
+        self.sent_bytes += len(message)
+        flow.deficit -= len(message)
+        flow.left = max(flow.left - len(message), 0)
+        flow.message = None if flow.rest is None else next(flow.rest, None)
+        flow.begun = flow.message is not None
+        if flow.message is None:
+            flow.rest, flow.left = None, 0
+
+    def _peek(self, flow: _Flow) -> bytes | None:
+        """The flow's next message, beginning another unit if the credit is not yet spoken for."""
+        if flow.message is None:
+            if self.sent_bytes + sum(other.left for other in self._flows.values()) >= self.granted_bytes:
+                return None
+            item = flow.source()
+            if isinstance(item, Range):
+                flow.message = range_message(flow.channel, item)
+            elif item is not None:
+                packed = item.pack()
+                flow.rest = fragments(flow.channel, packed, self.fragment_bytes)
+                flow.message = next(flow.rest)
+                flow.left = len(packed)
+        return flow.message

@@ -1,0 +1,219 @@
+"""One camera's side of the uplink protocol: when to say hello, from where to send, what a refusal or a fence means.
+Pure: messages and times go in, hellos, units and ranges come out. It outlives connections; the ring is its memory.
+"""
+
+import random
+from enum import Enum
+
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.ring import HeldRange, HeldUnit, Ring
+from fishladder.runtime.lifecycle import Backoff
+from fishladder.wire.fates import Fate
+from fishladder.wire.messages import MAX_CLEAN_POINTS, CameraHello, CameraWelcome, Policy, Refusal
+from fishladder.wire.unit import NO_FLAGS, UNIT_HEADER_BYTES, Flag, Range, Unit
+
+#: When to ask again after a refusal that does not say.
+FORBIDDEN_RETRY_S = 60.0
+SUPERSEDED_RETRY_S = 30.0
+#: A fence this soon after the last one counts as the same trouble.
+FENCE_CALM_S = 10.0
+
+
+class State(Enum):
+    WAITING = "waiting"  #: a hello is due at `hello_at_s`
+    GREETED = "greeted"  #: a hello is out
+    OPEN = "open"
+
+
+class Session:
+    """One camera on the uplink. Times in seconds on any one clock; `channel` names it in binary messages."""
+
+    def __init__(self, camera: str, channel: int, ring: Ring, *, rng: random.Random | None = None) -> None:
+        self.camera = camera
+        self.channel = channel
+        self.ring = ring
+        self.epoch = 0
+        self.state = State.WAITING
+        self.hello_at_s = 0.0
+        self.policy: Policy | None = None
+        self.meta: dict[str, str] = {}
+        self.max_unit_bytes = 0
+        self.state_lost = 0
+        self.oversized = 0
+        self._dropped_before = 0  # by rings of earlier epochs
+        self._lost: Range | None = None
+        self._fenced_at_s: float | None = None
+        self._backoff = Backoff(0.2, 30.0, rng)
+
+    # -- capture side
+
+    @property
+    def wants_keyframe(self) -> bool:
+        return self.ring.wants_keyframe
+
+    @property
+    def position(self) -> int:
+        return self.ring.position
+
+    @property
+    def pending(self) -> int:
+        return self.ring.pending
+
+    @property
+    def spool_full(self) -> int:
+        """Units dropped for lack of room, in all."""
+        return self._dropped_before + self.ring.spool_full
+
+    def append_unit(self, unit: CapturedUnit, *, wall_us: int, ready_us: int) -> bool:
+        return self.ring.append_unit(unit, wall_us=wall_us, ready_us=ready_us)
+
+    def append_range(self, count: int, fate: Fate, *, mono_us: int, wall_us: int) -> None:
+        self.ring.append_range(count, fate, mono_us=mono_us, wall_us=wall_us)
+
+    # -- hello
+
+    def disconnected(self) -> None:
+        """The connection is gone; on the next one a hello is due at once, or when a refusal said."""
+        if self.state is not State.WAITING:
+            self.state = State.WAITING
+            self.hello_at_s = 0.0
+        self._lost = None
+        self.ring.disconnected()
+
+    def hello_due(self, now_s: float) -> bool:
+        return self.state is State.WAITING and now_s >= self.hello_at_s
+
+    def unanswered_s(self, now_s: float) -> float:
+        """For how long a hello has been out."""
+        return now_s - self.hello_at_s if self.state is State.GREETED else 0.0
+
+    def hello(self, now_s: float) -> CameraHello:
+        self.state = State.GREETED
+        self.hello_at_s = now_s
+        return CameraHello(
+            camera=self.camera,
+            channel=self.channel,
+            epoch=self.epoch,
+            position=self.ring.position,
+            oldest=self.ring.oldest,
+            clean=self.ring.clean_points(MAX_CLEAN_POINTS),
+            meta=self.meta,
+        )
+
+    def welcomed(self, welcome: CameraWelcome, *, max_unit_bytes: int = 0) -> str | None:
+        """Begin at `welcome.next`. Returns why not, if that is impossible; the camera then starts afresh later."""
+        if self.state is not State.GREETED:
+            return None
+        ring = self.ring
+        if welcome.next > ring.position + 1 or welcome.committed > ring.position:
+            return (
+                f"the gateway expects seq {welcome.next} (committed {welcome.committed}) of {self.camera}, "
+                f"which is captured only up to {ring.position}"
+            )
+        self.state = State.OPEN
+        self.epoch = welcome.epoch
+        self.policy = welcome.policy
+        self.max_unit_bytes = max_unit_bytes
+        self._lost = None
+        if welcome.next < ring.oldest:
+            self._lost = Range(epoch=self.epoch, first=welcome.next, last=ring.oldest - 1, fate=Fate.STATE_LOST)
+            self.state_lost += ring.oldest - welcome.next
+        ring.rewind(max(welcome.next, ring.oldest))
+        ring.set_committed(welcome.committed)
+        return None
+
+    def refused(self, refusal: Refusal, now_s: float) -> None:
+        if refusal.code == "superseded":
+            self.start_afresh(now_s)
+            return
+        self.state = State.WAITING
+        if refusal.retry_s is not None:
+            delay_s = max(refusal.retry_s, 0.1)
+        elif refusal.code in ("forbidden", "invalid"):
+            delay_s = FORBIDDEN_RETRY_S
+        else:
+            delay_s = self._backoff.next()
+        self.hello_at_s = now_s + delay_s
+
+    def start_afresh(self, now_s: float) -> None:
+        """Somebody else has the camera, or nobody knows what we know: forget all, claim it anew after a while.
+
+        What is not committed is then declared by the gateway, for the epoch that ends here.
+        """
+        ring = self.ring
+        self._dropped_before += ring.spool_full
+        self.ring = Ring(ring.limit_bytes, replay_bytes=ring.replay_bytes, replay_us=ring.replay_us)
+        self.ring.wants_keyframe = True
+        self.epoch = 0
+        self._lost = None
+        self.state = State.WAITING
+        self.hello_at_s = now_s + SUPERSEDED_RETRY_S
+
+    def fenced(self, now_s: float) -> None:
+        """Say hello again: at once, but more and more slowly if that keeps ending here."""
+        if self.state is not State.OPEN:
+            return
+        again = self._fenced_at_s is not None and now_s - self._fenced_at_s < FENCE_CALM_S
+        if not again:
+            self._backoff.reset()
+        self._fenced_at_s = now_s
+        self.state = State.WAITING
+        self.hello_at_s = now_s + (self._backoff.next() if again else 0.0)
+        self._lost = None
+        self.ring.disconnected()
+
+    def acknowledged(self, logged: int, committed: int) -> None:
+        if self.state is State.OPEN:
+            self.ring.acknowledge(logged, committed)
+
+    # -- what to send
+
+    def take(self, now_us: int, offset_us: int | None, *, flush: bool = False) -> Unit | Range | None:
+        """What to send next; it counts as sent. `offset_us` turns our monotonic clock into the gateway's."""
+        if self.state is not State.OPEN:
+            return None
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            return lost
+        first = self.ring.next
+        held = self.ring.take(now_us, flush=flush)
+        if isinstance(held, HeldRange):
+            return self._range(first, held, offset_us)
+        if isinstance(held, HeldUnit):
+            return self._unit(held, offset_us)
+        return None
+
+    def _range(self, first: int, held: HeldRange, offset_us: int | None) -> Range:
+        offset = 0 if offset_us is None else held.mono_us + offset_us - held.wall_us
+        return Range(
+            epoch=self.epoch, first=first, last=held.last, fate=held.fate, wall_us=held.wall_us, offset_us=offset
+        )
+
+    def _unit(self, held: HeldUnit, offset_us: int | None) -> Unit | Range:
+        unit = held.unit
+        synced = NO_FLAGS if offset_us is None else Flag.SYNCED
+        offset = 0 if offset_us is None else unit.mono_us + offset_us - held.wall_us
+        if self.max_unit_bytes and UNIT_HEADER_BYTES + len(unit.payload) > self.max_unit_bytes:
+            self.oversized += 1
+            return Range(
+                epoch=self.epoch,
+                first=held.first,
+                last=held.first,
+                fate=Fate.ENCODER,
+                wall_us=held.wall_us,
+                offset_us=offset,
+            )
+        return Unit(
+            epoch=self.epoch,
+            seq=held.first,
+            codec=unit.codec,
+            payload=unit.payload,
+            flags=unit.flags | synced,
+            pts_us=unit.pts_us,
+            wall_us=held.wall_us,
+            offset_us=offset,
+            duration_us=unit.duration_us,
+            ready_us=held.ready_us,
+            width=unit.width,
+            height=unit.height,
+        )

@@ -1,0 +1,283 @@
+"""The `stream` uplink: all of a site's cameras on one WebSocket. It moves messages between the gateway and the pure
+parts (`session`, `schedule`, `clock`), one connection after another, for as long as the agent runs.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from secrets import token_hex
+
+import structlog
+
+from fishladder.edge import metrics
+from fishladder.edge.clock import Clock, OffsetEstimator
+from fishladder.edge.gateway_address import GatewayAddress
+from fishladder.edge.schedule import Scheduler, fragment_size
+from fishladder.edge.session import Session, State
+from fishladder.edge.websocket import WebSocket, connect
+from fishladder.runtime.lifecycle import Backoff
+from fishladder.wire import messages
+from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError, VersionMismatch, WireError
+from fishladder.wire.messages import VERSIONS, Policy
+from fishladder.wire.unit import Range, Unit
+
+log = structlog.get_logger(__name__)
+
+_TICK_S = 0.25
+_POSITIONS_S = 1.0
+_PROBE_S = 2.0
+_PROBE_BURST_S = 0.25
+_BURST = 5
+_WELCOME_S = 20.0
+_LAST_WORDS_S = 1.0
+
+
+class _Draining(Exception):
+    """The gateway asked us to connect again."""
+
+
+class StreamUplink:
+    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks. Call `wake` when a camera
+    has something new.
+    """
+
+    def __init__(
+        self,
+        to: GatewayAddress,
+        sessions: Sequence[Session],
+        clock: Clock,
+        *,
+        on_policy: Callable[[int, Policy], None],
+        on_keyframe: Callable[[int], None],
+        agent: str = "",
+        rng: random.Random | None = None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.offset = OffsetEstimator()
+        self.connected = False
+        self.boot = token_hex(16)
+        self._to = to
+        self._sessions = {session.channel: session for session in sessions}
+        self._clock = clock
+        self._on_policy = on_policy
+        self._on_keyframe = on_keyframe
+        self._agent = agent
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._backoff = backoff or Backoff(0.5, 30.0)
+        self._hellos = 0
+        self._wake = asyncio.Event()
+        self._flush = False
+        self._outbox: deque[str | bytes] = deque()
+        self._scheduler = Scheduler()
+        self._fragment_limit = 0
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Nothing more will be captured: hold no range back, and say how far it went."""
+        self._flush = True
+        self._say_positions()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Connect, again and again. Runs until cancelled."""
+        while True:
+            delay_s, said = 0.0, ""
+            try:
+                await self._connection()
+            except _Draining as draining:
+                delay_s = self._rng.uniform(0.1, 1.0)
+                said = f"the gateway is going away: {draining}"
+            except (AuthRefused, ConfigError, VersionMismatch) as error:
+                delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
+            except (UplinkError, WireError) as error:
+                delay_s, said = self._backoff.next(), str(error)
+            log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
+            await asyncio.sleep(delay_s)
+
+    async def _connection(self) -> None:
+        try:
+            async with connect(self._to) as link:
+                self._scheduler = Scheduler()
+                self._outbox.clear()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(link), name="uplink-read")
+                    group.create_task(self._write(link), name="uplink-write")
+                    group.create_task(self._tick(link), name="uplink-tick")
+        except* (_Draining, AuthRefused, VersionMismatch, UplinkError, WireError, ConfigError) as errors:
+            raise _first(errors) from None
+        finally:
+            if self.connected:
+                metrics.RECONNECTS.inc()
+            self.connected = False
+            for session in self._sessions.values():
+                session.disconnected()
+
+    # -- out
+
+    async def _write(self, link: WebSocket) -> None:
+        """What is urgent first, then one fragment at a time."""
+        try:
+            while True:
+                if self._outbox:
+                    await link.send(self._outbox.popleft())
+                elif (fragment := self._scheduler.next()) is not None:
+                    await link.send(fragment)
+                    metrics.SENT.inc(len(fragment))
+                else:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except UplinkError:
+            await asyncio.sleep(_LAST_WORDS_S)  # why it was closed may be there to be read
+            raise
+
+    async def _tick(self, link: WebSocket) -> None:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        positions_s = probe_s = began_s
+        probes = 0
+        first = True
+        while True:
+            now_s = loop.time()
+            self._greet(now_s, anyway=first)
+            first = False
+            if now_s >= positions_s:
+                positions_s = now_s + _POSITIONS_S
+                self._say_positions()
+                self._scheduler.fragment_bytes = fragment_size(link.delivery_rate_bytes_s(), self._fragment_limit)
+            if now_s >= probe_s:
+                probes += 1
+                probe_s = now_s + (_PROBE_BURST_S if probes < _BURST else _PROBE_S)
+                self._outbox.append(messages.encode(messages.Probe(self._clock.mono_us())))
+            unanswered = any(it.unanswered_s(now_s) > _WELCOME_S for it in self._sessions.values())
+            if unanswered or (not self.connected and now_s - began_s > _WELCOME_S):
+                raise UplinkError(f"gateway {self._to.url} did not answer the hello within {_WELCOME_S:g} s")
+            self._wake.set()  # a range held back becomes due without anybody saying so
+            await asyncio.sleep(_TICK_S)
+
+    def _greet(self, now_s: float, *, anyway: bool = False) -> None:
+        due = [session.hello(now_s) for session in self._sessions.values() if session.hello_due(now_s)]
+        if due or anyway:
+            self._hellos += 1
+            hello = messages.Hello(
+                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=due, agent=self._agent
+            )
+            self._outbox.append(messages.encode(hello))
+            self._wake.set()
+
+    def _say_positions(self) -> None:
+        cameras = [(it.channel, it.ring.position) for it in self._sessions.values() if it.state is State.OPEN]
+        if cameras:
+            self._outbox.append(messages.encode(messages.Positions(cameras)))
+
+    def _take(self, session: Session) -> Unit | Range | None:
+        return session.take(self._clock.mono_us(), self.offset.offset_us, flush=self._flush)
+
+    # -- in
+
+    async def _read(self, link: WebSocket) -> None:
+        while True:
+            self._heard(messages.from_gateway(await link.receive()))
+
+    def _heard(self, message: messages.FromGateway) -> None:
+        match message:
+            case messages.Ack():
+                for channel, logged, committed in message.cameras:
+                    if session := self._sessions.get(channel):
+                        session.acknowledged(logged, committed)
+            case messages.Credit():
+                self._scheduler.grant(message.bytes)
+                self._wake.set()
+            case messages.Probed():
+                self.offset.answered(
+                    sent_us=message.sent_us,
+                    received_us=message.received_us,
+                    replied_us=message.replied_us,
+                    now_us=self._clock.mono_us(),
+                )
+                if self.offset.rtt_us is not None:
+                    metrics.RTT.set(self.offset.rtt_us / 1e6)
+            case messages.Welcome():
+                self._welcomed(message)
+            case messages.Fenced():
+                self._fenced(message)
+            case messages.Control():
+                if message.policy is not None:
+                    self._obey(message.channel, message.policy)
+                if message.keyframe and message.channel in self._sessions:
+                    self._on_keyframe(message.channel)
+            case messages.Drain():
+                raise _Draining(message.reason or "it is being stopped")
+            case messages.Fault(code="version"):
+                raise VersionMismatch(f"gateway {self._to.url}: {message.message}")
+            case messages.Fault():
+                raise UplinkError(f"gateway {self._to.url} found a fault ({message.code}): {message.message}")
+
+    def _welcomed(self, welcome: messages.Welcome) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if not VERSIONS[0] <= welcome.version <= VERSIONS[1]:
+            raise VersionMismatch(
+                f"gateway {self._to.url} chose uplink protocol {welcome.version}; this agent speaks "
+                f"{VERSIONS[0]} to {VERSIONS[1]}: upgrade the older of the two"
+            )
+        if not self.connected:
+            self.connected = True
+            self._backoff.reset()
+            log.info("uplink is up", gateway=self._to.url, cameras=len(welcome.cameras), name=welcome.gateway)
+        self._fragment_limit = welcome.max_fragment_bytes
+        for granted in welcome.cameras:
+            session = self._sessions.get(granted.channel)
+            if session is None or session.state is not State.GREETED:
+                continue
+            lost_before = session.state_lost
+            if problem := session.welcomed(granted, max_unit_bytes=welcome.max_unit_bytes):
+                log.error("camera starts afresh", camera=session.camera, error=problem)
+                session.start_afresh(now_s)
+                continue
+            if lost := session.state_lost - lost_before:
+                log.warning("the gateway's store went back", camera=session.camera, state_lost=lost)
+            self._scheduler.add(session.channel, partial(self._take, session), granted.policy.weight)
+            self._obey(session.channel, granted.policy)
+        for refusal in welcome.refused:
+            if session := self._sessions.get(refusal.channel):
+                session.refused(refusal, now_s)
+                log.warning(
+                    "camera is refused",
+                    camera=session.camera,
+                    code=refusal.code,
+                    error=refusal.message,
+                    retry_s=round(session.hello_at_s - now_s, 1),
+                )
+        self._wake.set()
+
+    def _fenced(self, message: messages.Fenced) -> None:
+        session = self._sessions.get(message.channel)
+        if session is None:
+            return
+        log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
+        if (given_up := self._scheduler.remove(message.channel)) is not None:
+            self._outbox.append(given_up)
+        now_s = asyncio.get_running_loop().time()
+        session.fenced(now_s)
+        self._greet(now_s)
+
+    def _obey(self, channel: int, policy: Policy) -> None:
+        if channel in self._sessions:
+            self._scheduler.set_weight(channel, policy.weight)
+            self._on_policy(channel, policy)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one that says most: a fault or a refusal rather than the lost connection it came with."""
+    flat: list[BaseException] = []
+    todo = [*errors.exceptions]
+    while todo:
+        error = todo.pop()
+        if isinstance(error, BaseExceptionGroup):
+            todo.extend(error.exceptions)
+        else:
+            flat.append(error)
+    return min(flat, key=lambda error: type(error) is UplinkError)

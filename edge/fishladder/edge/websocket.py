@@ -1,0 +1,123 @@
+"""The agent's WebSocket to a gateway: TLS, proxy, heartbeat, and a send that returns only when the kernel has taken
+everything, so that what is urgent never waits behind more than one message. What is said over it is `uplink_stream`'s.
+"""
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from fishladder.edge.gateway_address import GatewayAddress, explain
+from fishladder.wire.errors import UplinkError, WireError
+from fishladder.wire.messages import MAX_TEXT_BYTES
+
+HEARTBEAT_S = 15.0
+CONNECT_S = 20.0
+#: How much the kernel may hold that is not yet on its way.
+NOTSENT_LOWAT_BYTES = 16 * 1024
+_TCP_NOTSENT_LOWAT = 25
+_DELIVERY_RATE_AT = 160  # struct tcp_info: tcpi_delivery_rate, bytes a second
+
+
+class WebSocket:
+    """An open connection. Every method raises `UplinkError` once it is lost."""
+
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse, transport: asyncio.Transport) -> None:
+        self._ws = ws
+        self._transport = transport
+        self._protocol: Any = transport.get_protocol()
+        for layer in _layers(transport):
+            layer.set_write_buffer_limits(high=0)
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        if sys.platform == "linux":
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+
+    async def send(self, message: bytes | str) -> None:
+        """Returns when nothing of it is left in this process."""
+        try:
+            if isinstance(message, str):
+                await self._ws.send_str(message)
+            else:
+                await self._ws.send_bytes(message)
+            if self._protocol.writing_paused:
+                await self._protocol._drain_helper()
+        except (ConnectionError, aiohttp.ClientError) as error:
+            raise UplinkError(f"the connection was lost: {error}") from None
+
+    async def receive(self) -> str:
+        """The next text message."""
+        message = await self._ws.receive()
+        match message.type:
+            case aiohttp.WSMsgType.TEXT:
+                return str(message.data)
+            case aiohttp.WSMsgType.BINARY:
+                raise WireError("the gateway sent a binary message, which this protocol has only the other way")
+            case aiohttp.WSMsgType.ERROR:
+                raise UplinkError(f"the connection was lost: {message.data or self._ws.exception()}")
+        code, why = self._ws.close_code, getattr(message, "extra", None) or ""
+        raise UplinkError(f"the gateway closed the connection ({code}{': ' if why else ''}{why})")
+
+    def delivery_rate_bytes_s(self) -> float | None:
+        """What TCP last saw the link deliver; None where the system does not say."""
+        if sys.platform != "linux":
+            return None
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
+        except OSError:
+            return None
+        if len(info) < _DELIVERY_RATE_AT + 8:
+            return None
+        (rate,) = struct.unpack_from("=Q", info, _DELIVERY_RATE_AT)
+        return float(rate) or None
+
+
+@asynccontextmanager
+async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
+    """Open `/v1/uplink`. Raises `UplinkError`, `AuthRefused`, `ConfigError`."""
+    # A public hook of aiohttp's: the response object is made by us, so that its transport is at hand.
+    opened: list[aiohttp.ClientResponse] = []
+
+    class Response(aiohttp.ClientWebSocketResponse):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            opened.append(next(arg for arg in args if isinstance(arg, aiohttp.ClientResponse)))
+
+    async with aiohttp.ClientSession(
+        ws_response_class=Response,
+        connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+    ) as session:
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                ws = await session.ws_connect(
+                    f"{to.url}/v1/uplink",
+                    headers={"Authorization": to.authorization()},
+                    proxy=to.proxy.url if to.proxy else None,
+                    proxy_auth=to.proxy.auth if to.proxy else None,
+                    heartbeat=HEARTBEAT_S,
+                    max_msg_size=MAX_TEXT_BYTES,
+                    compress=0,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise explain(error, to) from None
+        try:
+            connection = opened[0].connection
+            if connection is None or connection.transport is None:
+                raise UplinkError(f"gateway {to.url}: the connection was lost at once")
+            yield WebSocket(ws, connection.transport)
+        finally:
+            await ws.close()
+
+
+def _layers(transport: asyncio.BaseTransport) -> Iterator[asyncio.Transport]:
+    """A transport and those below it: each TLS layer buffers for itself and does not tell of the one underneath."""
+    layer: Any = transport
+    while layer is not None:
+        yield layer
+        tls = getattr(layer, "_ssl_protocol", None)
+        layer = None if tls is None else tls._transport
