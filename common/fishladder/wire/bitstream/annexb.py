@@ -14,6 +14,8 @@ _SHORT_START_CODE = b"\0\0\1"
 _LEAD_BYTES = 64
 #: NAL units looked at before the first slice: real units have fewer than ten.
 _MAX_NALS = 64
+#: Real parameter sets and SEI messages have a few hundred bytes; what lies behind this is not looked at.
+_MAX_NAL_BYTES = 4096
 
 
 def nal_starts(data: bytes) -> Iterator[int]:
@@ -33,9 +35,9 @@ def nal_starts(data: bytes) -> Iterator[int]:
 
 
 def nal_at(data: bytes, start: int) -> bytes:
-    """The NAL unit whose header is at `start`, without the zero bytes that may trail it."""
-    end = data.find(_SHORT_START_CODE, start)
-    return data[start : len(data) if end < 0 else end].rstrip(b"\0")
+    """The NAL unit whose header is at `start`, without the zero bytes that may trail it; of one over 4 KB its head."""
+    end = data.find(_SHORT_START_CODE, start, start + _MAX_NAL_BYTES)
+    return data[start : start + _MAX_NAL_BYTES if end < 0 else end].rstrip(b"\0")
 
 
 def split_sets(parameter_sets: bytes) -> list[bytes]:

@@ -1,5 +1,5 @@
 """H.264 sequence parameter sets (ITU-T H.264, 7.3.2.1.1 and E.1.1) as far as they say how big pictures are, how they
-are numbered and whether they are shown in another order than decoded; and a slice's place in that numbering.
+are numbered and whether they are shown in another order than decoded; and a slice's number.
 """
 
 from typing import NamedTuple
@@ -23,14 +23,8 @@ class Sps(NamedTuple):
     height: int
     frame_num_bits: int
     gaps_allowed: bool  #: gaps_in_frame_num_value_allowed_flag
-    frames_only: bool  #: no pictures of one field
     planes_apart: bool  #: separate_colour_plane_flag
     max_reorder: int  #: how many pictures may be decoded before one that is shown earlier, at most
-
-
-class SlicePlace(NamedTuple):
-    frame_num: int
-    field: int  #: 0 for a frame, 1 for a top field, 2 for a bottom field
 
 
 def read_sps(nal: bytes) -> Sps:
@@ -78,7 +72,7 @@ def read_sps(nal: bytes) -> Sps:
         still = order_type == 2 or profile == 66 or references <= 1
         still = still or (profile in _HIGH and bool(constraints & (0x04 | 0x10)))
         reorder = 0 if still else min(_DPB_MACROBLOCKS.get(level, 696320) // (columns * rows), 16)
-    return Sps(number, width, height, frame_num_bits, gaps_allowed, frames_only, planes_apart, min(reorder, 16))
+    return Sps(number, width, height, frame_num_bits, gaps_allowed, planes_apart, min(reorder, 16))
 
 
 def _skip_scaling_list(bits: Bits, size: int) -> None:
@@ -133,14 +127,11 @@ def slice_pps(data: bytes, start: int) -> tuple[Bits, int]:
     return bits, bits.ue()
 
 
-def slice_place(bits: Bits, sps: Sps) -> SlicePlace:
-    """frame_num and field of the slice that `slice_pps` has begun to read. Raises `WireError`."""
+def frame_num(bits: Bits, sps: Sps) -> int:
+    """frame_num of the slice that `slice_pps` has begun to read. Raises `WireError`."""
     if sps.planes_apart:
         bits.u(2)
-    frame_num = bits.u(sps.frame_num_bits)
-    if sps.frames_only or not bits.flag():
-        return SlicePlace(frame_num, 0)
-    return SlicePlace(frame_num, 2 if bits.flag() else 1)
+    return bits.u(sps.frame_num_bits)
 
 
 def pps_ids(nal: bytes) -> tuple[int, int]:

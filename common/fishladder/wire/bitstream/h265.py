@@ -7,8 +7,8 @@ from fishladder.wire.errors import WireError
 
 RASL_N, RASL_R, BLA_W_LP, BLA_W_RADL, BLA_N_LP, IDR_W_RADL, IDR_N_LP, CRA = 8, 9, 16, 17, 18, 19, 20, 21
 VPS, SPS, PPS = 32, 33, 34
-#: These lose nothing when decoding starts at them: no leading pictures, or only such as can be decoded.
-_CLEAN = frozenset((BLA_W_RADL, BLA_N_LP, IDR_W_RADL, IDR_N_LP))
+#: Decoding that starts here shows all that any decoder shows: after a BLA nobody decodes its RASL pictures.
+_IDR = frozenset((BLA_W_LP, BLA_W_RADL, BLA_N_LP, IDR_W_RADL, IDR_N_LP))
 _LAST_VCL = 31
 _LAST_SUB_LAYER_NON_REFERENCE = 14
 
@@ -28,8 +28,8 @@ def inspect(data: bytes) -> Access:
             # encoder does that, above it only the SPS could tell.
             non_reference = kind <= _LAST_SUB_LAYER_NON_REFERENCE and not kind & 1 and data[start + 1] & 7 == 1
             return Access(
-                idr=kind in _CLEAN,
-                recovery=0 if kind in (CRA, BLA_W_LP) else None,
+                idr=kind in _IDR,
+                recovery=0 if kind == CRA else None,
                 reference=not non_reference,
                 parameter_sets=join_sets(sets),
                 complete=kinds == 7,

@@ -8,8 +8,7 @@ from fishladder.wire.bitstream.annexb import START_CODE, join_sets, split_sets
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
 
-#: Real sets have some ten to a few hundred bytes, real streams one or two of each kind.
-_MAX_SET_BYTES = 4096
+#: Real streams have one or two of each kind.
 _MAX_SETS = 64
 _H264_DELIMITER, _H265_DELIMITER = 9, 35
 
@@ -26,18 +25,22 @@ class ParameterSets:
     def __bool__(self) -> bool:
         return bool(self._sets)
 
-    def remember(self, parameter_sets: bytes) -> None:
-        """Take note of `Access.parameter_sets`. One whose id cannot be read, or over 4 KB, is passed over."""
+    def remember(self, parameter_sets: bytes) -> bool:
+        """Take note of `Access.parameter_sets`, and return whether any is new. One whose id cannot be read is passed
+        over.
+        """
+        new = False
         for nal in split_sets(parameter_sets):
             try:
                 key = self._set_id(nal)
             except WireError:
                 continue
-            if len(nal) <= _MAX_SET_BYTES:
-                self._sets.pop(key, None)
-                self._sets[key] = nal
+            new = new or self._sets.get(key) != nal
+            self._sets.pop(key, None)
+            self._sets[key] = nal
         while len(self._sets) > _MAX_SETS:
             del self._sets[next(iter(self._sets))]
+        return new
 
     def completed(self, payload: bytes, access: Access) -> bytes:
         """`payload` with the remembered sets it lacks put in front (behind an access unit delimiter) if a decoder may
