@@ -196,5 +196,5 @@ async def gateway_double(tls: ssl.SSLContext | None = None, port: int = 0) -> As
 async def until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Wait for `condition` to become true."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions are plain state
             await asyncio.sleep(0.01)

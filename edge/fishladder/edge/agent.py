@@ -22,7 +22,6 @@ from fishladder.wire.messages import Policy
 log = structlog.get_logger(__name__)
 
 _REPORT_S = 1.0
-_SETTLED_S = 0.05
 
 
 class Agent:
@@ -112,8 +111,7 @@ class Agent:
     async def _settled(self, cameras: asyncio.Task[None]) -> None:
         await cameras
         self.uplink.flush()
-        while any(session.pending for session in self.sessions):
-            await asyncio.sleep(_SETTLED_S)
+        await self.uplink.settled()
 
     async def _report(self) -> None:
         """Carry what the pure parts counted into the metrics, once a second; say once what was dropped meanwhile."""

@@ -68,6 +68,7 @@ class StreamUplink:
         self._backoff = backoff or Backoff(0.5, 30.0)
         self._hellos = 0
         self._wake = asyncio.Event()
+        self._news = asyncio.Event()
         self._flush = False
         self._outbox: deque[str | bytes] = deque()
         self._scheduler = Scheduler()
@@ -81,6 +82,12 @@ class StreamUplink:
         self._flush = True
         self._say_positions()
         self._wake.set()
+
+    async def settled(self) -> None:
+        """Wait until everything captured is committed."""
+        while any(session.pending for session in self._sessions.values()):
+            self._news.clear()
+            await self._news.wait()
 
     async def run(self) -> None:
         """Connect, again and again. Runs until cancelled."""
@@ -188,6 +195,7 @@ class StreamUplink:
                 for channel, logged, committed in message.cameras:
                     if session := self._sessions.get(channel):
                         session.acknowledged(logged, committed)
+                self._news.set()
             case messages.Credit():
                 self._scheduler.grant(message.bytes)
                 self._wake.set()
@@ -252,6 +260,7 @@ class StreamUplink:
                     retry_s=round(session.hello_at_s - now_s, 1),
                 )
         self._wake.set()
+        self._news.set()
 
     def _fenced(self, message: messages.Fenced) -> None:
         session = self._sessions.get(message.channel)
