@@ -36,12 +36,9 @@ class Node:
 
 def read_nodes(graph: bytes) -> dict[str, Node]:
     """All nodes of a serialised GraphDef by name. Raises `AssetError` if the bytes are not one."""
-    try:
-        nodes = [_node(message) for message in _Message(graph).messages(_GRAPH_NODE)]
-    except (ValueError, IndexError) as error:
-        raise AssetError(f"not a TensorFlow graph: {error}") from None
+    nodes = [_node(message) for message in _Message(graph).messages(_GRAPH_NODE)]
     if not nodes:
-        raise AssetError("not a TensorFlow graph: it has no nodes")
+        raise _damaged("it has no nodes")
     return {node.name: node for node in nodes}
 
 
@@ -53,12 +50,15 @@ def ints(node: Node, attr: str) -> tuple[int, ...]:
 
 def text(node: Node, attr: str) -> str:
     """A string, such as the kind of padding."""
-    return _attr(node, attr).message(_ATTR_BYTES).data.decode()
+    return _attr(node, attr).message(_ATTR_BYTES).text()
 
 
 def number(node: Node, attr: str) -> float:
     """A float, such as epsilon."""
-    return float(np.frombuffer(_attr(node, attr).message(_ATTR_FLOAT).data, "<f4")[0])
+    data = _attr(node, attr).message(_ATTR_FLOAT).data
+    if len(data) != 4:
+        raise _damaged(f"attribute {attr!r} of node {node.name!r} is not a float")
+    return float(np.frombuffer(data, "<f4")[0])
 
 
 def tensor(node: Node) -> NDArray[np.float32]:
@@ -70,7 +70,7 @@ def tensor(node: Node) -> NDArray[np.float32]:
         raise AssetError(f"constant {node.name!r} of the graph is not of type float32")
     shape = tuple(dim.integer(_DIM_SIZE) for dim in value.message(_TENSOR_SHAPE).messages(_SHAPE_DIM))
     content = value.message(_TENSOR_CONTENT).data
-    if len(content) != 4 * math.prod(shape):
+    if len(content) != 4 * math.prod(shape) or not all(0 < size < 1 << 31 for size in shape):
         raise AssetError(f"constant {node.name!r} of the graph has {len(content)} bytes for a shape of {shape}")
     return np.frombuffer(content, "<f4").reshape(shape).astype(np.float32)
 
@@ -78,13 +78,17 @@ def tensor(node: Node) -> NDArray[np.float32]:
 def _node(message: "_Message") -> Node:
     attrs = {}
     for entry in message.messages(_NODE_ATTR):
-        attrs[entry.message(_MAP_KEY).data.decode()] = entry.message(_MAP_VALUE).data
+        attrs[entry.message(_MAP_KEY).text()] = entry.message(_MAP_VALUE).data
     return Node(
-        message.message(_NODE_NAME).data.decode(),
-        message.message(_NODE_OP).data.decode(),
-        tuple(name.data.decode() for name in message.messages(_NODE_INPUT)),
+        message.message(_NODE_NAME).text(),
+        message.message(_NODE_OP).text(),
+        tuple(name.text() for name in message.messages(_NODE_INPUT)),
         attrs,
     )
+
+
+def _damaged(why: str) -> AssetError:
+    return AssetError(f"not a TensorFlow graph: {why}")
 
 
 def _attr(node: Node, attr: str) -> "_Message":
@@ -113,9 +117,9 @@ class _Message:
             elif kind in (_FIXED32, _FIXED64):
                 size = 4 if kind == _FIXED32 else 8
             else:
-                raise ValueError(f"wire type {kind} at byte {at}")
+                raise _damaged(f"wire type {kind} at byte {at}")
             if at + size > len(self.data):
-                raise ValueError(f"a field of {size} bytes at byte {at} goes past the end")
+                raise _damaged(f"a field of {size} bytes at byte {at} goes past the end")
             yield tag >> 3, _Message(self.data[at : at + size])
             at += size
 
@@ -125,6 +129,12 @@ class _Message:
     def message(self, field: int) -> "_Message":
         """The last of a field, as protobuf has it; an empty one if it is absent."""
         return next(iter([*self.messages(field)][-1:]), _Message(b""))
+
+    def text(self) -> str:
+        try:
+            return self.data.decode()
+        except UnicodeDecodeError:
+            raise _damaged(f"{self.data[:40]!r} is not text") from None
 
     def integer(self, field: int) -> int:
         return next((value for found, value in self.fields() if found == field and isinstance(value, int)), 0)
@@ -137,9 +147,8 @@ class _Message:
 
     def _varint(self, at: int) -> tuple[int, int]:
         result = 0
-        for shift in range(0, 70, 7):
-            byte = self.data[at + shift // 7]
-            result |= (byte & 0x7F) << shift
+        for index, byte in enumerate(self.data[at : at + 10]):
+            result |= (byte & 0x7F) << 7 * index
             if byte < 0x80:
-                return result, at + shift // 7 + 1
-        raise ValueError(f"a number of more than 10 bytes at byte {at}")
+                return result, at + index + 1
+        raise _damaged(f"a number without an end at byte {at}")

@@ -115,13 +115,15 @@ class Deb:
             _run(["apt-get", *own, "-q", "update"], scratch)
             _run(["apt-get", *own, "-q", "download", self.package], scratch)
         for deb in scratch.glob("*.deb"):
-            self._unpack(deb, target, report)
+            self.unpack(deb, target, report)
             return
         raise SourceFailed("apt-get said it succeeded but left no package")
 
-    def _unpack(self, deb: Path, target: Path, report: Report) -> None:
+    def unpack(self, deb: Path, target: Path, report: Report) -> None:
+        """Write the member of a package file to `target`. Raises `SourceFailed`."""
         # dpkg-deb knows every compression packages come in, Python's tarfile does not.
-        with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpacking:  # noqa: S603, S607
+        command = ["dpkg-deb", "--fsys-tarfile", str(deb)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacking:  # noqa: S603
             try:
                 with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
                     for entry in archive:
