@@ -2,6 +2,7 @@
 them. Each is encoded once a session.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
@@ -11,6 +12,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from fishladder.wire.bitstream.bits import Bits, unescape
 from fishladder.wire.unit import Codec
 
 DECODERS = {
@@ -111,9 +113,14 @@ def _x265(params: str) -> dict[str, str]:
     return {"preset": "ultrafast", "x265-params": f"log-level=none:pools=none:frame-threads=1:scenecut=0:{params}"}
 
 
+#: Options for an ordinary camera's stream.
+X264 = _x264("bframes=0")
+X265 = _x265("bframes=0")
+
+
 def plain() -> Clip:
     """x264, one reference, closed GOPs of 20: what an IP camera sends."""
-    return encode(Codec.H264, options=_x264("bframes=0"))
+    return encode(Codec.H264, options=X264)
 
 
 def b_frames() -> Clip:
@@ -133,7 +140,7 @@ def intra_refresh() -> Clip:
 
 def long_gop() -> Clip:
     """x264, one keyframe for the whole clip."""
-    return encode(Codec.H264, 100, gop=500, options=_x264("bframes=0"))
+    return encode(Codec.H264, 100, gop=500, options=X264)
 
 
 def h265() -> Clip:
@@ -151,26 +158,15 @@ def vp8() -> Clip:
 
 
 def vp8_hidden() -> Clip:
-    """VP8 with alternate reference frames, which are decoded and never shown."""
-    return encode(
-        Codec.VP8,
-        options={
-            "deadline": "good",
-            "cpu-used": "4",
-            "auto-alt-ref": "1",
-            "lag-in-frames": "12",
-            "arnr-maxframes": "5",
-        },
-    )
+    """VP8 in which every fifth frame is decoded and never shown, like an alternate reference frame: the bit that shows
+    it is cleared.
+    """
+    hidden = [unit.payload[0] & ~0x10 if index % 5 == 3 else unit.payload[0] for index, unit in enumerate(vp8())]
+    return tuple(u._replace(payload=bytes((first,)) + u.payload[1:]) for first, u in zip(hidden, vp8(), strict=True))
 
 
 def vp9() -> Clip:
     return encode(Codec.VP9, options={"deadline": "realtime", "cpu-used": "8"})
-
-
-def vp9_hidden() -> Clip:
-    """VP9 with alternate reference frames inside superframes, shown later by a one-byte frame."""
-    return encode(Codec.VP9, options={"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16"})
 
 
 def av1() -> Clip:
@@ -189,7 +185,7 @@ def jpeg() -> Clip:
 def changing() -> Clip:
     """Parameter sets and size that change midway: 160x96 without B-frames, 96x64 with, 160x96 again."""
     parts = (
-        encode(Codec.H264, 30, options=_x264("bframes=0")),
+        encode(Codec.H264, 30, options=X264),
         encode(Codec.H264, 30, size=(96, 64), b_frames=2, options=_x264("b-adapt=0")),
         encode(Codec.H264, 25, options=_x264("bframes=0:ref=3")),
     )
@@ -198,6 +194,41 @@ def changing() -> Clip:
         start_us = sum({unit.pts_us: unit.duration_us for unit in units}.values())
         units += [unit._replace(pts_us=unit.pts_us + start_us) for unit in part]
     return tuple(units)
+
+
+def silent() -> Clip:
+    """`b_frames` as a camera sends it that says nothing of its pictures' order: no VUI in the parameter sets."""
+    return tuple(unit._replace(payload=without_vui(unit.payload)) for unit in b_frames())
+
+
+def without_vui(payload: bytes) -> bytes:
+    """An H.264 unit of x264's with the VUI cut off its SPS."""
+    start = payload.find(b"\0\0\1\x67")
+    if start < 0:
+        return payload
+    end = payload.index(b"\0\0\1", start + 3)
+    nal = unescape(payload[start + 3 : end].rstrip(b"\0"))
+    bits = Bits(nal[1:])
+    profile = bits.u(24) >> 16
+    bits.ue()
+    if profile >= 100:
+        assert bits.ue() == 1
+        bits.ue(), bits.ue()
+        assert bits.u(2) == 0
+    bits.ue()
+    assert bits.ue() == 0
+    bits.ue(), bits.ue(), bits.u(1), bits.ue(), bits.ue()
+    assert bits.flag()
+    bits.u(1)
+    if bits.flag():
+        bits.ue(), bits.ue(), bits.ue(), bits.ue()
+    kept = 8 * len(nal) - bits.left  # the flag that says whether a VUI follows comes next
+    value = int.from_bytes(nal, "big") >> bits.left
+    value, kept = value << 2 | 1, kept + 2  # no VUI, then the stop bit
+    value <<= -kept % 8
+    cut = value.to_bytes((kept + 7) // 8, "big")
+    escaped = re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", cut)
+    return payload[: start + 3] + escaped + b"\0" + payload[end:]
 
 
 def image(frame: VideoFrame) -> bytes:

@@ -78,7 +78,7 @@ class CameraDecoder:
     ) -> list[Outcome]:
         """Decode one unit; seqs ascend, in decode order. Returns what has become of this or of earlier units.
 
-        `context`: decode it only for those that follow. `wanted`: give its picture, else it is SAMPLED_OUT when decoded.
+        `context`: decode it only for those that follow. `wanted`: give its picture, else it is SAMPLED_OUT.
         """
         data = payload if isinstance(payload, bytes) else bytes(payload)
         if codec is not self._codec:

@@ -96,9 +96,11 @@ class DecodeQueue:
 
     def settle_expected(self, fate: Fate, *, before: int | None = None) -> None:
         """Settle what is still expected, of the units with a token under `before` only."""
-        for entry in list(self._decoding.values()):
-            if before is None or entry.token < before:
-                self.settle(entry, fate)
+        while self._decoding:
+            entry = next(iter(self._decoding.values()))
+            if before is not None and entry.token >= before:
+                return
+            self.settle(entry, fate)
 
     def spoil(self, damaged: Entry) -> bool:
         """The picture of `damaged`, which others refer to, is not what it should be: units behind it, up to the next

@@ -43,11 +43,10 @@ class FrameNumbers:
         """Whether all pictures that may be referred to arrived between the last unit and this one. True where the
         stream may have gaps on purpose, or cannot be read: then it is the decoder that notices.
         """
-        start = h264.first_slice(payload)
-        if start is None:
+        if access.slice_at is None:
             return True
         try:
-            bits, pps = h264_sps.slice_pps(payload, start)
+            bits, pps = h264_sps.slice_pps(payload, access.slice_at)
             sps = self._sps[self._sps_of_pps[pps]]
             number = h264_sps.frame_num(bits, sps)
         except (KeyError, WireError):

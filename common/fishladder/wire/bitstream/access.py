@@ -16,6 +16,7 @@ class Access(NamedTuple):
     picture: bool = True  #: it shows a picture (parameter sets alone do not, nor does a hidden frame)
     parameter_sets: bytes = b""  #: VPS, SPS and PPS found in it, in order, each behind a 4-byte start code
     complete: bool = False  #: it carries every kind of parameter set its codec has
+    slice_at: int | None = None  #: H.264: where the first slice's NAL header stands
     rasl: bool = False  #: H.265: a leading picture that cannot be decoded when decoding starts at its CRA or BLA
 
     @property

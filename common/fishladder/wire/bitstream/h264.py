@@ -23,18 +23,13 @@ def inspect(data: bytes) -> Access:
             raise WireError(f"byte {start} of a unit of {len(data)} is not a NAL unit's header")
         kind = header & 31
         if kind in (SLICE, PARTITION_A, IDR):
-            return Access(kind == IDR, recovery, header & 0x60 != 0, True, join_sets(sets), kinds == 3)
+            return Access(kind == IDR, recovery, header & 0x60 != 0, True, join_sets(sets), kinds == 3, start)
         if kind in (SPS, PPS):
             sets.append(nal_at(data, start))
             kinds |= 1 if kind == SPS else 2
         elif kind == SEI:
             recovery = _recovery(nal_at(data, start)) if recovery is None else recovery
     return Access(False, None, False, False, join_sets(sets), kinds == 3)
-
-
-def first_slice(data: bytes) -> int | None:
-    """Where the first slice's NAL header stands in a unit that `inspect` has accepted."""
-    return next((start for start in nal_starts(data) if data[start] & 31 in (SLICE, PARTITION_A, IDR)), None)
 
 
 def _recovery(sei: bytes) -> int | None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from fishladder.wire.bitstream.bits import Bits, unescape
 from fishladder.wire.errors import WireError
 
-_MAX_SLICE_HEADER_BYTES = 40
+#: The fields up to frame_num have at most 13 bytes.
+_SLICE_HEADER_BYTES = 24
 #: Profiles whose SPS carries chroma format and scaling lists.
 _HIGH = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
 #: Max DPB size in macroblocks by level_idc (table A-1).
@@ -68,10 +69,11 @@ def read_sps(nal: bytes) -> Sps:
     reorder = _vui_reorder(bits) if bits.flag() else None
     if reorder is None:
         # Baseline (66), Constrained High (constraint_set5), intra profiles (constraint_set3) and order type 2 have
-        # nothing to reorder, and with one reference nobody codes B-frames; else it is as much as the level allows.
-        still = order_type == 2 or profile == 66 or references <= 1
-        still = still or (profile in _HIGH and bool(constraints & (0x04 | 0x10)))
-        reorder = 0 if still else min(_DPB_MACROBLOCKS.get(level, 696320) // (columns * rows), 16)
+        # nothing to reorder. Else it is at most what the level has room for, and an encoder that decodes pictures
+        # ahead of their turn does so to refer to them, beside at least one before.
+        ordered = order_type == 2 or profile == 66 or (profile in _HIGH and bool(constraints & 0x14))
+        room = _DPB_MACROBLOCKS.get(level, 696320) // (columns * rows)
+        reorder = 0 if ordered else max(min(room, references - 1), 0)
     return Sps(number, width, height, frame_num_bits, gaps_allowed, planes_apart, min(reorder, 16))
 
 
@@ -122,7 +124,7 @@ def _skip_hrd(bits: Bits) -> bool:
 
 def slice_pps(data: bytes, start: int) -> tuple[Bits, int]:
     """The header of the slice whose NAL header is at `start`, read up to and with its pic_parameter_set_id."""
-    bits = Bits(unescape(data[start + 1 : start + _MAX_SLICE_HEADER_BYTES]))
+    bits = Bits(unescape(data[start + 1 : start + _SLICE_HEADER_BYTES]))
     bits.ue(), bits.ue()
     return bits, bits.ue()
 
