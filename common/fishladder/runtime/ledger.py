@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
+from fishladder.runtime.scripts import run
 from fishladder.runtime.state import cursor_field
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
@@ -83,16 +84,13 @@ def reckon(
 
 
 async def read_ledger(state: Redis, partition: int, camera: str, *, now_us: int) -> Ledger:
-    """Read a camera's ledger, in one transaction so that its parts belong together."""
-    async with state.pipeline(transaction=True) as pipe:
-        pipe.hgetall(keys.camera(partition, camera))
-        pipe.hget(keys.cursor(partition, camera), cursor_field())
-        pipe.hgetall(keys.ledger(partition, camera))
-        fields, cursor, counts = await pipe.execute()
+    """Read a camera's ledger at one moment, so that its parts belong together."""
+    names = [keys.camera(partition, camera), keys.cursor(partition, camera), keys.ledger(partition, camera)]
+    fields, cursor, counts = await run(state, "ledger", names, [cursor_field()])
     return reckon(
         camera,
-        {name.decode(): value.decode() for name, value in fields.items()},
+        {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)},
         Position.parse(cursor) if cursor else ORIGIN,
-        {name.decode(): int(value) for name, value in counts.items()},
+        {name.decode(): int(value) for name, value in zip(counts[::2], counts[1::2], strict=True)},
         now_us=now_us,
     )

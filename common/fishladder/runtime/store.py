@@ -57,9 +57,13 @@ async def check(client: Redis, url: str, what: str, partitions: int | None = Non
     Raises `StoreUnavailable`, `StoreMismatch`.
     """
     try:
-        await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
-        await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
         schema, count = await client.hmget(keys.META, "schema", "partitions")
+        if (
+            schema is None or count is None
+        ):  # only then: a full store takes no writes, but those who drain it must start
+            await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
+            await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
+            schema, count = await client.hmget(keys.META, "schema", "partitions")
     except ResponseError as error:
         raise StoreUnavailable(f"the {what} store {redacted(url)} answers: {error}") from None
     except (RedisError, OSError) as error:

@@ -11,14 +11,15 @@ local current = tonumber(had[1] or 0)
 if had[2] == boot and tonumber(had[3]) > hello then
   return {'stale'}
 end
-if claimed > 0 and claimed < current then
-  return {'superseded', current}
+local floor = tonumber(ARGV[7])
+if claimed > 0 and claimed < math.max(current, floor) then
+  return {'superseded', math.max(current, floor)}
 end
 local epoch = claimed
 if claimed == 0 then
   epoch = current
-  if had[2] ~= boot or tonumber(ARGV[7]) >= current then
-    epoch = math.max(current, tonumber(ARGV[7])) + 1
+  if had[2] ~= boot or floor >= current then
+    epoch = math.max(current, floor) + 1
   end
 end
 local position = tonumber(ARGV[5])

@@ -16,7 +16,11 @@ local from_epoch, from_seq = string.match(ARGV[3], '^(%d+)-(%d+)$')
 local to_epoch, to_seq = string.match(ARGV[4], '^(%d+)-(%d+)$')
 local settled = 0
 for i = 9, #ARGV, 2 do
-  settled = settled + tonumber(ARGV[i + 1])
+  local count = tonumber(ARGV[i + 1])
+  if count <= 0 then
+    return redis.error_reply('IMBALANCE ' .. ARGV[i + 1] .. ' frames are ' .. ARGV[i])
+  end
+  settled = settled + count
 end
 if from_epoch == to_epoch then
   if settled ~= tonumber(to_seq) - tonumber(from_seq) or settled <= 0 then
@@ -28,7 +32,10 @@ end
 
 -- Make room first, so that a full store still takes commits. At most a few entries a commit: it never stalls.
 local keep_bytes, keep_ms = tonumber(ARGV[7]), tonumber(ARGV[8])
-local bytes = tonumber(redis.call('HGET', KEYS[2], 'bytes') or 0) + #ARGV[6]
+local bytes = #ARGV[6]
+if redis.call('EXISTS', KEYS[4]) == 1 then
+  bytes = bytes + tonumber(redis.call('HGET', KEYS[2], 'bytes') or 0)
+end
 local time = redis.call('TIME')
 local oldest_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) - keep_ms
 for _ = 1, 64 do
@@ -42,6 +49,7 @@ end
 
 if ARGV[6] ~= '' then
   redis.call('XADD', KEYS[4], '*', 'r', ARGV[6])
+  redis.call('PEXPIRE', KEYS[4], ARGV[8]) -- those of a camera that is heard of no more go as well
 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[4], 'bytes', string.format('%.0f', bytes))
 for i = 9, #ARGV, 2 do
