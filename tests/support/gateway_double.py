@@ -180,9 +180,9 @@ async def gateway_double(tls: ssl.SSLContext | None = None, port: int = 0) -> As
     double = GatewayDouble()
     app = web.Application()
     app.router.add_get("/v1/uplink", double.uplink)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls, shutdown_timeout=0.2)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
     bound = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     double.url = f"{'https' if tls else 'http'}://localhost:{bound}"

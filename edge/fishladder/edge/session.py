@@ -36,7 +36,6 @@ class Session:
         self.state = State.WAITING
         self.hello_at_s = 0.0
         self.policy: Policy | None = None
-        self.meta: dict[str, str] = {}
         self.max_unit_bytes = 0
         self.state_lost = 0
         self.oversized = 0
@@ -97,7 +96,6 @@ class Session:
             position=self.ring.position,
             oldest=self.ring.oldest,
             clean=self.ring.clean_points(MAX_CLEAN_POINTS),
-            meta=self.meta,
         )
 
     def welcomed(self, welcome: CameraWelcome, *, max_unit_bytes: int = 0) -> str | None:

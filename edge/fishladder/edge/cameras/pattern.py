@@ -26,8 +26,8 @@ def _cell(width: int) -> int:
 
 def draw(index: int, width: int, height: int) -> VideoFrame:
     """Picture `index` (yuv420p)."""
-    ramp = (np.arange(width, dtype=np.uint16) * 2 + 2 * index) % 160
-    rows = (np.arange(height, dtype=np.uint16)[:, None] // 8 * 8) % 64
+    ramp = (np.arange(width) * 2 + 2 * index) % 160
+    rows = (np.arange(height)[:, None] // 8 * 8) % 64
     luma = (ramp[None, :] // 2 + rows + 32).astype(np.uint8)
     box = max(min(width, height) // 6, 8) & ~1
     left = int((width - box) * (0.5 + 0.5 * np.sin(index / 23)))
