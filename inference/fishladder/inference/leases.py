@@ -1,0 +1,203 @@
+"""Holding partitions: says that this worker lives, takes the leases of the partitions `placement` wants it to hold,
+renews them, and gives up what another should have. What is done with a partition is for the `Holder`.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from fishladder.inference import metrics
+from fishladder.inference.placement import Heartbeat, alive, place
+from fishladder.runtime.scripts import script, text
+from fishladder.runtime.state import release_lease
+from fishladder.wire import keys
+from fishladder.wire.errors import StoreError
+
+log = structlog.get_logger(__name__)
+#: A worker not heard of for this part of a lease's time is out: its leases are about to end.
+_SILENT = 0.75
+#: How often the set of partitions that have cameras is read, in seconds.
+_OCCUPIED_S = 1.0
+#: Heartbeats of workers silent for so long are deleted, in milliseconds.
+_BURY_MS = 60_000
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A partition held under `token`; by our own clock not beyond `until` (monotonic seconds)."""
+
+    partition: int
+    token: str
+    until: float
+    leaving: bool = False
+
+    def valid(self, now: float) -> bool:
+        return now < self.until
+
+
+class Holder(Protocol):
+    """Who works on the partitions held."""
+
+    def took(self, lease: Lease) -> None:
+        """Begin."""
+
+    async def leave(self, lease: Lease) -> None:
+        """Finish what is in hand; the lease is released afterwards."""
+
+    def lost(self, lease: Lease) -> None:
+        """Drop everything: another worker may have it already."""
+
+
+class Leases:
+    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int) -> None:
+        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.held: dict[int, Lease] = {}
+        self._state = state
+        self._partitions = partitions
+        self._holder = holder
+        self._ttl_ms = ttl_ms
+        self._since_ms = 0
+        self._closing = False
+        self.looked_at = 0.0  #: when the store was last heard, monotonic seconds
+        self._renew_at = 0.0
+        self._occupied_at = 0.0
+        self._occupied: set[int] = set()
+        self._known: tuple[tuple[str, ...], frozenset[int]] = ((), frozenset())
+        self._placed: dict[int, str] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Hold what should be held; returns once `close` was called and everything is released. Raises redis' errors
+        when the store is away.
+        """
+        tick_s = self._ttl_ms / 20_000
+        while not (self._closing and not self.held):
+            now_ms, heartbeats = await self._look()
+            if time.monotonic() >= self._renew_at:
+                await self._renew(now_ms, heartbeats)
+            wanted = set() if self._closing else self._wanted(heartbeats, now_ms)
+            await self._acquire(wanted - self.held.keys())
+            for partition in self.held.keys() - wanted:
+                self._give_up(self.held[partition])
+            self.looked_at = time.monotonic()
+            await asyncio.sleep(tick_s)
+
+    async def close(self) -> None:
+        """Sign off, and make `run` leave and release everything."""
+        self._closing = True
+        await self._state.hdel(keys.WORKERS, self.name)
+
+    def drop(self, lease: Lease) -> None:
+        """The store says that a lease is no longer ours."""
+        if self.held.get(lease.partition) is lease:
+            del self.held[lease.partition]
+            metrics.leases.set(len(self.held))
+            log.warning("lease lost", partition=lease.partition)
+            self._holder.lost(lease)
+
+    async def _look(self) -> tuple[int, dict[str, Heartbeat]]:
+        now = time.monotonic()
+        look_at_cameras = now >= self._occupied_at
+        async with self._state.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(keys.WORKERS)
+            if look_at_cameras:
+                for partition in range(self._partitions):
+                    pipe.scard(keys.cameras(partition))
+            (seconds, micros), beats, *counts = await pipe.execute()
+        if look_at_cameras:
+            self._occupied = {partition for partition, count in enumerate(counts) if count}
+            self._occupied_at = now + _OCCUPIED_S
+        heartbeats = {}
+        for name, beat in beats.items():
+            try:
+                heartbeats[text(name)] = msgspec.json.decode(beat, type=Heartbeat)
+            except msgspec.DecodeError:
+                log.warning("a heartbeat cannot be read", worker=text(name))
+        return seconds * 1000 + micros // 1000, heartbeats
+
+    async def _renew(self, now_ms: int, heartbeats: dict[str, Heartbeat]) -> None:
+        """Say that we live, and keep what we have."""
+        self._since_ms = self._since_ms or now_ms
+        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
+        dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
+        if not self._closing:
+            async with self._state.pipeline(transaction=False) as pipe:
+                pipe.hset(keys.WORKERS, self.name, msgspec.json.encode(ours))
+                if dead:
+                    pipe.hdel(keys.WORKERS, *dead)
+                await pipe.execute()
+        asked = time.monotonic()
+        held = list(self.held.values())
+        for lease, ok in zip(held, await self._ask("renew", held), strict=True):
+            if ok:
+                lease.until = asked + self._ttl_ms / 1000
+            else:
+                self.drop(lease)
+        self._renew_at = asked + self._ttl_ms / 4000
+
+    def _wanted(self, heartbeats: dict[str, Heartbeat], now_ms: int) -> set[int]:
+        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms)
+        workers = tuple(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
+        known = (workers, frozenset(self._occupied))
+        if known != self._known:
+            self._known = known
+            self._placed = place(self._partitions, workers, self._occupied)
+        return {partition for partition, worker in self._placed.items() if worker == self.name}
+
+    async def _acquire(self, partitions: Iterable[int]) -> None:
+        asked = time.monotonic()
+        until = asked + self._ttl_ms / 1000
+        leases = [Lease(partition, secrets.token_hex(16), until) for partition in sorted(partitions)]
+        for lease, ok in zip(leases, await self._ask("acquire", leases), strict=True):
+            if ok:
+                self.held[lease.partition] = lease
+                metrics.leases.set(len(self.held))
+                self._holder.took(lease)
+
+    async def _ask(self, what: str, leases: list[Lease]) -> list[bool]:
+        """The lease script for some partitions in one round trip."""
+        if not leases:
+            return []
+        it = script("lease")
+        for _ in range(2):
+            async with self._state.pipeline(transaction=False) as pipe:
+                for lease in leases:
+                    pipe.evalsha(it.sha, 1, keys.lease(lease.partition), what, lease.token, str(self._ttl_ms))
+                replies: list[Any] = await pipe.execute(raise_on_error=False)
+            if not any(isinstance(reply, NoScriptError) for reply in replies):
+                break
+            await self._state.script_load(it.source)
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                raise StoreError(f"the state store refuses a lease: {reply}")
+        return [bool(reply) for reply in replies]
+
+    def _give_up(self, lease: Lease) -> None:
+        if lease.leaving:
+            return
+        lease.leaving = True
+        task = asyncio.create_task(self._leave(lease), name=f"leave partition {lease.partition}")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, lease: Lease) -> None:
+        try:
+            await self._holder.leave(lease)
+            if self.held.get(lease.partition) is lease:
+                await release_lease(self._state, lease.partition, lease.token)
+                del self.held[lease.partition]
+                metrics.leases.set(len(self.held))
+        except (RedisError, OSError) as error:  # it expires by itself
+            log.warning("a lease could not be released", partition=lease.partition, error=str(error))
+            self.held.pop(lease.partition, None)

@@ -1,0 +1,71 @@
+"""Logs that do not reach back to what was read: looks again, in one step with the session that writes, and deletes
+such a log so that its agent says hello and sends again.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import structlog
+from redis.asyncio import Redis
+
+from fishladder.inference.camera_run import CameraRun
+from fishladder.inference.feed import Feed
+from fishladder.runtime.frames import forget
+from fishladder.runtime.scripts import text
+from fishladder.wire import keys
+from fishladder.wire.entry import LogEntry, read_entry
+from fishladder.wire.ids import Position
+
+log = structlog.get_logger(__name__)
+_TICK_S = 0.05
+#: A log that was deleted is given so long to begin anew, in seconds.
+_AGAIN_S = 2.0
+#: A camera silent for so long may have lost its log without a gap to see, in seconds.
+_SILENT_S = 2.0
+
+
+class Mender:
+    def __init__(self, frames: Redis, feed: Feed, runs: Mapping[str, CameraRun]) -> None:
+        self._frames = frames
+        self._feed = feed
+        self._runs = runs
+
+    async def run(self) -> None:
+        """Look after the logs until cancelled. Raises redis' errors when the store is away."""
+        while True:
+            for run in list(self._runs.values()):
+                now = time.monotonic()
+                if run.leaving or now < run.forgotten_at + _AGAIN_S:
+                    continue
+                if run.progress.lost or now >= run.read_at + _SILENT_S:
+                    run.read_at = now
+                    await self._look_after(run)
+            await asyncio.sleep(_TICK_S)
+
+    async def _look_after(self, run: CameraRun) -> None:
+        session, owner_at, entry = await self._look(run)
+        if self._runs.get(run.camera) is not run:
+            return
+        if not run.progress.reached_by(entry, owner_at):
+            run.forgotten_at = time.monotonic()
+            if not await forget(self._frames, run.partition, run.camera, session):
+                return
+            log.warning(
+                "the frame log does not reach back to what was read; its agent will send again",
+                camera=run.camera,
+                read=str(run.progress.slots.tail),
+                log=str(entry.position) if entry else f"empty, though written up to {owner_at}",
+            )
+        elif not run.progress.lost:
+            return
+        self._feed.submit(run, run.progress.found())
+
+    async def _look(self, run: CameraRun) -> tuple[str, Position | None, LogEntry | None]:
+        """The session that writes, how far it has written, and the first entry after what was read."""
+        async with self._frames.pipeline(transaction=True) as pipe:
+            pipe.hmget(keys.owner(run.partition, run.camera), "session", "epoch", "next")
+            pipe.xrange(run.log_key, min=f"({run.progress.slots.tail}", count=1)
+            (session, epoch, following), entries = await pipe.execute()
+        owner_at = Position(int(epoch), int(following) - 1) if epoch and following else None
+        return text(session or b""), owner_at, read_entry(*entries[0]) if entries else None

@@ -1,0 +1,59 @@
+"""Which partitions a worker should hold: rendezvous hashing with bounded load over the workers that are alive, the same
+answer for all who know the same workers. Pure; leases decide who really holds one, and correctness rests on commits.
+"""
+
+import heapq
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+#: A worker takes part once it has lived so long, so that one that restarts again and again moves nothing.
+HOLD_MS = 1000
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What a worker says of itself in `fl:workers`; times on the state store's clock, Unix milliseconds."""
+
+    at_ms: int
+    since_ms: int
+    host: str = ""
+    pid: int = 0
+
+
+def alive(heartbeats: Mapping[str, Heartbeat], now_ms: int, ttl_ms: int) -> list[str]:
+    """The workers that take part, sorted: heard of lately and settled, or, while none is settled, all heard of."""
+    heard = {name: beat for name, beat in heartbeats.items() if now_ms - beat.at_ms < ttl_ms}
+    settled = [name for name, beat in heard.items() if now_ms - beat.since_ms >= HOLD_MS]
+    return sorted(settled or heard)
+
+
+def place(partitions: int, workers: Sequence[str], occupied: Collection[int] = ()) -> dict[int, str]:
+    """Who should hold each partition. Nobody gets more than an even share (rounded up) of the `occupied` ones, which
+    have cameras, nor of the rest.
+
+    Each pair of partition and worker has a score; pairs are served by score while both are free. So when a worker joins
+    or leaves, few partitions change hands besides its own.
+    """
+    if not workers:
+        return {}
+    busy = sorted(set(occupied) & set(range(partitions)))
+    rest = sorted(set(range(partitions)) - set(busy))
+    return _spread(busy, workers) | _spread(rest, workers)
+
+
+def _spread(partitions: Sequence[int], workers: Sequence[str]) -> dict[int, str]:
+    room = dict.fromkeys(workers, -(-len(partitions) // len(workers)))
+    placed: dict[int, str] = {}
+    pairs = [(-_score(partition, worker), partition, worker) for partition in partitions for worker in workers]
+    heapq.heapify(pairs)
+    while len(placed) < len(partitions):
+        _, partition, worker = heapq.heappop(pairs)
+        if partition not in placed and room[worker]:
+            placed[partition] = worker
+            room[worker] -= 1
+    return placed
+
+
+def _score(partition: int, worker: str) -> int:
+    return int.from_bytes(blake2b(f"{partition} {worker}".encode(), digest_size=8).digest())
