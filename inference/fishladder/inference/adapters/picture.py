@@ -69,6 +69,8 @@ class Preparer:
             frame, area.width, area.height, "rgb24", interpolation=Interpolation.FAST_BILINEAR, threads=1
         )
         inner = np.asarray(scaled.to_ndarray(), np.uint8)  # without the padding at the end of its lines
+        if scaled is frame:
+            inner = inner.copy()  # nothing had to be done to it, and the array looks into the caller's frame
         if inner.shape[:2] == (self._height, self._width):
             return Prepared(inner, area)
         pixels = np.full((self._height, self._width, 3), _GREY, np.uint8)
