@@ -4,8 +4,7 @@ import time
 from pathlib import Path
 
 from support.agent_client import agent, unit
-from support.gateways import Gateway, gateway, logged
-from support.stores import wait_until
+from support.gateways import gateway, logged
 
 from fishladder.runtime.store import Stores
 from fishladder.wire.entry import LoggedUnit

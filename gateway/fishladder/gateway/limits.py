@@ -17,6 +17,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_s: float = 10.0  #: a connection says hello within this
     idle_s: float = 60.0  #: a connection that says nothing for so long is closed
     whip_sessions: int = 256
+    silent_s: float = 30.0  #: a WHIP session without video ends
     offer_bytes: int = 64 * 1024  #: a WHIP offer
 
     def __post_init__(self) -> None:

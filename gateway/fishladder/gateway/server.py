@@ -9,12 +9,14 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from fishladder.gateway import rtc
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.listen import bind, tls_context
 from fishladder.gateway.routes import Routes
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
+from fishladder.gateway.whip import WhipSessions
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.durability import frame_limits, state_durability
 from fishladder.runtime.embedded import embedded_stores
@@ -47,6 +49,7 @@ class Server:
         if keys is not None:
             keys.keys()  # a bad key file is found now, not at the first connection
         context = tls_context(settings)
+        await rtc.prepare()
         async with AsyncExitStack() as stack:
             bound = stack.enter_context(bind(settings, shared=self._shared))
             if settings.metrics_port:
@@ -72,7 +75,8 @@ class Server:
             async with intake.running():
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
                 uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
-                routes.ready(uplinks)
+                whips = WhipSessions(intake, settings.limits)
+                routes.ready(uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
@@ -80,7 +84,7 @@ class Server:
                     watch.cancel()
                 self.health = Health(False, "draining")
                 await site.stop()
-                await self._drain(uplinks)
+                await self._drain(uplinks, whips)
         log.info("stopped")
 
     async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:
@@ -114,8 +118,8 @@ class Server:
                 self.health = Health(False, f"a store does not answer: {error or 'time-out'}")
             await asyncio.sleep(_HEALTH_S)
 
-    async def _drain(self, uplinks: Uplinks) -> None:
+    async def _drain(self, uplinks: Uplinks, whips: WhipSessions) -> None:
         """Ask agents to go, wait a little, and close what is left. The frame log is flushed after this."""
-        log.info("draining", connections=len(uplinks))
+        log.info("draining", uplinks=len(uplinks), whip=len(whips))
         uplinks.drain("the gateway is going down")
-        await uplinks.close(_LEAVE_S)
+        await asyncio.gather(uplinks.close(_LEAVE_S), whips.close())
