@@ -41,7 +41,8 @@ class RtspCamera:
         return describe(self._stream)
 
     def packets(self) -> Iterator[Packet]:
-        return demuxed(self._container, self._stream, self._what, self._timeout_s)
+        yield from demuxed(self._container, self._stream, self._what, self._timeout_s)
+        raise CameraError(f"{self._what}: the camera ended the stream")
 
     def pictures(self) -> Iterator[Picture]:
         return decoded(self.packets(), self._stream)

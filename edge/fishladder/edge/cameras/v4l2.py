@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fishladder.edge.cameras.camera import Description, Packet, Picture
 from fishladder.edge.cameras.container import decoded, demuxed, describe, open_container, video_stream
 from fishladder.edge.cameras.kinds import CameraSettings
+from fishladder.wire.errors import CameraError
 
 
 class V4l2Camera:
@@ -28,7 +29,8 @@ class V4l2Camera:
         return describe(self._stream)
 
     def packets(self) -> Iterator[Packet]:
-        return demuxed(self._container, self._stream, self._what, self._timeout_s)
+        yield from demuxed(self._container, self._stream, self._what, self._timeout_s)
+        raise CameraError(f"{self._what}: the camera ended the stream")
 
     def pictures(self) -> Iterator[Picture]:
         return decoded(self.packets(), self._stream)
