@@ -2,6 +2,7 @@
 it sent until it is committed, and sends again when it is fenced.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from fishladder.runtime import frames, state
 from fishladder.runtime.store import Stores
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.entry import RANGE_FIELD, UNIT_FIELD, Stamp
+from fishladder.wire.errors import WireError
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag, Range, Unit
@@ -33,6 +35,7 @@ class Producer:
     position: int = 0
     following: int = 1
     items: list[Unit | Range] = field(default_factory=list)
+    began_us: int = field(default_factory=lambda: time.time_ns() // 1000)  #: capture time of pts 0
 
     @property
     def partition(self) -> int:
@@ -41,10 +44,11 @@ class Producer:
     def capture(self, clip: Sequence[Encoded], *, from_us: int = 0) -> None:
         """Take in a clip's units under the next seqs; nothing is sent yet."""
         for encoded in clip:
-            access = inspect(self.codec, encoded.payload)
             flags = self.flags
-            flags |= Flag.CLEAN if access.clean else NO_FLAGS
-            flags |= Flag.RECOVERY if access.recovery is not None and not access.clean else NO_FLAGS
+            with contextlib.suppress(WireError):  # rubbish, which some camera might send
+                access = inspect(self.codec, encoded.payload)
+                flags |= Flag.CLEAN if access.clean else NO_FLAGS
+                flags |= Flag.RECOVERY if access.recovery is not None and not access.clean else NO_FLAGS
             self.position += 1
             self.items.append(
                 Unit(
@@ -148,7 +152,7 @@ class Producer:
             packed = Range(epoch=self.epoch, first=item.first, last=item.last, fate=item.fate).pack()
             return frames.Entry(item.first, item.last, RANGE_FIELD, packed)
         now_us = time.time_ns() // 1000
-        value = Stamp(now_us, now_us, now_us).pack() + item.at(Position(self.epoch, item.seq)).pack()
+        value = Stamp(self.began_us + item.pts_us, now_us, now_us).pack() + item.at(Position(self.epoch, item.seq)).pack()
         return frames.Entry(item.seq, item.seq, UNIT_FIELD, value)
 
 
