@@ -95,6 +95,28 @@ def test_a_truncated_unit_is_undecodable_and_ends_what_depends_on_it(name: str, 
     assert decoded.images == {seq: image for seq, image in expected.items() if seq not in decoded.fates}
 
 
+@pytest.mark.parametrize("part", ["first", "last"])
+def test_a_slice_that_is_missing_is_damage(part: str) -> None:
+    options = {"preset": "veryfast", "x264-params": "scenecut=0:bframes=0:slices=4"}
+    units = payloads(clips.encode(Codec.H264, 30, options=options))
+    expected = clips.plain_decode(Codec.H264, units)
+    cut = units[10].index(b"\0\0\1", 5) if part == "first" else units[10].rindex(b"\0\0\1")
+    units[10] = units[10][cut:] if part == "first" else units[10][:cut]
+    decoded = decode(Codec.H264, enumerate(units))
+    assert decoded.fates == {10: Fate.UNDECODABLE} | dict.fromkeys(range(11, 20), Fate.NO_REFERENCE)
+    assert decoded.images == {seq: image for seq, image in expected.items() if seq not in decoded.fates}
+
+
+def test_h265_damage_shows_where_the_stream_carries_hashes_of_its_pictures() -> None:
+    params = "log-level=none:pools=none:frame-threads=1:scenecut=0:hash=1:bframes=0"
+    units = payloads(clips.encode(Codec.H265, 30, options={"preset": "ultrafast", "x265-params": params}))
+    expected = clips.plain_decode(Codec.H265, units)
+    units[10] = units[10][:300] + b"abcd" + units[10][304:]
+    decoded = decode(Codec.H265, enumerate(units))
+    assert decoded.fates == {10: Fate.UNDECODABLE} | dict.fromkeys(range(11, 20), Fate.NO_REFERENCE)
+    assert decoded.images == {seq: image for seq, image in expected.items() if seq not in decoded.fates}
+
+
 def test_damage_to_a_picture_nobody_refers_to_stays_there() -> None:
     units = payloads(clips.b_frames())
     expected = clips.plain_decode(Codec.H264, units)
