@@ -6,14 +6,25 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from support.stores import StartServer, child_processes, temporary_server, temporary_stores
+from support.stores import (
+    PARTITIONS,
+    STORE_BYTES,
+    StartServer,
+    child_processes,
+    reset,
+    temporary_pair,
+    temporary_server,
+)
 
-from fishladder.runtime.store import Stores
+from fishladder.runtime.embedded import frames_options, state_options
+from fishladder.runtime.store import Stores, StoreUrls, open_stores
 
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves child processes behind, or, if it is a coroutine, asyncio tasks."""
+    if "stores" in request.fixturenames:
+        request.getfixturevalue("shared_servers")  # these stay
     if inspect.iscoroutinefunction(getattr(request, "function", None)):
         request.getfixturevalue("no_tasks_left")
     before = child_processes()
@@ -37,15 +48,26 @@ async def store_server() -> AsyncIterator[StartServer]:
     """A factory of servers: `url = await store_server(maxmemory=..., appendonly=...)`."""
     async with AsyncExitStack() as stack:
 
-        async def start(name: str = "test", *, maxmemory: int = 64 * 1024 * 1024, appendonly: bool = False) -> str:
+        async def start(name: str = "test", *, maxmemory: int = STORE_BYTES, appendonly: bool = False) -> str:
             server = temporary_server(name, maxmemory=maxmemory, appendonly=appendonly)
             return (await stack.enter_async_context(server)).url
 
         yield start
 
 
+@pytest.fixture(scope="session")
+def shared_servers() -> Iterator[StoreUrls]:
+    """A frame and a state server that tests use one after the other: starting them takes longer than most tests."""
+    with asyncio.Runner() as runner:
+        pair = temporary_pair()
+        yield runner.run(pair.__aenter__())
+        runner.run(pair.__aexit__(None, None, None))
+
+
 @pytest.fixture
-async def stores() -> AsyncIterator[Stores]:
-    """A pair of opened stores of 4 partitions, each its own server, empty."""
-    async with temporary_stores() as opened:
+async def stores(shared_servers: StoreUrls) -> AsyncIterator[Stores]:
+    """A pair of opened stores of 4 partitions, each its own server, empty and with our settings."""
+    for url, settings in ((shared_servers.frames, frames_options), (shared_servers.state, state_options)):
+        await reset(url, settings(STORE_BYTES))
+    async with open_stores(shared_servers, partitions=PARTITIONS) as opened:
         yield opened

@@ -1,13 +1,21 @@
 import pytest
 from support.stores import StartServer, wait_until
 
-from fishladder.runtime.store import Stores, StoreUrls, open_stores, redacted
+from fishladder.runtime.store import Stores, StoreUrls, connect, open_stores, redacted
 from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError, StoreMismatch, StoreUnavailable
 
 
 async def test_new_stores_remember_their_partitions(stores: Stores) -> None:
     assert stores.partitions == 4
+    async with open_stores(stores.urls) as again:
+        assert again.partitions == 4
+
+
+async def test_a_full_store_can_be_opened(stores: Stores) -> None:
+    """Or the worker that would drain it could not start."""
+    for store in (stores.frames, stores.state):
+        await store.config_set("maxmemory", "1")
     async with open_stores(stores.urls) as again:
         assert again.partitions == 4
 
@@ -45,11 +53,15 @@ async def test_no_server_is_said_with_its_url() -> None:
             pass
 
 
-async def test_a_refused_login_is_said(stores: Stores) -> None:
-    await stores.state.config_set("requirepass", "right")
-    with pytest.raises(StoreUnavailable, match="refuses the login"):
-        async with open_stores(StoreUrls(stores.urls.frames, stores.urls.state + "?password=wrong")):
-            pass
+async def test_a_refused_login_is_said(store_server: StartServer) -> None:
+    url = await store_server()
+    admin = connect(url)
+    await admin.config_set("requirepass", "right")
+    for tried in (url, url + "?password=wrong"):
+        with pytest.raises(StoreUnavailable, match="refuses the login"):
+            async with open_stores(StoreUrls(tried, tried)):
+                pass
+    await admin.aclose()
 
 
 @pytest.mark.parametrize("url", ["http://host/", "host:6379", "redis://host:port"])

@@ -6,14 +6,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.server import Server, find_server, run_server
-from fishladder.runtime.store import Stores, StoreUrls, open_stores
+from fishladder.runtime.store import Stores, StoreUrls, connect, open_stores
 
 T = TypeVar("T")
 PARTITIONS = 4
@@ -57,12 +57,29 @@ async def temporary_server(
 
 
 @asynccontextmanager
+async def temporary_pair() -> AsyncIterator[StoreUrls]:
+    """Two servers, a memory-only and a durable one."""
+    async with temporary_server("frame") as frames, temporary_server("state", appendonly=True) as state:
+        yield StoreUrls(frames.url, state.url)
+
+
+@asynccontextmanager
 async def temporary_stores(partitions: int = PARTITIONS) -> AsyncIterator[Stores]:
-    """Two servers, a memory-only and a durable one, opened."""
-    async with AsyncExitStack() as stack:
-        frames = await stack.enter_async_context(temporary_server("frame"))
-        state = await stack.enter_async_context(temporary_server("state", appendonly=True))
-        yield await stack.enter_async_context(open_stores(StoreUrls(frames.url, state.url), partitions=partitions))
+    """The same, opened."""
+    async with temporary_pair() as urls, open_stores(urls, partitions=partitions) as stores:
+        yield stores
+
+
+async def reset(url: str, settings: dict[str, str]) -> None:
+    """Empty a server and give it its settings back, whatever the test before did to it."""
+    client = connect(url)
+    try:
+        for name, value in settings.items():
+            await client.config_set(name, value)
+        await client.flushall()
+        await client.script_flush()
+    finally:
+        await client.aclose()
 
 
 def short_tmp() -> Path:
