@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from support.stores import StartServer
@@ -113,6 +114,17 @@ def test_a_camera_host_without_the_other_parts_is_told_so() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "clock" in done.stdout
+
+
+def test_an_old_server_does_not_spoil_the_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "redis-server"
+    old.write_text("#!/bin/sh\necho Redis server v=6.0.1 sha=0 bits=64\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("FISHLADDER_DATA_DIR", str(tmp_path))
+    done = doctor("--json")
+    assert done.returncode == 0
+    assert all(Line(**line).status != "fail" for line in json.loads(done.stdout))
 
 
 def test_encoders_are_truly_tried() -> None:

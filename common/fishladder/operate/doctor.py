@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from fishladder.operate.doctor_line import Line, Status
+from fishladder.runtime.logs import configure_logging
 
 _COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -25,6 +26,7 @@ def doctor(state: str | None, frames: str | None, as_json: bool) -> None:
     kernel offers for emulating links. Exits 1 if something fails that a part of fishladder cannot do without;
     warnings are for you to judge.
     """
+    configure_logging("error")  # what there is to say is in the lines
     lines = examine(state, frames)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(lines), indent=2))
