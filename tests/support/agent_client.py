@@ -27,7 +27,7 @@ from fishladder.wire.messages import (
     encode,
     from_gateway,
 )
-from fishladder.wire.unit import Codec, Flag, Range, Unit
+from fishladder.wire.unit import NO_FLAGS, Codec, Flag, Range, Unit
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def unit(
     size: int = 500,
     clean: bool | None = None,
     captured_us: int | None = None,
-    flags: Flag = Flag(0),
+    flags: Flag = NO_FLAGS,
 ) -> Unit:
     """A unit whose payload says which it is; captured now unless told, on a clock in step with the gateway's."""
     is_clean = seq % 10 == 1 if clean is None else clean

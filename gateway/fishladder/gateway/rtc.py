@@ -70,7 +70,7 @@ class Receiver:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 await self._peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-                self._take_tracks()
+                self._take_tracks(passive="a=setup:actpass" in offer)
                 await self._peer.setLocalDescription(await self._peer.createAnswer())
         except WireError:
             raise
@@ -89,8 +89,11 @@ class Receiver:
         await self._peer.close()
         self.ended.set()
 
-    def _take_tracks(self) -> None:
-        """Put ourselves in place of the jitter buffers and decoders, before anything is received."""
+    def _take_tracks(self, *, passive: bool) -> None:
+        """Put ourselves in place of the jitter buffers and decoders, before anything is received.
+
+        Where the offer leaves it open, the answer is to be `passive` (RFC 9725): the client's first flight comes sooner.
+        """
         for transceiver in self._peer.getTransceivers():
             receiver = transceiver.receiver
             setattr(receiver, _DECODER_QUEUE, _Parked())
@@ -99,8 +102,7 @@ class Receiver:
                 setattr(receiver, _JITTER_BUFFER, self._video)
             else:
                 setattr(receiver, _JITTER_BUFFER, _Ignored())
-            # The answer is passive where the offer leaves it open (RFC 9725): the client's first flight comes sooner.
-            if receiver.transport._role == "auto":
+            if passive:
                 receiver.transport._set_role("server")
         if self._video is None:
             raise NoCommonCodec("the offer sends no video")
