@@ -83,7 +83,7 @@ def _serve(port: str, codec: str, user: str, password: str) -> None:
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(
-        "( videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=192,framerate=15/1 ! "
+        "( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=192,framerate=15/1 ! "
         f"{encoder[codec]} name=pay0  audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay1 pt=8 )"
     )
     factory.set_shared(True)

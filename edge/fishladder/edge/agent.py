@@ -1,27 +1,42 @@
-"""The edge agent: one feed for each camera and one uplink, side by side, so that a camera's trouble stays its own.
-It ends when all cameras have and everything they captured is committed, or, when told to stop, after a time to
-drain.
+"""The edge agent: one feed for each camera and one uplink, side by side, so that a camera's trouble stays its own. It
+ends when all cameras have and everything they captured is committed, or, when told to stop, after a time to drain.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from importlib.metadata import version
+from typing import Any, Protocol
 
 import structlog
 
 from fishladder.edge.clock import Clock, SystemClock
 from fishladder.edge.config import EdgeConfig
-from fishladder.edge.feed import Feed
+from fishladder.edge.feed import Feed, Sink
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
-from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
 
 _REPORT_S = 1.0
+
+
+class Uplink(Protocol):
+    """Carries all cameras' pictures away. `run` never returns; `settled` returns when nothing is left to carry."""
+
+    @property
+    def connected(self) -> bool: ...
+
+    async def run(self) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    async def settled(self) -> None: ...
 
 
 class Agent:
@@ -30,6 +45,24 @@ class Agent:
     def __init__(self, config: EdgeConfig, clock: Clock | None = None) -> None:
         self.config = config
         self._clock = clock or SystemClock()
+        self.sessions: list[Session] = []  #: of the `stream` uplink
+        self.uplink: Uplink
+        sinks = self._whip() if config.uplink == "whip" else self._stream()
+        self.feeds = [
+            Feed(
+                f"{config.site}/{camera.name}",
+                config.capture(camera),
+                sink,
+                self._clock,
+                self.uplink.wake,
+                once=config.once,
+                stall_s=config.stall_s,
+            )
+            for sink, camera in zip(sinks, config.cameras, strict=True)
+        ]
+
+    def _stream(self) -> Sequence[Sink]:
+        config = self.config
         self.sessions = [
             Session(f"{config.site}/{camera.name}", channel, Ring(config.ring_bytes))
             for channel, camera in enumerate(config.cameras)
@@ -39,23 +72,28 @@ class Agent:
             self.sessions,
             self._clock,
             on_policy=self._obey,
-            on_keyframe=lambda channel: self.feeds[channel].ask_keyframe(),
+            on_keyframe=self._ask_keyframe,
+            agent=f"fishladder/{version('fishladder')}",
         )
-        self.feeds = [
-            Feed(
-                session.camera,
-                config.capture(camera),
-                session,
-                self._clock,
-                self.uplink.wake,
-                once=config.once,
-                stall_s=config.stall_s,
-            )
-            for session, camera in zip(self.sessions, config.cameras, strict=True)
+        return self.sessions
+
+    def _whip(self) -> Sequence[Sink]:
+        from fishladder.edge.uplink_whip import WhipCamera, WhipUplink  # aiortc is slow to import
+
+        config = self.config
+        where = [config.whip(camera) for camera in config.cameras]
+        cameras = [
+            WhipCamera(f"{config.site}/{camera.name}", url)
+            for camera, (_, url) in zip(config.cameras, where, strict=True)
         ]
+        self.uplink = WhipUplink([to for to, _ in where], cameras, on_keyframe=self._ask_keyframe)
+        return cameras
 
     def _obey(self, channel: int, policy: Policy) -> None:
         self.feeds[channel].obey(policy)
+
+    def _ask_keyframe(self, channel: int) -> None:
+        self.feeds[channel].ask_keyframe()
 
     def health(self) -> Health:
         if not self.uplink.connected:
@@ -64,7 +102,7 @@ class Agent:
         return Health(True, f"waiting for {', '.join(silent)}" if silent else "ok")
 
     async def run(self, stopping: asyncio.Event) -> bool:
-        """Returns whether everything captured was committed."""
+        """Returns whether everything captured was carried away."""
         background: list[asyncio.Task[None]] = [
             asyncio.create_task(self.uplink.run()),
             asyncio.create_task(self._report()),
@@ -76,18 +114,17 @@ class Agent:
             tasks: set[asyncio.Task[Any]] = {done, stop, *background}
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if not done.done() and stopping.is_set():
-                await asyncio.wait(
-                    {done, *background}, timeout=self.config.drain_s, return_when=asyncio.FIRST_COMPLETED
-                )
-            for task in background:
-                if task.done():  # they run until cancelled: this one has a bug
+                tasks.discard(stop)
+                await asyncio.wait(tasks, timeout=self.config.drain_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in (done, *background):
+                if task.done():  # only `done` ends without a bug
                     task.result()
         finally:
             for task in (*background, cameras, done, stop):
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*background, cameras, done, stop, return_exceptions=True)
-        left = {session.camera: session.pending for session in self.sessions if session.pending}
+        left = {feed.name: feed.sink.pending for feed in self.feeds if feed.sink.pending}
         if left:
             log.warning("ended with frames not committed", pending=left)
         return not left
@@ -114,15 +151,14 @@ class Agent:
         await self.uplink.settled()
 
     async def _report(self) -> None:
-        """Carry what the pure parts counted into the metrics, once a second; say once what was dropped meanwhile."""
-        dropped = [0] * len(self.sessions)
+        """Carry what the sinks counted into the metrics, once a second; say once what was dropped meanwhile."""
+        reported = [0] * len(self.feeds)
         while True:
             await asyncio.sleep(_REPORT_S)
-            for index, (session, feed) in enumerate(zip(self.sessions, self.feeds, strict=True)):
-                counts = feed.counts
-                counts.ring.set(session.ring.bytes)
-                counts.pending.set(session.pending)
-                if (new := session.spool_full - dropped[index]) > 0:
-                    dropped[index] += new
-                    counts.not_sent(Fate.SPOOL_FULL).inc(new)
-                    log.warning("no room left: frames dropped", camera=session.camera, dropped=new)
+            for index, feed in enumerate(self.feeds):
+                feed.counts.ring.set(feed.sink.held_bytes)
+                feed.counts.pending.set(feed.sink.pending)
+                if (new := feed.sink.dropped - reported[index]) > 0:
+                    reported[index] += new
+                    feed.counts.not_sent(feed.sink.dropped_as).inc(new)
+                    log.warning("frames dropped", camera=feed.name, reason=feed.sink.dropped_as.label, count=new)

@@ -18,7 +18,7 @@ from fishladder.edge.cameras.camera import Camera, Description
 from fishladder.edge.cameras.kinds import CameraSettings, open_camera
 from fishladder.edge.capture_records import Captured, CapturedUnit, Ended, Opened, Record, Refused, Sampled, pack
 from fishladder.edge.encode import EncoderSettings
-from fishladder.wire.errors import FishladderError
+from fishladder.wire.errors import ConfigError, FishladderError
 
 Mode = Literal["auto", "encode", "passthrough"]
 
@@ -30,6 +30,7 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     encoder: EncoderSettings = EncoderSettings()
     mode: Mode = "auto"
     fps: float | None = None
+    only_h264: bool = False  #: the uplink carries nothing else
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,7 +72,10 @@ def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
     camera = open_camera(settings.camera)
     try:
         found = camera.description
-        passing = settings.mode == "passthrough" or (settings.mode == "auto" and found.codec in ("h264", "hevc"))
+        fitting = ("h264",) if settings.only_h264 else ("h264", "hevc")
+        passing = settings.mode == "passthrough" or (settings.mode == "auto" and found.codec in fitting)
+        if passing and settings.only_h264 and found.codec != "h264":
+            raise ConfigError(f'{found.codec} cannot be passed on by uplink = "whip": use mode = "encode" or "auto"')
         mode = "passthrough" if passing else "encode"
         emit(Opened(mode, found.codec, found.width, found.height, found.fps))
         if passing:

@@ -42,6 +42,7 @@ class Child:
     ) -> None:
         self.name = name
         self.restarts = 0
+        self.error = ""  #: why the last process ended, '' if it ended well
         self.pid: int | None = None
         self._settings = settings
         self._on_record = on_record
@@ -71,12 +72,11 @@ class Child:
         while not self._stopping.is_set():
             self._opened_at = None
             ended: Ended | None = None
-            error = ""
             try:
                 ended = await self._one_process()
-                error = ended.error or ""
+                self.error = ended.error or ""
             except CameraError as failure:
-                error = str(failure)
+                self.error = str(failure)
             finally:
                 self._on_gone()
             if self._stopping.is_set():
@@ -85,13 +85,13 @@ class Child:
                 log.info("camera has ended", camera=self.name)
                 return
             if self._once:
-                log.error("camera failed", camera=self.name, error=error)
+                log.error("camera failed", camera=self.name, error=self.error)
                 return
             if self._opened_at is not None and clock() - self._opened_at > _WORKED_S:
                 self._backoff.reset()
             delay_s = self._backoff.next()
             self.restarts += 1
-            log.warning("camera failed, will retry", camera=self.name, error=error, retry_s=round(delay_s, 1))
+            log.warning("camera failed, will retry", camera=self.name, error=self.error, retry_s=round(delay_s, 1))
             try:
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
             except TimeoutError:

@@ -67,3 +67,23 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
             await agent.run(stopping)
 
     run_until_signal(main)
+
+
+@edge.command()
+@_settings
+def check(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
+    """Try the cameras and the way to the gateway; exit 1 if something does not work."""
+    from fishladder.edge.check import check as findings
+
+    settings = _load(config, cameras, loop, flags)
+    configure_logging("critical" if settings.log_level == "info" else settings.log_level)
+
+    async def report() -> bool:
+        fine = True
+        async for finding in findings(settings):
+            fine &= finding.works
+            click.echo(f"{'ok  ' if finding.works else 'FAIL'} {finding.what}: {finding.detail}")
+        return fine
+
+    if not asyncio.run(report()):
+        raise SystemExit(1)

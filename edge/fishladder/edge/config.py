@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from fishladder.edge.cameras.kinds import CameraSettings, kind_of
+from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gateway_address import GatewayAddress, address
@@ -70,9 +71,25 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def address(self) -> GatewayAddress:
-        """Raises `ConfigError`."""
+        """The gateway. Raises `ConfigError`."""
+        if not self.gateway:
+            raise ConfigError("no gateway: set gateway (--gateway https://HOST:8889)")
+        return self._address(self.gateway)
+
+    def whip(self, camera: CameraConfig) -> tuple[GatewayAddress, str]:
+        """A camera's WHIP server and endpoint: `whip_url`, or the gateway's own. Raises `ConfigError`."""
+        if not camera.whip_url:
+            to = self.address
+            return to, f"{to.url}/whip/{self.site}/{camera.name}"
+        parts = urlsplit(camera.whip_url)
+        if parts.scheme not in ("http", "https"):
+            raise ConfigError(f"camera {camera.name}: whip_url {camera.whip_url!r}: expected https:// or http://")
+        return self._address(f"{parts.scheme}://{parts.netloc}", needs_token=False), camera.whip_url
+
+    def _address(self, url: str, *, needs_token: bool = True) -> GatewayAddress:
         return address(
-            self.gateway,
+            url,
+            needs_token=needs_token,
             token=self.token,
             token_file=Path(self.token_file) if self.token_file else None,
             ca_file=Path(self.ca_file) if self.ca_file else None,
@@ -105,6 +122,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
             mode=camera.mode or self.mode,
             fps=self.fps if camera.fps is None else camera.fps,
+            only_h264=whip,
         )
 
 
@@ -156,11 +174,10 @@ def _cameras(file: Path | None) -> list[CameraConfig]:
 
 
 def _check(config: EdgeConfig) -> None:
-    if not config.gateway:
-        raise ConfigError("no gateway: set gateway (--gateway https://HOST:8889)")
     if not config.cameras:
         raise ConfigError("no camera: give at least one [[camera]] (--camera NAME=SOURCE)")
-    _ = config.address
+    for camera in config.cameras:
+        _ = config.whip(camera) if config.uplink == "whip" else config.address
     _name(config.site, "site")
     names = [_name(camera.name, "camera name") for camera in config.cameras]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -178,8 +195,10 @@ def _check(config: EdgeConfig) -> None:
             _more(capture.fps, 0.01, f"{what}: fps")
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
-        if capture.mode == "passthrough" and kind_of(capture.camera.source) == "test":
-            raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
+        if kind_of(capture.camera.source) == "test":
+            PatternCamera(capture.camera.source.removeprefix("test:"))
+            if capture.mode == "passthrough":
+                raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
 
 
 def _name(name: str, what: str) -> str:

@@ -36,7 +36,18 @@ class Sink(Protocol):
     def position(self) -> int: ...
 
     @property
-    def pending(self) -> int: ...
+    def pending(self) -> int:
+        """How many of them are not settled yet."""
+
+    @property
+    def held_bytes(self) -> int: ...
+
+    @property
+    def dropped(self) -> int:
+        """Units dropped here, in all, for which the fate is `dropped_as`."""
+
+    @property
+    def dropped_as(self) -> Fate: ...
 
 
 class Timeline:
@@ -76,7 +87,7 @@ class Feed:
         self.opened: Opened | None = None
         self.ended = False
         self.child = Child(name, settings, self.on_record, self.on_gone, once=once, stall_s=stall_s)
-        self._sink = sink
+        self.sink = sink
         self._clock = clock
         self._wake = wake
         self._limit_fps = settings.fps
@@ -99,7 +110,7 @@ class Feed:
     @property
     def finished(self) -> bool:
         """Ended, and everything captured is settled."""
-        return self.ended and self._sink.pending == 0
+        return self.ended and self.sink.pending == 0
 
     def obey(self, policy: Policy) -> None:
         limits = [fps for fps in (policy.fps, self._limit_fps) if fps]
@@ -131,7 +142,7 @@ class Feed:
                 self.opened = record
                 log.info("camera delivers", camera=self.name, **_facts(record))
                 return
-        if self._sink.wants_keyframe:
+        if self.sink.wants_keyframe:
             self.ask_keyframe()
         self._wake()
 
@@ -158,7 +169,7 @@ class Feed:
             unit.mono_us,
             unit.payload,
         )
-        kept = self._sink.append_unit(
+        kept = self.sink.append_unit(
             moved, wall_us=self._wall_us(unit.mono_us, now_us), ready_us=max(now_us - unit.mono_us, 0)
         )
         self.counts.captured.inc()
@@ -167,7 +178,7 @@ class Feed:
             self.counts.bytes.inc(len(unit.payload))
 
     def _range(self, count: int, fate: Fate, mono_us: int, now_us: int) -> None:
-        self._sink.append_range(count, fate, mono_us=mono_us, wall_us=self._wall_us(mono_us, now_us))
+        self.sink.append_range(count, fate, mono_us=mono_us, wall_us=self._wall_us(mono_us, now_us))
         self.counts.captured.inc(count)
         self.counts.not_sent(fate).inc(count)
 

@@ -4,6 +4,7 @@
 
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, Up
 @dataclass(frozen=True, slots=True)
 class Proxy:
     url: URL
-    auth: aiohttp.BasicAuth | None
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,10 @@ class GatewayAddress:
     ca_file: Path | None = None
     proxy: Proxy | None = None
 
-    def authorization(self) -> str:
-        """The Authorization header. Raises `ConfigError` when the token's file cannot be read."""
+    def headers(self) -> dict[str, str]:
+        """The Authorization header, if there is a token. Raises `ConfigError` when its file cannot be read."""
         token = read_secret(self.token_file, "token_file").strip() if self.token_file else self.token
-        return f"Bearer {token}"
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def tls(self) -> ssl.SSLContext:
         """Raises `ConfigError` when the ca_file cannot be used."""
@@ -53,14 +54,18 @@ def address(
     ca_file: Path | None = None,
     proxy: str = "",
     env: Mapping[str, str] | None = None,
+    needs_token: bool = True,
 ) -> GatewayAddress:
     """Check what the user gave. `proxy` wins over HTTPS_PROXY, which is used unless NO_PROXY names the gateway; "none"
     turns both off. Raises `ConfigError`.
     """
+    expected = f"gateway {url!r}: expected https://HOST:PORT (or http://), nothing after it"
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(expected)
     parts = _split(url, "gateway")
-    if parts.scheme not in ("http", "https") or parts.path not in ("", "/") or parts.query or parts.username:
-        raise ConfigError(f"gateway {url!r}: expected https://HOST:PORT (or http://), nothing after it")
-    if not (token or token_file):
+    if parts.path not in ("", "/") or parts.query or parts.username:
+        raise ConfigError(expected)
+    if needs_token and not (token or token_file):
         raise ConfigError("no token: set token_file (or token), made by `fishladder token create`")
     through = proxy or _from_environment(parts, os.environ if env is None else env)
     if through in ("", "none"):
@@ -101,10 +106,11 @@ def _proxy(url: str) -> Proxy:
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     if parts.scheme not in ("http", "https"):
         raise ConfigError(f"proxy {shown.geturl()!r}: only http:// and https:// proxies are supported")
-    auth = None
+    headers = {}
     if parts.username is not None:
-        auth = aiohttp.BasicAuth(unquote(parts.username), unquote(parts.password or ""))
-    return Proxy(URL(shown.geturl()), auth)
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {b64encode(login.encode()).decode()}"
+    return Proxy(URL(shown.geturl()), headers)
 
 
 def explain(error: Exception, to: GatewayAddress) -> FishladderError:

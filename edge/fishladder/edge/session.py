@@ -28,6 +28,8 @@ class State(Enum):
 class Session:
     """One camera on the uplink. Times in seconds on any one clock; `channel` names it in binary messages."""
 
+    dropped_as = Fate.SPOOL_FULL
+
     def __init__(self, camera: str, channel: int, ring: Ring, *, rng: random.Random | None = None) -> None:
         self.camera = camera
         self.channel = channel
@@ -59,7 +61,11 @@ class Session:
         return self.ring.pending
 
     @property
-    def spool_full(self) -> int:
+    def held_bytes(self) -> int:
+        return self.ring.bytes
+
+    @property
+    def dropped(self) -> int:
         """Units dropped for lack of room, in all."""
         return self._dropped_before + self.ring.spool_full
 

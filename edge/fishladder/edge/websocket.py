@@ -32,7 +32,7 @@ class WebSocket:
         self._transport = transport
         self._protocol: Any = transport.get_protocol()
         for layer in _layers(transport):
-            layer.set_write_buffer_limits(high=0)
+            layer.set_write_buffer_limits(high=1)  # with 0 a TLS layer would never say that it is empty
         self._socket: socket.socket = transport.get_extra_info("socket")
         if sys.platform == "linux":
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
@@ -96,9 +96,9 @@ async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
             async with asyncio.timeout(CONNECT_S):
                 ws = await session.ws_connect(
                     f"{to.url}/v1/uplink",
-                    headers={"Authorization": to.authorization()},
+                    headers=to.headers(),
                     proxy=to.proxy.url if to.proxy else None,
-                    proxy_auth=to.proxy.auth if to.proxy else None,
+                    proxy_headers=to.proxy.headers if to.proxy else None,
                     heartbeat=HEARTBEAT_S,
                     max_msg_size=MAX_TEXT_BYTES,
                     compress=0,

@@ -1,0 +1,102 @@
+"""Settings from files, flags and the environment; each mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from fishladder.edge.config import camera_flag, load, split_login
+from fishladder.wire.errors import ConfigError
+
+FLAGS = {"gateway": "https://gw:8889", "site": "shop", "token": "t"}
+EXAMPLE = Path(__file__).parents[2] / "edge" / "edge.toml"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "edge.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_example_is_valid_but_for_the_files_it_names(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("s3cret\n")
+    text = EXAMPLE.read_text().replace("/etc/fishladder/door.password", str(secret))
+    config = load(write(tmp_path, text), {})
+    assert [camera.name for camera in config.cameras] == ["door", "yard", "sample", "pattern"]
+    door, yard, *_ = (config.capture(camera) for camera in config.cameras)
+    assert (door.camera.user, door.camera.password) == ("viewer", "s3cret")
+    assert (yard.fps, yard.encoder.width, yard.encoder.bitrate_bps) == (2.0, 640, 1_500_000)
+
+
+def test_what_the_example_shows_as_defaults_is_so() -> None:
+    lines = [line[2:] for line in EXAMPLE.read_text().splitlines() if line.startswith("# ") and " = " in line]
+    shown = {name: value for line in lines for name, value in [line.split("#")[0].strip().split(" = ")]}
+    config = load(None, FLAGS, [camera_flag("a=test:", loop=False)])
+    camera = config.cameras[0]
+    for name, value in shown.items():
+        actual = getattr(config, name) if hasattr(config, name) else getattr(camera, name)
+        if name not in ("fps", "size", "camera_fps"):  # examples, where there is no default
+            assert str(actual).lower() == value.strip('"').lower(), name
+
+
+def test_flags_win_over_the_file_and_the_environment_lies_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n[[camera]]\nname="x"\nsource="test:"\n')
+    monkeypatch.setenv("FISHLADDER_EDGE_SITE", "b")
+    monkeypatch.setenv("FISHLADDER_EDGE_GATEWAY", "https://b")
+    config = load(file, {"gateway": "https://c"})
+    assert (config.gateway, config.site, config.token) == ("https://c", "b", "a")
+
+
+def test_a_login_in_a_source_goes_no_further() -> None:
+    camera = camera_flag("door=rtsp://user:p%40ss@10.0.0.7:554/main?x=1", loop=False)
+    capture = load(None, FLAGS, [camera]).capture(camera)
+    assert capture.camera.source == "rtsp://10.0.0.7:554/main?x=1"
+    assert (capture.camera.user, capture.camera.password) == ("user", "p@ss")
+    assert split_login("test:64x64") == ("test:64x64", "", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "cameras", "said"),
+    [
+        ({"gateway": ""}, ["a=test:"], "no gateway"),
+        ({"gateway": "gw"}, ["a=test:"], "expected https://"),
+        ({"token": ""}, ["a=test:"], "token_file"),
+        ({"site": "Shop 7"}, ["a=test:"], "site 'Shop 7' is not allowed"),
+        ({"site": ""}, ["a=test:"], "site"),
+        ({}, [], "no camera"),
+        ({}, ["a=test:", "a=test:"], "'a' is given twice"),
+        ({}, ["A=test:"], "camera name 'A'"),
+        ({}, ["a"], "expected NAME=SOURCE"),
+        ({}, ["a=ftp://x"], "expected rtsp://"),
+        ({}, ["a=rtsp://"], "no host"),
+        ({}, ["a="], "empty"),
+        ({}, ["a=test:7x7"], "must be even"),
+        ({}, ["a=test:fast"], "expected test:WIDTHxHEIGHT@FPS"),
+        ({"mode": "passthrough"}, ["a=test:"], "no stream of its own"),
+        ({"fps": -1.0}, ["a=test:"], "camera a: fps"),
+        ({"preset": "warp"}, ["a=test:"], "preset 'warp'"),
+        ({"bitrate_kbps": 1}, ["a=test:"], "bitrate_kbps"),
+        ({"mode": "magic"}, ["a=test:"], "mode"),
+    ],
+)
+def test_each_mistake_is_named(flags: dict[str, object], cameras: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(None, {**FLAGS, **flags}, [camera_flag(text, loop=False) for text in cameras])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[edge]\ngatewy = 'x'", "gatewy"),
+        ("[edge]\n[[camera]]\nname='a'\nsource='test:'\nfpss=1", "fpss"),
+        ("[edge]\n[camera]\nname='a'", "two brackets"),
+        ("[[camera]]\nname='a'", "source"),
+        ("[edge]\ncameras=[{name='a',source='test:'}]", r"\[\[camera\]\]"),
+        ("[[camera]]\nname='a'\nsource='rtsp://x'\npassword_file='/nonexistent/pw'", "/nonexistent/pw"),
+    ],
+)
+def test_each_mistake_in_a_file_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(write(tmp_path, text), FLAGS)

@@ -1,0 +1,175 @@
+"""The way to the gateway: TLS, proxies, and what is said when something or somebody is in it."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from support.certificates import localhost_certificate
+from support.gateway_double import GatewayDouble, gateway_double, until
+from support.proxy import connect_proxy
+
+from fishladder.edge.agent import Agent
+from fishladder.edge.clock import SystemClock
+from fishladder.edge.config import CameraConfig, EdgeConfig
+from fishladder.edge.gateway_address import GatewayAddress, address
+from fishladder.edge.uplink_stream import StreamUplink
+from fishladder.wire import messages
+from fishladder.wire.errors import ConfigError
+
+
+async def first_trouble(to: GatewayAddress) -> dict[str, object]:
+    """What an uplink without cameras says when its first connection ends."""
+    uplink = StreamUplink(to, [], SystemClock(), on_policy=lambda *_: None, on_keyframe=lambda _: None)
+    with capture_logs() as logs:
+        task = asyncio.create_task(uplink.run())
+        await until(lambda: [it for it in logs if it["event"].startswith("uplink is down")])
+        task.cancel()
+    return next(dict(it) for it in logs if it["event"].startswith("uplink is down"))
+
+
+def trusting(gateway: GatewayDouble, ca: Path | None, proxy: str = "none") -> GatewayAddress:
+    return address(gateway.url, token="good", ca_file=ca, proxy=proxy)
+
+
+async def test_units_go_through_tls_and_a_proxy_with_a_login(tmp_path: Path) -> None:
+    made = localhost_certificate(tmp_path)
+    async with gateway_double(made.server()) as gateway, connect_proxy("us:er%") as proxy:
+        agent = Agent(
+            EdgeConfig(
+                gateway=gateway.url,
+                site="shop",
+                token="good",
+                ca_file=str(made.cert),
+                proxy=proxy.url("us:er%25"),
+                cameras=(CameraConfig("c", "test:320x180@30"),),
+            )
+        )
+        stopping = asyncio.Event()
+        task = asyncio.create_task(agent.run(stopping))
+        await until(lambda: gateway.log("shop/c").next > 20)
+        stopping.set()
+        assert await task
+        port = gateway.url.rpartition(":")[2]
+        assert proxy.requests == [f"CONNECT localhost:{port}"]
+        assert proxy.carried_bytes > gateway.received_bytes
+        assert gateway.log("shop/c").problems == []
+
+
+async def test_a_certificate_nobody_vouches_for(tmp_path: Path) -> None:
+    made = localhost_certificate(tmp_path)
+    async with gateway_double(made.server()) as gateway:
+        line = await first_trouble(trusting(gateway, None))
+    assert "not trusted" in str(line["error"])
+    assert "ca_file" in str(line["error"])
+
+
+async def test_a_proxy_that_wants_another_login(tmp_path: Path) -> None:
+    made = localhost_certificate(tmp_path)
+    async with gateway_double(made.server()) as gateway, connect_proxy("u:right") as proxy:
+        line = await first_trouble(trusting(gateway, made.cert, proxy.url("u:wrong")))
+    assert "407" in str(line["error"])
+    assert "wrong" not in str(line["error"])
+
+
+async def test_a_proxy_that_is_not_there(tmp_path: Path) -> None:
+    made = localhost_certificate(tmp_path)
+    async with gateway_double(made.server()) as gateway:
+        line = await first_trouble(trusting(gateway, made.cert, "http://127.0.0.1:1"))
+    assert "proxy http://127.0.0.1:1 cannot be reached" in str(line["error"])
+
+
+def wrong_token(gateway: GatewayDouble) -> None:
+    gateway.token = "another"
+
+
+def captive_portal(gateway: GatewayDouble) -> None:
+    gateway.html = True
+
+
+def newer_gateway(gateway: GatewayDouble) -> None:
+    gateway.fault = messages.Fault("version", "the agent speaks 1 to 1, this gateway 2 to 3: upgrade the agent")
+
+
+def strict_gateway(gateway: GatewayDouble) -> None:
+    gateway.fault = messages.Fault("limit", "too many cameras")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said", "least_s"),
+    [
+        (wrong_token, "fishladder token create", 30),
+        (captive_portal, "captive portal", 0),
+        (newer_gateway, "upgrade the agent", 30),
+        (strict_gateway, "too many cameras", 0),
+    ],
+)
+async def test_each_refusal_is_one_clear_line(
+    trouble: Callable[[GatewayDouble], None], said: str, least_s: float
+) -> None:
+    async with gateway_double() as gateway:
+        trouble(gateway)
+        line = await first_trouble(trusting(gateway, None))
+        assert said in str(line["error"])
+        assert gateway.url in str(line["error"])
+        assert "\n" not in str(line["error"])
+        assert isinstance(line["retry_s"], float)
+        assert line["retry_s"] >= least_s
+
+
+async def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    line = await first_trouble(address(f"http://127.0.0.1:{port}", token="x", env={}))
+    assert "cannot be reached" in str(line["error"])
+
+
+async def test_a_token_file_is_read_at_each_connection(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    async with gateway_double() as gateway:
+        to = address(gateway.url, token_file=file, env={})
+        assert "(401)" in str((await first_trouble(to))["error"])
+        file.write_text("good\n")
+        uplink = StreamUplink(to, [], SystemClock(), on_policy=lambda *_: None, on_keyframe=lambda _: None)
+        task = asyncio.create_task(uplink.run())
+        await until(lambda: uplink.connected)
+        task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("env", "through"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://p:3128"}, "http://p:3128"),
+        ({"https_proxy": "p:3128"}, "http://p:3128"),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "other,.example"}, None),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "stack.example:8889"}, None),
+        ({"HTTPS_PROXY": "http://p:3128", "NO_PROXY": "example.org, ample"}, "http://p:3128"),
+        ({"HTTPS_PROXY": "http://p:3128", "no_proxy": "*"}, None),
+        ({"HTTP_PROXY": "http://p:3128"}, None),
+    ],
+)
+def test_the_proxy_of_the_environment(env: dict[str, str], through: str | None) -> None:
+    to = address("https://stack.example:8889", token="t", env=env)
+    assert (str(to.proxy.url).rstrip("/") if to.proxy else None) == through
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "said"),
+    [
+        ("stack:8889", {}, "https://HOST:PORT"),
+        ("https://", {}, "no host"),
+        ("https://x/v1/uplink", {}, "nothing after it"),
+        ("https://x", {"token": ""}, "fishladder token create"),
+        ("https://x", {"proxy": "socks5://user:pass@p"}, "only http:// and https:// proxies"),
+        ("http://x", {"proxy": "http://p"}, "only used for https://"),
+        ("https://x:99999", {}, "Port out of range"),
+    ],
+)
+def test_addresses_that_cannot_work_are_refused_at_once(url: str, options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        address(url, **{"token": "t", "env": {}, **options})  # type: ignore[arg-type]
+    assert "pass" not in str(error.value)

@@ -1,0 +1,130 @@
+"""Pushing to a WHIP server that is not ours: a real peer connection, and pictures that arrive as they were drawn."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from support.gateway_double import until
+from support.whip_double import WhipDouble, whip_double
+
+from fishladder.edge.agent import Agent
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.config import CameraConfig, EdgeConfig
+from fishladder.edge.uplink_whip import WhipCamera
+from fishladder.wire.fates import Fate
+from fishladder.wire.unit import Codec, Flag
+
+
+def config(server: WhipDouble, *cameras: CameraConfig, **settings: object) -> EdgeConfig:
+    cameras = cameras or (CameraConfig("door", "test:320x180@15"),)
+    return EdgeConfig(
+        gateway=server.url, site="shop", token="good", cameras=cameras, uplink="whip", proxy="none", **settings
+    )  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def running(settings: EdgeConfig) -> AsyncIterator[Agent]:
+    agent = Agent(settings)
+    stopping = asyncio.Event()
+    task = asyncio.create_task(agent.run(stopping))
+    try:
+        yield agent
+        stopping.set()
+        assert await asyncio.wait_for(task, 20)
+    finally:
+        task.cancel()
+
+
+async def test_pictures_arrive_in_order_and_the_session_is_ended() -> None:
+    async with whip_double() as server:
+        async with running(config(server)):
+            await until(lambda: len(server.seen.get("door", [])) >= 20)
+        await until(lambda: server.deleted == ["door"])
+        seen = server.seen["door"]
+        assert seen == list(range(seen[0], seen[0] + len(seen)))
+        assert "VP8" not in server.offers[0]
+
+
+async def test_a_receiver_that_wants_a_keyframe_gets_one() -> None:
+    async with whip_double() as server:
+        settings = config(server, CameraConfig("door", "test:320x180@15", keyframe_s=60.0))
+        async with running(settings) as agent:
+            await until(lambda: len(server.seen.get("door", [])) >= 5)
+            clean: list[int] = []
+            sink = agent.feeds[0].sink
+            append = sink.append_unit
+
+            def noting(unit: CapturedUnit, *, wall_us: int, ready_us: int) -> bool:
+                if unit.flags & Flag.CLEAN:
+                    clean.append(unit.pts_us)
+                return append(unit, wall_us=wall_us, ready_us=ready_us)
+
+            sink.append_unit = noting  # type: ignore[method-assign]
+            async with asyncio.timeout(20):  # the camera is asked at most once a second
+                while not clean:
+                    await server.ask_keyframe("door")
+                    await asyncio.sleep(0.1)
+
+
+async def test_a_wrong_token_is_one_clear_line_that_says_what_to_do() -> None:
+    async with whip_double() as server:
+        server.token = "another"
+        with capture_logs() as logs:
+            agent = Agent(config(server, drain_s=0.1))
+            stopping = asyncio.Event()
+            task = asyncio.create_task(agent.run(stopping))
+            await until(lambda: [it for it in logs if it["event"].startswith("whip is down")])
+            stopping.set()
+            await task
+        [line] = [it for it in logs if it["event"].startswith("whip is down")]
+        assert "(401)" in line["error"]
+        assert "fishladder token create" in line["error"]
+        assert server.url in line["error"]
+        assert line["retry_s"] >= 15
+
+
+async def test_a_peer_that_goes_away_is_found_again() -> None:
+    async with whip_double() as server, running(config(server)):
+        await until(lambda: len(server.seen.get("door", [])) >= 3)
+        await server.peers["door"].close()
+        await until(lambda: len(server.offers) == 2, 30)
+        count = len(server.seen["door"])
+        await until(lambda: len(server.seen["door"]) > count + 5)
+
+
+async def test_a_codec_webrtc_has_not_is_named(tmp_path: Path) -> None:
+    import av
+    from support.clips import scene
+
+    file = tmp_path / "clip.mp4"
+    with av.open(file, "w") as out:
+        stream = out.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for index in range(5):
+            out.mux(stream.encode(scene(index, 160, 96)))
+        out.mux(stream.encode(None))
+    async with whip_double() as server:
+        with capture_logs() as logs:
+            camera = CameraConfig("door", str(file), mode="passthrough")
+            assert await Agent(config(server, camera, once=True)).run(asyncio.Event())
+        assert any("hevc cannot be passed on" in str(it.get("error")) for it in logs)
+
+
+def test_units_without_a_peer_are_counted_and_nothing_is_kept() -> None:
+    camera = WhipCamera("shop/door", "http://localhost/whip")
+    unit = CapturedUnit(Codec.H264, Flag.CLEAN, 64, 64, 1, 1, 1, b"x")
+    assert not camera.append_unit(unit, wall_us=0, ready_us=0)
+    camera.append_range(4, Fate.SAMPLED_OUT, mono_us=0, wall_us=0)
+    assert (camera.position, camera.pending, camera.dropped) == (5, 0, 1)
+
+
+@pytest.mark.parametrize("url", ["ftp://x/whip", "nonsense"])
+def test_a_whip_url_that_cannot_be_is_refused(url: str) -> None:
+    from fishladder.wire.errors import ConfigError
+
+    camera = CameraConfig("door", "test:", whip_url=url)
+    with pytest.raises(ConfigError):
+        EdgeConfig(site="shop", uplink="whip", cameras=(camera,)).whip(camera)
