@@ -63,10 +63,10 @@ LogEntry = LoggedUnit | Range | EpochStart
 
 def read_entry(entry_id: bytes, fields: Sequence[bytes] | Mapping[bytes, bytes]) -> LogEntry:
     """Read an entry's id and fields as the store gives them (flat list or mapping). Raises `WireError`."""
-    if isinstance(fields, Mapping):
-        [(field, value)] = fields.items()
-    else:
-        field, value = fields[0], fields[1]
+    flat = [part for pair in fields.items() for part in pair] if isinstance(fields, Mapping) else fields
+    if len(flat) != 2:
+        raise WireError(f"a log entry has one field, not {len(flat) // 2}")
+    field, value = flat
     if field == RANGE_FIELD:
         return Range.unpack(value)
     if field == EPOCH_FIELD and len(value) == _POSITION.size:

@@ -77,7 +77,7 @@ class Reassembler:
         self.max_unit_bytes = max_unit_bytes
         self.max_held_bytes = max_held_bytes
         self.held_bytes = 0
-        self._parts: dict[int, tuple[int, list[bytes], int]] = {}  # channel -> total, parts, bytes so far
+        self._unfinished: dict[int, tuple[int, bytearray]] = {}  # channel -> size of the unit, what has come of it
 
     def feed(self, message: bytes) -> UnitMessage | RangeMessage | None:
         """Take one binary message; return what it completes. Raises `WireError`, after which the connection ends."""
@@ -94,16 +94,16 @@ class Reassembler:
 
     def forget(self, channel: int) -> None:
         """Drop what a channel has unfinished."""
-        unfinished = self._parts.pop(channel, None)
+        unfinished = self._unfinished.pop(channel, None)
         if unfinished:
-            self.held_bytes -= unfinished[2]
+            self.held_bytes -= len(unfinished[1])
 
     def _fragment(self, channel: int, flags: int, message: bytes) -> UnitMessage | None:
         if flags & ABANDON:
             self.forget(channel)
             return None
         if flags & FIRST:
-            if channel in self._parts:
+            if channel in self._unfinished:
                 raise WireError(f"channel {channel} began a unit before it ended the one before")
             if len(message) < HEAD_BYTES + _SIZE.size:
                 raise WireError(f"channel {channel}: a unit's first fragment is truncated")
@@ -117,25 +117,22 @@ class Reassembler:
                 if len(body) != total:
                     raise WireError(f"channel {channel}: a unit of {total} bytes came with {len(body)}")
                 return UnitMessage(channel, body)
-            parts, have = [body], len(body)
+            have = bytearray(body)
+            self._unfinished[channel] = total, have
         else:
-            unfinished = self._parts.get(channel)
+            unfinished = self._unfinished.get(channel)
             if unfinished is None:
                 raise WireError(f"channel {channel}: a fragment without a first one")
-            total, parts, have = unfinished
+            total, have = unfinished
             body = message[HEAD_BYTES:]
-            parts.append(body)
-            have += len(body)
+            have += body
         self.held_bytes += len(body)
-        if have > total or (flags & LAST and have != total):
-            self.held_bytes -= have
-            self._parts.pop(channel, None)
-            raise WireError(f"channel {channel}: a unit of {total} bytes came with {have}")
+        if len(have) > total or (flags & LAST and len(have) != total):
+            self.forget(channel)
+            raise WireError(f"channel {channel}: a unit of {total} bytes came with {len(have)}")
         if self.held_bytes > self.max_held_bytes:
             raise TooLarge(f"unfinished units hold {self.held_bytes} bytes, over the limit of {self.max_held_bytes}")
         if flags & LAST:
-            self.held_bytes -= have
-            self._parts.pop(channel, None)
-            return UnitMessage(channel, b"".join(parts))
-        self._parts[channel] = (total, parts, have)
+            self.forget(channel)
+            return UnitMessage(channel, bytes(have))
         return None

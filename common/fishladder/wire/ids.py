@@ -13,6 +13,7 @@ from fishladder.wire.errors import WireError
 _NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _NAME_RE = re.compile(_NAME)
 _CAMERA_RE = re.compile(f"{_NAME}/{_NAME}")
+_POSITION_RE = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 
 #: Default number of partitions of a new store. `fl:meta` holds the one in force.
 PARTITIONS = 64
@@ -60,9 +61,9 @@ class Position(NamedTuple):
         """Read `epoch-seq`. Raises `WireError`."""
         if isinstance(text, bytes):
             text = text.decode("ascii", "replace")
-        epoch, dash, seq = text.partition("-")
-        if not (dash and epoch.isdecimal() and seq.isdecimal()):
+        if not _POSITION_RE.fullmatch(text):
             raise WireError(f"{text[:40]!r} is not a position (epoch-seq)")
+        epoch, _, seq = text.partition("-")
         return cls(int(epoch), int(seq))
 
 

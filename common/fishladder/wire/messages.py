@@ -18,11 +18,14 @@
 fields are ignored, so that a newer peer may say more; an unknown `type` is a fault.
 """
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
+from fishladder.wire.framing import MAX_CHANNEL
+from fishladder.wire.ids import MAX_SEQ
 
 #: Versions of the uplink protocol spoken here, lowest and highest.
 VERSIONS = (1, 1)
@@ -32,6 +35,12 @@ MAX_CAMERAS = 1024
 MAX_CLEAN_POINTS = 256
 
 
+#: An epoch or a sequence number, or a count of hellos.
+Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+Channel = Annotated[int, Meta(ge=0, le=MAX_CHANNEL)]
+Positive = Annotated[float, Meta(gt=0)]
+
+
 class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omit_defaults=True):
     pass
 
@@ -39,11 +48,13 @@ class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omi
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the stack wants of one camera."""
 
-    fps: float | None = None  #: pictures to analyse a second; None = every one
+    fps: Positive | None = None  #: pictures to analyse a second; None = every one
     analyse: Literal["all", "keyframes"] = "all"
-    deadline_ms: int | None = None  #: age after which a picture is of no use under policy `fresh`
+    deadline_ms: Annotated[int, Meta(gt=0)] | None = (
+        None  #: age after which a picture is of no use under policy `fresh`
+    )
     policy: Literal["all", "fresh"] = "all"
-    weight: float = 1.0
+    weight: Positive = 1.0
 
 
 class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,11 +66,11 @@ class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     camera: str
-    channel: int
-    epoch: int = 0
-    position: int = 0
-    oldest: int = 1
-    clean: list[int] = []
+    channel: Channel
+    epoch: Number = 0
+    position: Number = 0
+    oldest: Number = 1
+    clean: Annotated[list[Number], Meta(max_length=MAX_CLEAN_POINTS)] = []
     meta: dict[str, str] = {}
 
 
@@ -67,26 +78,26 @@ class Hello(_Message, frozen=True):
     """`boot` is random for each start of the agent; `hello` counts the hellos of that boot, from 1."""
 
     versions: tuple[int, int]
-    boot: str
-    hello: int
-    cameras: list[CameraHello] = []
+    boot: Annotated[str, Meta(min_length=1, max_length=64)]
+    hello: Number
+    cameras: Annotated[list[CameraHello], Meta(max_length=MAX_CAMERAS)] = []
     agent: str = ""
 
 
 class CameraWelcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """Send from seq `next` on, under `epoch`. Committed up to and with `committed`."""
 
-    channel: int
-    epoch: int
-    next: int
-    committed: int = 0
+    channel: Channel
+    epoch: Number
+    next: Number
+    committed: Number = 0
     policy: Policy = Policy()
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a camera of the hello was not taken; `retry_s` = when to ask again, None = not without a change."""
 
-    channel: int
+    channel: Channel
     code: Literal["forbidden", "invalid", "superseded", "stale", "limit", "unavailable"]
     message: str
     retry_s: float | None = None
@@ -104,7 +115,7 @@ class Welcome(_Message, frozen=True):
 class Ack(_Message, frozen=True):
     """Cumulative: [channel, logged, committed] for each camera with news."""
 
-    cameras: list[tuple[int, int, int]]
+    cameras: list[tuple[Channel, Number, Number]]
 
 
 class Credit(_Message, frozen=True):
@@ -116,7 +127,7 @@ class Credit(_Message, frozen=True):
 class Positions(_Message, frozen=True):
     """[channel, last captured seq] of each camera."""
 
-    cameras: list[tuple[int, int]]
+    cameras: list[tuple[Channel, Number]]
 
 
 class Probe(_Message, frozen=True):
@@ -134,7 +145,7 @@ class Probed(_Message, frozen=True):
 
 
 class Control(_Message, frozen=True):
-    channel: int
+    channel: Channel
     keyframe: bool = False
     policy: Policy | None = None
 
@@ -142,7 +153,7 @@ class Control(_Message, frozen=True):
 class Fenced(_Message, frozen=True):
     """The gateway no longer writes for this camera in this session."""
 
-    channel: int
+    channel: Channel
     reason: str = ""
 
 
