@@ -219,3 +219,17 @@ async def test_the_log_is_trimmed_to_the_clean_point(stores: Stores, model: Path
 
 async def _equals(get: Callable[[], object], value: str) -> bool:
     return await get() == value  # type: ignore[misc]
+
+
+async def test_a_busy_camera_starves_nobody(stores: Stores, model: Path) -> None:
+    """One with much in its log and one with little: the little is done before much of the much."""
+    busy, calm = Producer(stores, "site/busy"), Producer(stores, "site/calm")
+    for lap in range(15):
+        busy.capture(clips.plain(), from_us=lap * 2_400_000)
+    await busy.send()
+    calm.capture(clips.plain()[:30])
+    await calm.send()
+    async with worker_here(stores, model):
+        await settled(calm)
+        assert (await ledger_of(busy)).cursor.seq < busy.position / 2
+        await settled(busy)

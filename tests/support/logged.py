@@ -152,7 +152,9 @@ class Producer:
             packed = Range(epoch=self.epoch, first=item.first, last=item.last, fate=item.fate).pack()
             return frames.Entry(item.first, item.last, RANGE_FIELD, packed)
         now_us = time.time_ns() // 1000
-        value = Stamp(self.began_us + item.pts_us, now_us, now_us).pack() + item.at(Position(self.epoch, item.seq)).pack()
+        value = (
+            Stamp(self.began_us + item.pts_us, now_us, now_us).pack() + item.at(Position(self.epoch, item.seq)).pack()
+        )
         return frames.Entry(item.seq, item.seq, UNIT_FIELD, value)
 
 
