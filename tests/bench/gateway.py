@@ -158,9 +158,8 @@ def main() -> None:
     print(f"gateway, {report['load']}: CPU us a unit (median of {args.rounds})")
     for system, row in report["median"].items():  # type: ignore[attr-defined]
         name = {"await": "plain, XADD awaited", "pipeline": "plain, 5 ms pipelines, uvloop"}.get(system, system)
-        print(
-            f"  {name:<32}{row['us']:8.0f}   store {row['store_us']:6.0f}   at {row['units_per_s']:.0f} units/s, kept up {row['kept_up']:.0%}"
-        )
+        rate = f"at {row['units_per_s']:.0f} units/s, kept up {row['kept_up']:.0%}"
+        print(f"  {name:<32}{row['us']:8.0f}   store {row['store_us']:6.0f}   {rate}")
     if "ratio" in report:
         print(f"  ratio {report['ratio']:.2f}, bound {BOUND:g}: {'met' if report['met'] else 'MISSED'}")
     if args.json:

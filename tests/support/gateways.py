@@ -1,6 +1,7 @@
 """A gateway within the test's own process, on real stores and a free port, and tokens for it."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,16 @@ from support.stores import wait_until
 
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.server import Server
+from fishladder.gateway.session import LogSession
 from fishladder.gateway.tokens import KeyFile, issue
+from fishladder.runtime import state
+from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import Stores, StoreUrls
 from fishladder.wire import keys
-from fishladder.wire.entry import LogEntry, read_entry
-from fishladder.wire.ids import partition_of
+from fishladder.wire.entry import EpochStart, LogEntry, read_entry
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import Position, partition_of
+from fishladder.wire.unit import Range
 
 
 @dataclass
@@ -58,7 +64,57 @@ async def gateway(place: Path, urls: StoreUrls, **settings: Any) -> AsyncIterato
         await it.stop()
 
 
+class Nobody:
+    """An owner of log sessions that is told nothing."""
+
+    def advanced(self, session: LogSession) -> None:
+        pass
+
+    def fenced(self, session: LogSession, reason: str) -> None:
+        pass
+
+    def keyframe_wanted(self, session: LogSession) -> None:
+        pass
+
+
 async def logged(stores: Stores, camera: str) -> list[LogEntry]:
     """A camera's whole live log."""
     entries = await stores.frames.xrange(keys.log(partition_of(camera, stores.partitions), camera))
     return [read_entry(entry_id, fields) for entry_id, fields in entries]
+
+
+async def settle(stores: Stores, camera: str) -> Position:
+    """Commit everything that is logged, as a worker that infers every unit would; returns the cursor."""
+    partition, token = partition_of(camera, stores.partitions), secrets.token_hex(8)
+    assert await state.acquire_lease(stores.state, partition, token, 60_000)
+    cursor = await state.read_cursor(stores.state, partition, camera)
+    for entry in await logged(stores, camera):
+        if entry.position <= cursor:
+            continue
+        if isinstance(entry, EpochStart):
+            counts = []
+        elif isinstance(entry, Range):
+            counts = [(entry.fate, entry.last - cursor.seq)]
+        else:
+            counts = [(Fate.INFERRED, 1)]
+        done = await state.commit(
+            stores.state,
+            partition,
+            camera,
+            token=token,
+            start=cursor,
+            to=entry.position,
+            counts=counts,
+            keep_bytes=1_000_000,
+            keep_ms=1_000_000,
+        )
+        assert done == state.Committed(), (done, entry)
+        cursor = entry.position
+    await stores.state.publish(keys.committed(partition), msgspec.json.encode([(camera, *cursor)]))
+    await state.release_lease(stores.state, partition, token)
+    return cursor
+
+
+async def ledger(stores: Stores, camera: str) -> Ledger:
+    partition = partition_of(camera, stores.partitions)
+    return await read_ledger(stores.state, partition, camera, now_us=time.time_ns() // 1000)

@@ -174,7 +174,7 @@ class Connection:
         )
         metrics.faults.labels(code).inc()
         log.warning("connection faulted", who=self.grant.subject, code=code, error=str(error))
-        self.outbox.say(Fault(code, str(error)))
+        self.outbox.end(Fault(code, str(error)))
         self._wake()
 
     def drain(self, reason: str) -> None:

@@ -22,7 +22,7 @@ from fishladder.wire.errors import StoreError
 log = structlog.get_logger(__name__)
 
 #: Writes follow one another no closer than this, so that units gather; one that finds the log idle does not wait.
-TICK_S = 0.003
+TICK_S = 0.005
 MAX_WRITE_BYTES = 4 * 1024 * 1024
 #: How long a store that is full or loading is left alone.
 RETRY_S = 0.2

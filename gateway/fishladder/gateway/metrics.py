@@ -24,22 +24,25 @@ append_seconds = Histogram(
 )
 
 
-@lru_cache(MAX_CAMERAS)
-def _labels(camera: str) -> tuple[str, str]:
-    if len(_seen) >= MAX_CAMERAS and camera not in _seen:
-        return "other", "other"
-    _seen.add(camera)
-    site, _, name = camera.partition("/")
-    return site, name
-
-
 _seen: set[str] = set()
+
+
+@lru_cache(MAX_CAMERAS)
+def _of(camera: str) -> tuple[Counter, Counter, Counter]:
+    """A camera's own counters; looking them up by labels each time costs more than counting."""
+    if len(_seen) >= MAX_CAMERAS and camera not in _seen:
+        labels = ("other", "other")
+    else:
+        _seen.add(camera)
+        site, _, name = camera.partition("/")
+        labels = (site, name)
+    return units.labels(*labels), unit_bytes.labels(*labels), restamped.labels(*labels)
 
 
 def logged(camera: str, count: int, size: int, restamps: int) -> None:
     """Count one session's part of a group commit."""
-    labels = _labels(camera)
-    units.labels(*labels).inc(count)
-    unit_bytes.labels(*labels).inc(size)
+    of_units, of_bytes, of_restamped = _of(camera)
+    of_units.inc(count)
+    of_bytes.inc(size)
     if restamps:
-        restamped.labels(*labels).inc(restamps)
+        of_restamped.inc(restamps)

@@ -2,7 +2,7 @@
 everything else waits in order, and a peer that does not read is cut off before it costs memory.
 """
 
-from fishladder.wire.messages import Ack, Credit, FromGateway, encode
+from fishladder.wire.messages import Ack, Credit, Fault, FromGateway, encode
 
 MAX_WAITING = 4096
 
@@ -12,16 +12,21 @@ class Outbox:
         self._messages: list[FromGateway] = []
         self._acks: dict[int, tuple[int, int]] = {}
         self._credit: int | None = None
+        self._fault: Fault | None = None
         self.overflowing = False  #: the peer has left too much unread; what came after that is dropped
 
     def __bool__(self) -> bool:
-        return bool(self._messages or self._acks) or self._credit is not None
+        return bool(self._messages or self._acks) or self._credit is not None or self._fault is not None
 
     def say(self, message: FromGateway) -> None:
         if len(self._messages) >= MAX_WAITING:
             self.overflowing = True
             return
         self._messages.append(message)
+
+    def end(self, fault: Fault) -> None:
+        """The last thing to say. The first fault is the one that counts."""
+        self._fault = self._fault or fault
 
     def ack(self, channel: int, logged: int, committed: int) -> None:
         self._acks[channel] = (logged, committed)
@@ -40,5 +45,7 @@ class Outbox:
             messages.append(Ack([(channel, *both) for channel, both in self._acks.items()]))
         if self._credit is not None:
             messages.append(Credit(self._credit))
-        self._messages, self._acks, self._credit = [], {}, None
+        if self._fault is not None:
+            messages.append(self._fault)
+        self._messages, self._acks, self._credit, self._fault = [], {}, None, None
         return [encode(message) for message in messages]

@@ -1,0 +1,74 @@
+"""A log session takes each seq once, in order, whatever comes; and gives it a capture time that can be."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.agent_client import unit
+from support.gateways import Nobody
+
+from fishladder.gateway.session import FUTURE_US, LogSession, OutOfStep
+from fishladder.wire.errors import WireError
+from fishladder.wire.fates import DECLARABLE, Fate
+from fishladder.wire.unit import Flag, Header, Range
+
+
+def session(next_seq: int = 1, epoch: int = 1) -> LogSession:
+    return LogSession("shop-7/door", 0, "1.abc", epoch, next_seq, 0, Nobody())
+
+
+pieces = st.tuples(st.integers(1, 40), st.integers(0, 6), st.booleans())
+
+
+@given(st.lists(pieces, max_size=40), st.integers(1, 10))
+def test_what_is_taken_has_neither_holes_nor_overlaps(offered: list[tuple[int, int, bool]], start: int) -> None:
+    it, at = session(start), start
+    for first, more, is_unit in offered:
+        try:
+            if is_unit:
+                taken = it.take_unit(unit(1, first, size=10).pack(), 1_000)
+                last = first
+            else:
+                last = first + more
+                taken = it.take_range(Range(epoch=1, first=first, last=last, fate=Fate.GATED), 1_000)
+        except OutOfStep:
+            assert first > at
+            continue
+        assert (taken is None) == (last < at)
+        if taken is not None:
+            assert (taken.first, taken.last) == (at, last)
+            at = last + 1
+    assert it.next == at
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.booleans())
+def test_capture_times_are_possible_and_honest_ones_kept(wall_us: int, offset_us: int, synced: bool) -> None:
+    now_us = 1_700_000_000_000_000
+    one = unit(1, 1, captured_us=wall_us).pack()
+    header = bytearray(one)
+    header[48:56] = offset_us.to_bytes(8, "big", signed=True)
+    if not synced:
+        header[2] &= ~Flag.SYNCED
+    it = session()
+    taken = it.take_unit(bytes(header), now_us)
+    assert taken is not None
+    assert taken.captured_us is not None
+    assert 0 < taken.captured_us <= now_us + FUTURE_US
+    possible = 0 < wall_us + offset_us <= now_us + FUTURE_US
+    assert taken.captured_us == (wall_us + offset_us if synced and possible else now_us)
+    assert bool(Header.peek(taken.data).flags & Flag.RESTAMPED) == (synced and not possible) == bool(it.restamped)
+    assert taken.data[56:] == one[56:]
+
+
+@pytest.mark.parametrize("fate", list(Fate))
+def test_only_what_a_sender_can_know_is_his_to_declare(fate: Fate) -> None:
+    declared = Range(epoch=1, first=1, last=3, fate=fate)
+    if fate in DECLARABLE - {Fate.DEFERRED}:
+        assert session().take_range(declared, 0) is not None
+    else:
+        with pytest.raises(WireError, match=fate.label):
+            session().take_range(declared, 0)
+
+
+def test_another_epoch_is_out_of_step() -> None:
+    with pytest.raises(OutOfStep, match="2-1 came, but this session is of epoch 1"):
+        session().take_unit(unit(2, 1).pack(), 0)

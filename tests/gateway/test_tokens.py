@@ -1,0 +1,122 @@
+"""Tokens say who may send what; making and checking them, and the file they are signed with."""
+
+import json
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jwt
+import pytest
+
+from fishladder.gateway.tokens import Grant, KeyFile, bearer, issue, still_valid, verify
+from fishladder.gateway.tokens_cli import lifetime_s
+from fishladder.wire.errors import AuthRefused, ConfigError
+
+NOW = time.time()
+
+
+def made(keys: KeyFile, **told: object) -> str:
+    claims = {
+        "subject": "agent",
+        "site": "shop-7",
+        "cameras": ["*"],
+        "scope": ["publish"],
+        "lifetime_s": 60,
+        "now": NOW,
+    }
+    return issue(keys, **(claims | told))  # type: ignore[arg-type]
+
+
+def test_what_was_issued_is_what_is_granted(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    grant = verify(keys, made(keys, cameras=["door*", "yard"], scope=["publish", "view"]))
+    assert (grant.subject, grant.site, grant.cameras, grant.scope) == (
+        "agent",
+        "shop-7",
+        ("door*", "yard"),
+        ("publish", "view"),
+    )
+    assert grant.allows("shop-7/door-3")
+    assert not grant.allows("shop-7/gate")
+    assert not grant.allows("shop-70/door-3")
+    assert still_valid(grant)
+    assert not still_valid(grant, NOW + 120)
+
+
+def test_a_grant_for_everything_is_what_auth_off_gives() -> None:
+    assert Grant("anyone", None).allows("shop-7/door")
+
+
+def test_keys_are_made_once_private_and_read_again_when_they_change(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "keys.json"
+    keys = KeyFile(path)
+    token = made(keys)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert verify(KeyFile(path), token).site == "shop-7"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "newer": "y" * 40}))
+    assert jwt.get_unverified_header(made(keys))["kid"] == "newer"
+    assert verify(keys, token).site == "shop-7"
+    path.write_text(json.dumps({"newer": "y" * 40}))
+    with pytest.raises(AuthRefused, match="a key this gateway does not have"):
+        verify(keys, token)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"k": 5}', '{"k": "short"}', "{"])
+def test_a_key_file_that_will_not_do_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"keys\.json"):
+        KeyFile(path).keys()
+
+
+def test_tokens_that_lack_something_are_refused(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    [(kid, secret)] = keys.keys().items()
+    for claims in (
+        {},
+        {"sub": "x", "site": "s"},
+        {"sub": "x", "exp": NOW + 60},
+        {"sub": "x", "site": 5, "exp": NOW + 60},
+    ):
+        with pytest.raises(AuthRefused):
+            verify(keys, jwt.encode(claims, secret, algorithm="HS256", headers={"kid": kid}))
+    good = {"sub": "x", "site": "s", "exp": int(NOW + 60)}
+    assert verify(keys, jwt.encode(good, secret, algorithm="HS256", headers={"kid": kid})).site == "s"
+    with pytest.raises(AuthRefused):
+        verify(keys, jwt.encode(good, secret, algorithm="HS512", headers={"kid": kid}))
+
+
+def test_only_a_bearer_token_will_do() -> None:
+    assert bearer("bearer  abc ") == "abc"
+    for header in (None, "", "Basic abc", "Bearer", "Bearer "):
+        with pytest.raises(AuthRefused, match="Authorization: Bearer"):
+            bearer(header)
+
+
+def test_life_times() -> None:
+    assert [lifetime_s(text) for text in ("10m", "2h", "90d", "1w", "1y")] == [
+        600,
+        7200,
+        7_776_000,
+        604_800,
+        31_536_000,
+    ]
+    for text in ("", "90", "d", "0d", "-1d", "1.5h", "9999999y"):
+        with pytest.raises(ConfigError, match="--expires"):
+            lifetime_s(text)
+
+
+def test_the_command_prints_the_token_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fishladder.runtime", "token", "create", "--data-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--site", "shop-7", "--camera", "door*"], capture_output=True, text=True, check=True
+    )
+    grant = verify(KeyFile(tmp_path / "keys.json"), done.stdout.removesuffix("\n"))
+    assert (grant.site, grant.cameras) == ("shop-7", ("door*",))
+    assert done.stderr == ""
+    wrong = subprocess.run([*command, "--site", "Shop 7"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "--site 'Shop 7' is not allowed" in wrong.stderr
+    assert wrong.stdout == ""
