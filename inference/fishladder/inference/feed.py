@@ -51,8 +51,7 @@ class Feed:
             expected = sum(run.entry_bytes for run in readable.values())
             count = min(max(int(_READ_BYTES / expected), 1), _READ_COUNT)
             after: dict[Any, Any] = {key: str(run.progress.read_after) for key, run in readable.items()}
-            async with asyncio.timeout(_BLOCK_MS / 1000 + 10):
-                reply: Any = await self._frames.xread(after, count=count, block=_BLOCK_MS)
+            reply: Any = await self._frames.xread(after, count=count, block=_BLOCK_MS)
             for key, entries in reply:
                 self._take(readable[key.decode()], entries)
             pace_s = min(_PACE_S_PER_LOG * len(readable), _PACE_MOST_S)

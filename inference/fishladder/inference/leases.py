@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
 from fishladder.inference.placement import Heartbeat, alive, place
@@ -127,16 +127,7 @@ class Leases:
         return seconds * 1000 + micros // 1000, heartbeats
 
     async def _renew(self, now_ms: int, heartbeats: dict[str, Heartbeat]) -> None:
-        """Say that we live, and keep what we have."""
-        self._since_ms = self._since_ms or now_ms
-        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
-        dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
-        if not self._closing:
-            async with self._state.pipeline(transaction=False) as pipe:
-                pipe.hset(keys.WORKERS, self.name, msgspec.json.encode(ours))
-                if dead:
-                    pipe.hdel(keys.WORKERS, *dead)
-                await pipe.execute()
+        """Keep what we have, and say that we live."""
         asked = time.monotonic()
         held = list(self.held.values())
         for lease, ok in zip(held, await self._ask("renew", held), strict=True):
@@ -145,6 +136,20 @@ class Leases:
             else:
                 self.drop(lease)
         self._renew_at = asked + self._ttl_ms / 4000
+        if self._closing:
+            return
+        self._since_ms = self._since_ms or now_ms
+        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
+        dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
+        async with self._state.pipeline(transaction=False) as pipe:
+            if dead:
+                pipe.hdel(keys.WORKERS, *dead)
+            pipe.hset(keys.WORKERS, self.name, msgspec.json.encode(ours))
+            *_, said = await pipe.execute(raise_on_error=False)
+        if isinstance(said, OutOfMemoryError):  # commits make room, and they need the leases
+            log.warning("the state store is full: other workers cannot see this one", error=str(said))
+        elif isinstance(said, RedisError):
+            raise said
 
     def _wanted(self, heartbeats: dict[str, Heartbeat], now_ms: int) -> set[int]:
         heartbeats[self.name] = Heartbeat(now_ms, self._since_ms)

@@ -1,5 +1,7 @@
 """The worker's metrics, all of them."""
 
+import contextlib
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from fishladder.wire.fates import Fate
@@ -33,6 +35,12 @@ def count_fate(camera: str, fate: Fate, count: int) -> None:
         else:
             _labelled.add(camera)
     fates.labels(site_of(camera), camera.partition("/")[2], fate.label).inc(count)
+
+
+def forget_partition(partition: int) -> None:
+    """Another worker knows its lag from now on."""
+    with contextlib.suppress(KeyError):  # nothing was committed
+        lag.remove(partition)
 
 
 def observe_frame(frame: FrameResult, partition: int, now_us: int) -> None:

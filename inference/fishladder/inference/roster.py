@@ -55,9 +55,7 @@ class Roster:
         self._changed.set()
 
     def lost(self, lease: Lease) -> None:
-        self._held.pop(lease.partition, None)
-        for run in self._of(lease):
-            self.end(run)
+        self._drop(lease, self._of(lease))
 
     async def leave(self, lease: Lease) -> None:
         """Finish and commit what is in hand of a partition's cameras; nothing more is read."""
@@ -71,7 +69,12 @@ class Roster:
             if now >= deadline or not lease.valid(now):
                 break
             await asyncio.sleep(0.01)
-        self._held.pop(lease.partition, None)
+        self._drop(lease, runs)
+
+    def _drop(self, lease: Lease, runs: list[CameraRun]) -> None:
+        if self._held.get(lease.partition) is lease:
+            del self._held[lease.partition]
+            metrics.forget_partition(lease.partition)
         for run in runs:
             self.end(run)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -89,9 +90,16 @@ async def open_in_time(
             await asyncio.sleep(min(backoff.next(), max(deadline - time.monotonic(), 0.05)))
         else:
             for client in (stores.frames, stores.state):
-                client.set_retry(Retry(NoBackoff(), 0))  # the loops try again themselves, and say so
+                await _be_impatient(client)
             return stores
     return None
+
+
+async def _be_impatient(client: Redis) -> None:
+    """Make a client give up on a store that does not answer, once: the loops try again themselves, and say so."""
+    client.set_retry(Retry(NoBackoff(), 0))
+    client.connection_pool.connection_kwargs["socket_timeout"] = _SILENT_S
+    await client.connection_pool.disconnect()  # those that are open know nothing of it
 
 
 class Worker:
