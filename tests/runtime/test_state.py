@@ -13,6 +13,7 @@ from fishladder.runtime.ledger import read_ledger
 from fishladder.runtime.state import Committed, CursorMoved, Granted, LeaseLost, StaleClaim, Superseded
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, result
+from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import MAX_SEQ, ORIGIN, Position
 from fishladder.wire.messages import Policy
@@ -129,6 +130,12 @@ async def test_a_policy_comes_with_the_grant(stores: Stores) -> None:
     policy = Policy(fps=2.5, analyse="keyframes")
     await state.set_policy(stores.state, P, CAMERA, policy)
     assert await claim(stores) == replace(NEW, policy=policy)
+
+
+async def test_a_stored_policy_that_cannot_be_is_said(stores: Stores) -> None:
+    await stores.state.hset(keys.camera(P, CAMERA), "policy", '{"fps":0}')
+    with pytest.raises(StoreError, match="the policy stored for shop-7/door cannot be"):
+        await claim(stores)
 
 
 # -- commit -----------------------------------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ async def claim(
     floor: int = 0,
     meta: bytes = b"",
 ) -> Granted | Superseded | StaleClaim:
-    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. See `lua/claim.lua`."""
+    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. See `lua/claim.lua`.
+
+    Raises `StoreError` if the camera's stored policy cannot be read.
+    """
     names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
     args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta]
     reply = await run(state, "claim", names, args)
@@ -84,9 +87,16 @@ async def claim(
     return Granted(
         int(granted),
         Position.parse(cursor),
-        msgspec.json.decode(policy, type=Policy) if policy else None,
+        _policy(camera, policy) if policy else None,
         tuple(Position(int(e), int(seq)) for e, seq in earlier),
     )
+
+
+def _policy(camera: str, stored: bytes) -> Policy:
+    try:
+        return msgspec.json.decode(stored, type=Policy)
+    except msgspec.DecodeError as error:
+        raise StoreError(f"the policy stored for {camera} cannot be: {error}") from None
 
 
 async def record_position(state: Redis, partition: int, camera: str, position: Position, now_us: int) -> None:

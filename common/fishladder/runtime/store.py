@@ -1,5 +1,6 @@
 """Connections to the two stores. A `Stores` is a pair of clients and the number of partitions they agree on."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError, StoreError, StoreMismatch, StoreUnavailable
 from fishladder.wire.ids import PARTITIONS
 
+_ANSWER_S = 10.0
 _SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -51,25 +53,29 @@ def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
         raise ConfigError(f"store URL {redacted(url)!r}: {error}") from None
 
 
-async def check(client: Redis, url: str, what: str, partitions: int | None = None) -> int:
+async def check(client: Redis, url: str, what: str, partitions: int | None = None, *, create: bool = True) -> int:
     """Make sure a store answers and is ours; return its partitions. A new one gets `partitions` (default 64).
 
-    Raises `StoreUnavailable`, `StoreMismatch`.
+    Those who only read say `create=False`: then a new one is none. Raises `StoreUnavailable`, `StoreMismatch`.
     """
     try:
-        schema, count = await client.hmget(keys.META, "schema", "partitions")
-        if (
-            schema is None or count is None
-        ):  # only then: a full store takes no writes, but those who drain it must start
-            await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
-            await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
+        async with asyncio.timeout(_ANSWER_S):
             schema, count = await client.hmget(keys.META, "schema", "partitions")
+            # Only where it is missing: a full store takes no writes, but those who drain it must be able to start.
+            if create and (schema is None or count is None):
+                await client.hsetnx(keys.META, "schema", str(keys.SCHEMA))
+                await client.hsetnx(keys.META, "partitions", str(partitions or PARTITIONS))
+                schema, count = await client.hmget(keys.META, "schema", "partitions")
+    except TimeoutError:
+        raise StoreUnavailable(f"the {what} store {redacted(url)} does not answer within {_ANSWER_S:g} s") from None
     except ResponseError as error:
         raise StoreUnavailable(f"the {what} store {redacted(url)} answers: {error}") from None
     except (RedisError, OSError) as error:
         if isinstance(error, AuthenticationError) or isinstance(error.__cause__, AuthenticationError):
             raise StoreUnavailable(f"the {what} store {redacted(url)} refuses the login: {error}") from None
         raise StoreUnavailable(f"no {what} store at {redacted(url)}: {error}") from None
+    if not create and (schema is None or count is None):
+        raise StoreUnavailable(f"the {what} store {redacted(url)} holds nothing of ours: no gateway has used it yet")
     if schema is None or count is None:
         raise StoreError(f"the {what} store {redacted(url)} lost {keys.META} while it was read")
     if int(schema) != keys.SCHEMA:
