@@ -7,6 +7,7 @@ from pathlib import Path
 from fishladder.edge.cameras.camera import Description, Packet, Picture
 from fishladder.edge.cameras.container import decoded, demuxed, describe, open_container, video_stream
 from fishladder.edge.cameras.kinds import CameraSettings
+from fishladder.edge.pacing import pause
 from fishladder.wire.errors import CameraError
 
 
@@ -68,8 +69,7 @@ class FileCamera:
             first_us = self._first_us = item.dts_us if self._first_us is None else self._first_us
             moved = item._replace(pts_us=item.pts_us + self._shift_us, dts_us=item.dts_us + self._shift_us)
             due_s = self._began_s + (moved.dts_us - first_us) / 1e6 / self._speed
-            if (wait_s := due_s - time.monotonic()) > 0:
-                time.sleep(wait_s)
+            pause(due_s - time.monotonic())
             self._end_us = max(self._end_us or moved.pts_us, moved.pts_us, moved.dts_us)
             yield moved._replace(mono_us=time.monotonic_ns() // 1000)
         if begun_us is not None and self._end_us is not None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from av.video.frame import VideoFrame
 
 from fishladder.edge.cameras.camera import Description, Packet, Picture
+from fishladder.edge.pacing import pause
 from fishladder.wire.errors import ConfigError
 
 Luma = npt.NDArray[np.uint8]
@@ -74,8 +75,7 @@ class PatternCamera:
         while self.count is None or index < self.count:
             pts_us = round(index * 1_000_000 / self.fps)
             ahead_us = began_us + pts_us - time.monotonic_ns() // 1000
-            if ahead_us > 0:
-                time.sleep(ahead_us / 1e6)
+            pause(ahead_us / 1e6)
             yield Picture(draw(index, self.width, self.height), pts_us, time.monotonic_ns() // 1000)
             index += 1
 
