@@ -1,0 +1,152 @@
+"""The pipeline sees what an offline loop sees: for each frame of a clip in passthrough, exactly the same detections,
+and each sequence number has exactly one fate.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import av
+import pytest
+from support import clips
+from support.files import read_units, write_ts
+from support.fleet import fleet, until
+from support.models import strips_model
+
+from fishladder.inference.model import load_detector
+from fishladder.wire.fates import Fate
+from fishladder.wire.result import Detection
+from fishladder.wire.unit import Codec
+
+CLIPS = {
+    "plain": (Codec.H264, clips.plain),
+    "b_frames": (Codec.H264, clips.b_frames),
+    "h264_open_gop": (Codec.H264, clips.h264_open_gop),
+    "h265_open_gop": (Codec.H265, clips.h265_open_gop),
+    "intra_refresh": (Codec.H264, clips.intra_refresh),
+    "long_gop": (Codec.H264, clips.long_gop),
+    "changing": (Codec.H264, clips.changing),
+}
+
+
+def offline(model: Path, codec: Codec, units: list[bytes]) -> dict[int, list[Detection]]:
+    """Detections by seq from a plain loop: decode everything in order, detect on each picture by itself."""
+    detector = load_detector(model)
+    decoder = av.CodecContext.create(clips.DECODERS[codec], "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    frames = []
+    for index, unit in enumerate(units):
+        packet = av.Packet(unit)
+        packet.pts = index + 1
+        frames += decoder.decode(packet)
+    frames += decoder.decode(None)
+    found = {}
+    for frame in frames:
+        assert frame.pts is not None
+        found[frame.pts] = detector.infer([detector.prepare(frame)])[0]
+    return found
+
+
+@pytest.mark.parametrize("name", CLIPS)
+async def test_detections_equal_an_offline_loop(name: str, tmp_path: Path) -> None:
+    codec, make = CLIPS[name]
+    clip = write_ts(tmp_path / "clip.ts", codec, make())
+    model = strips_model(tmp_path / "strips.onnx")
+    units = read_units(clip)
+    expected = offline(model, codec, units)
+    assert len(expected) == len(units)
+
+    async with fleet(tmp_path) as (system, stores):
+        await system.worker(model)
+        edge = await system.edge("shop", {"door": f"file:{clip}"}, "--mode", "passthrough", "--once")
+        assert await edge.ended() == 0, edge.said
+        ledger = await system.settled(stores, "shop/door", len(units))
+        account = await system.account(stores, "shop/door")
+
+    assert ledger.fates == {Fate.INFERRED: len(units)}
+    assert account.fates == {(1, seq): Fate.INFERRED for seq in range(1, len(units) + 1)}
+    assert account.frames() == {(1, seq): found for seq, found in expected.items()}
+
+
+async def test_a_worker_killed_is_taken_over_without_a_trace(tmp_path: Path) -> None:
+    """kill -9 of one of two workers, again and again: the other goes on from the clean point."""
+    clip = write_ts(tmp_path / "clip.ts", Codec.H264, clips.b_frames(), fps=10)
+    model = strips_model(tmp_path / "strips.onnx")
+    units = read_units(clip)
+    expected = offline(model, Codec.H264, units)
+    cameras = [f"cam{index}" for index in range(3)]
+
+    async with fleet(tmp_path) as (system, stores):
+        workers = [await system.worker(model, "--lease-ms", "1000") for _ in range(2)]
+        edge = await system.edge("shop", dict.fromkeys(cameras, f"file:{clip}"), "--mode", "passthrough", "--once")
+
+        for kill in range(3):
+
+            async def moved(least: int = 10 * (kill + 1)) -> bool:
+                ledgers = [await system.ledger(stores, f"shop/{name}") for name in cameras]
+                return all(ledger.settled >= least for ledger in ledgers)
+
+            await until(moved, 60, f"every camera goes on before kill {kill}")
+            os.kill(workers[kill % 2].process.pid, signal.SIGKILL)
+            await workers[kill % 2].ended()
+            workers[kill % 2] = await system.worker(model, "--lease-ms", "1000")
+
+        assert await edge.ended(90) == 0, edge.said
+        for name in cameras:
+            await system.settled(stores, f"shop/{name}", len(units))
+            account = await system.account(stores, f"shop/{name}")
+            assert account.frames() == {(1, seq): found for seq, found in expected.items()}
+
+
+async def test_a_wiped_frame_log_is_sent_again(tmp_path: Path) -> None:
+    clip = write_ts(tmp_path / "clip.ts", Codec.H264, clips.plain(), fps=15)
+    model = strips_model(tmp_path / "strips.onnx")
+    units = read_units(clip)
+    expected = offline(model, Codec.H264, units)
+
+    async with fleet(tmp_path) as (system, stores):
+        await system.worker(model)
+        edge = await system.edge("shop", {"door": f"file:{clip}"}, "--mode", "passthrough", "--once")
+        for wipe in range(3):
+
+            async def moved(least: int = 12 * (wipe + 1)) -> bool:
+                return (await system.ledger(stores, "shop/door")).settled >= least
+
+            await until(moved, 60, f"frames are settled before wipe {wipe}")
+            await stores.frames.flushall()
+            await stores.frames.hset("fl:meta", mapping={"schema": "1", "partitions": str(stores.partitions)})
+
+        assert await edge.ended(90) == 0, edge.said
+        await system.settled(stores, "shop/door", len(units))
+        account = await system.account(stores, "shop/door")
+    assert account.frames() == {(1, seq): found for seq, found in expected.items()}
+
+
+async def test_past_the_replay_bound_the_missing_frames_are_those_counted(tmp_path: Path) -> None:
+    """One keyframe in 20 s: a worker killed after the bound of 10 s cannot show what follows, and says so exactly."""
+    clip = write_ts(tmp_path / "clip.ts", Codec.H264, clips.encode(Codec.H264, 250, gop=200), fps=10)
+    model = strips_model(tmp_path / "strips.onnx")
+    units = read_units(clip)
+    expected = offline(model, Codec.H264, units)
+
+    async with fleet(tmp_path) as (system, stores):
+        worker = await system.worker(model, "--lease-ms", "1000")
+        edge = await system.edge("shop", {"door": f"file:{clip}"}, "--mode", "passthrough", "--once")
+
+        async def past() -> bool:
+            return (await system.ledger(stores, "shop/door")).settled >= 150
+
+        await until(past, 60, "15 s are settled")
+        worker.kill()
+        await worker.ended()
+        await system.worker(model, "--lease-ms", "1000")
+        assert await edge.ended(90) == 0, edge.said
+        await system.settled(stores, "shop/door", len(units))
+        account = await system.account(stores, "shop/door")
+
+    lost = {position for position, fate in account.fates.items() if fate is not Fate.INFERRED}
+    assert all(account.fates[position] is Fate.NO_REFERENCE for position in lost)
+    assert lost
+    assert min(lost)[1] > 150
+    assert max(lost)[1] == 200  # the next keyframe is unit 201
+    assert account.frames() == {(1, seq): found for seq, found in expected.items() if (1, seq) not in lost}
