@@ -20,14 +20,19 @@ _TIME_BASE = Fraction(1, 1_000_000)
 
 
 class EncoderSettings(msgspec.Struct, frozen=True):
-    """`bitrate_bps` is the maximum; `width` 0 keeps the camera's, else the height follows its shape."""
+    """`bitrate_bps` is the maximum; `width` 0 keeps the camera's, else the height follows its shape.
+
+    `qp_min` ends what bits can buy: below it constant bitrate would spend a whole second's rate on two pictures that a
+    detector reads no better (a 768x576 street at 2 fps: 1.2 Mbit/s without, 0.34 at 22, and 13.7 against 7.5 ms of CPU).
+    """
 
     bitrate_bps: int = 1_500_000
     keyframe_s: float = 2.0
     width: int = 0
-    preset: str = "veryfast"
+    preset: str = "superfast"
     profile: str = "high"
     threads: int = 1
+    qp_min: int = 22
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -70,7 +75,7 @@ class X264:
             "forced-idr": "1",
             "maxrate": str(maximum),
             "bufsize": str(max(round(maximum * VBV_S), 1)),
-            "x264-params": "keyint=infinite:scenecut=0",
+            "x264-params": f"keyint=infinite:scenecut=0:qpmin={settings.qp_min}",
         }
         try:
             context.open()
