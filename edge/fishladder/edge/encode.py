@@ -22,8 +22,9 @@ _TIME_BASE = Fraction(1, 1_000_000)
 class EncoderSettings(msgspec.Struct, frozen=True):
     """`bitrate_bps` is the maximum; `width` 0 keeps the camera's, else the height follows its shape.
 
-    `qp_min` ends what bits can buy: below it constant bitrate would spend a whole second's rate on two pictures that a
-    detector reads no better (a 768x576 street at 2 fps: 1.2 Mbit/s without, 0.34 at 22, and 13.7 against 7.5 ms of CPU).
+    `qp_min` ends what bits buy: below it constant bitrate would spend a whole second's rate on two pictures that a
+    detector reads no better (a square at 768x576 and 2 fps: 1.2 Mbit/s and 13.7 ms of CPU a picture
+    without, 0.34 Mbit/s and 7.5 ms at 22).
     """
 
     bitrate_bps: int = 1_500_000
