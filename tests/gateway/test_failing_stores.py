@@ -50,7 +50,7 @@ async def test_a_full_frame_store_holds_agents_up_and_loses_nothing(stores: Stor
 
 async def test_no_credit_while_there_is_no_room(tmp_path: Path) -> None:
     async with (
-        temporary_server("frames", maxmemory=3_000_000) as small,
+        temporary_server("frames", maxmemory=2_200_000) as small,
         temporary_server("state", appendonly=True) as durable,
     ):
         urls = StoreUrls(small.url, durable.url)
@@ -79,7 +79,7 @@ async def test_no_credit_while_there_is_no_room(tmp_path: Path) -> None:
 
             await wait_until(held_up, 30)
             memory = await stores.frames.info("memory")
-            assert memory["used_memory"] < 3_000_000
+            assert memory["used_memory"] < 2_200_000
             assert seq > 20
             await settle(stores, CAMERA)
             await frames.trim(stores.frames, _partition(stores), CAMERA, Position(1, seq))

@@ -3,6 +3,7 @@ for.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from aiortc.mediastreams import MediaStreamTrack
 
 from fishladder.wire.unit import Codec
 
+_PROFILE = "42001f"  # what aiortc offers first
 _MIME = {Codec.H264: "video/H264", Codec.VP8: "video/VP8"}
 
 
@@ -58,8 +60,8 @@ class WhipClient:
 
 
 def profiled(sdp: str, profile_level_id: str) -> str:
-    """An offer that names another H.264 profile."""
-    return sdp.replace("profile-level-id=42001f", f"profile-level-id={profile_level_id}")
+    """An offer or answer that names another H.264 profile."""
+    return re.sub("profile-level-id=[0-9a-f]{6}", f"profile-level-id={profile_level_id}", sdp)
 
 
 @asynccontextmanager
@@ -82,7 +84,7 @@ async def whip(
             body = await reply.text()
             client = WhipClient(peer, track, reply.status, body, dict(reply.headers))
         if client.status == 201:
-            await peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
+            await peer.setRemoteDescription(RTCSessionDescription(profiled(body, _PROFILE), "answer"))
         yield client
     finally:
         track.stop()

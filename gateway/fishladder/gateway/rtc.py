@@ -55,11 +55,12 @@ async def prepare() -> None:
 
 
 class Receiver:
-    """One peer that sends video. `sink` gets its units; `ended` is set when the peer is gone."""
+    """One peer that sends video. `sink` gets its units; `ended` is set when the peer is gone, `left` says why."""
 
     def __init__(self, sink: Sink) -> None:
         self.ended = asyncio.Event()
-        self.connected = False
+        self.left = ""
+        self._connected = False
         self._sink = sink
         self._video: _Video | None = None
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -85,14 +86,19 @@ class Receiver:
         if self._video is not None:
             self._video.keyframe_wanted = True
 
+    def end(self, why: str) -> None:
+        """Let whoever waits for the end go on. The first reason counts."""
+        self.left = self.left or why
+        self.ended.set()
+
     async def close(self) -> None:
         await self._peer.close()
-        self.ended.set()
 
     def _take_tracks(self, *, passive: bool) -> None:
         """Put ourselves in place of the jitter buffers and decoders, before anything is received.
 
-        Where the offer leaves it open, the answer is to be `passive` (RFC 9725): the client's first flight comes sooner.
+        Where the offer leaves it open, the answer is to be `passive` (RFC 9725): the client's first flight comes
+        sooner.
         """
         for transceiver in self._peer.getTransceivers():
             receiver = transceiver.receiver
@@ -109,9 +115,9 @@ class Receiver:
 
     def _state_changed(self) -> None:
         state = self._peer.connectionState
-        self.connected = state == "connected"
+        self._connected = self._connected or state == "connected"
         if state in ("failed", "closed"):
-            self.ended.set()
+            self.end("the peer left" if self._connected else "no connection: ICE or DTLS failed, is UDP let through?")
 
 
 def _payload_types(transceiver: RTCRtpTransceiver) -> dict[int, Codec]:

@@ -83,7 +83,7 @@ class WhipSessions:
         camera = f"{request.match_info['site']}/{request.match_info['camera']}"
         if session is None or session.camera != camera or not grant.allows(camera):
             raise web.HTTPNotFound(text="no such session\n")
-        session.receiver.ended.set()
+        session.receiver.end("deleted")
         assert session.task is not None
         await asyncio.wait([session.task], timeout=5)
         return web.Response(text="ended\n")
@@ -92,7 +92,7 @@ class WhipSessions:
         """End all of them."""
         tasks = [session.task for session in self._sessions.values() if session.task is not None]
         for session in self._sessions.values():
-            session.receiver.ended.set()
+            session.receiver.end("the gateway is going down")
         if tasks:
             await asyncio.wait(tasks, timeout=5)
 
@@ -100,6 +100,7 @@ class WhipSessions:
         metrics.connections.labels("whip").inc()
         try:
             await session.run()
+            log.info("whip session ended", camera=session.camera, reason=session.receiver.left)
         except UplinkError as error:
             log.info("whip session ended", camera=session.camera, reason=str(error))
         except Exception:
