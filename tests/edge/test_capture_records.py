@@ -1,6 +1,7 @@
 """The records between a capture process and its agent."""
 
 import contextlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,21 @@ from fishladder.edge.capture_records import (
     pack,
     read_head,
     unpack,
-    unpack_all,
 )
 from fishladder.wire.errors import TooLarge, WireError
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec, Flag
+
+
+def unpack_all(data: bytes) -> Iterator[Record]:
+    """The whole records at the beginning of `data`."""
+    at = 0
+    while at + HEAD_BYTES <= len(data):
+        kind, length = read_head(data[at : at + HEAD_BYTES])
+        if at + HEAD_BYTES + length > len(data):
+            return
+        yield unpack(kind, data[at + HEAD_BYTES : at + HEAD_BYTES + length])
+        at += HEAD_BYTES + length
+
 
 i64 = st.integers(-(2**63), 2**63 - 1)
 records = st.one_of(

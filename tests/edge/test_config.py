@@ -20,7 +20,9 @@ def write(tmp_path: Path, text: str) -> Path:
 def test_the_example_is_valid_but_for_the_files_it_names(tmp_path: Path) -> None:
     secret = tmp_path / "password"
     secret.write_text("s3cret\n")
-    text = EXAMPLE.read_text().replace("/etc/fishladder/door.password", str(secret))
+    text = EXAMPLE.read_text()
+    for named in ("/etc/fishladder/door.password", "/etc/fishladder/token"):
+        text = text.replace(named, str(secret))
     config = load(write(tmp_path, text), {})
     assert [camera.name for camera in config.cameras] == ["door", "yard", "sample", "pattern"]
     door, yard, *_ = (config.capture(camera) for camera in config.cameras)
@@ -63,6 +65,9 @@ def test_a_login_in_a_source_goes_no_further() -> None:
         ({"gateway": ""}, ["a=test:"], "no gateway"),
         ({"gateway": "gw"}, ["a=test:"], "expected https://"),
         ({"token": ""}, ["a=test:"], "token_file"),
+        ({"token": "two\nlines"}, ["a=test:"], "that is no token"),
+        ({"token_file": "/nonexistent/token"}, ["a=test:"], "/nonexistent/token"),
+        ({"ca_file": "/nonexistent/ca.pem"}, ["a=test:"], "/nonexistent/ca.pem"),
         ({"site": "Shop 7"}, ["a=test:"], "site 'Shop 7' is not allowed"),
         ({"site": ""}, ["a=test:"], "site"),
         ({}, [], "no camera"),

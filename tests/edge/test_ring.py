@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.ring import ENTRY_BYTES, RANGE_HOLD_US, HeldRange, HeldUnit, Ring
+from fishladder.edge.held import ENTRY_BYTES, HeldRange, HeldUnit
+from fishladder.edge.ring import RANGE_HOLD_US, Ring
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
@@ -270,4 +271,4 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRing = RingMachine.TestCase
-TestRing.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRing.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)

@@ -134,7 +134,7 @@ async def test_an_agent_gets_a_restarted_camera_back() -> None:
     with rtsp.rtsp_server(user="u", password="p") as server:
         url = server.url.replace("rtsp://", "rtsp://u:p@")
         async with gateway_double() as gateway:
-            cameras = (CameraConfig("door", url, timeout_s=2.0),)
+            cameras = (CameraConfig("door", url, timeout_s=1.0),)
             settings = EdgeConfig(gateway=gateway.url, site="shop", token="good", cameras=cameras, proxy="none")
             agent = Agent(settings)
             stopping = asyncio.Event()

@@ -28,6 +28,7 @@ class Log:
     position: int = 0
     open: bool = False
     fates: dict[int, Unit | Range] = field(default_factory=dict)
+    received_us: dict[int, int] = field(default_factory=dict)
     resent: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -169,6 +170,7 @@ class GatewayDouble:
         for seq in range(first, last + 1):
             log.resent += seq in log.fates
             log.fates[seq] = item
+            log.received_us.setdefault(seq, self.clock_us())
         log.next = last + 1
         if self.commits:
             log.committed = max(log.committed, last)

@@ -5,7 +5,6 @@ each encoded unit, and how it ended. Pure; both ends are of one version, so ther
 """
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -149,14 +148,3 @@ def read_head(head: bytes) -> tuple[int, int]:
     if length > MAX_RECORD_BYTES:
         raise TooLarge(f"a capture record of {length} bytes is over the limit of {MAX_RECORD_BYTES}")
     return kind, length
-
-
-def unpack_all(data: bytes) -> Iterator[Record]:
-    """The whole records at the beginning of `data`."""
-    at = 0
-    while at + HEAD_BYTES <= len(data):
-        kind, length = read_head(data[at : at + HEAD_BYTES])
-        if at + HEAD_BYTES + length > len(data):
-            return
-        yield unpack(kind, data[at + HEAD_BYTES : at + HEAD_BYTES + length])
-        at += HEAD_BYTES + length

@@ -51,6 +51,8 @@ class OffsetEstimator:
     def __init__(self, window_us: int = 60_000_000, most: int = 64) -> None:
         self._window_us = window_us
         self._samples: deque[_Sample] = deque(maxlen=most)
+        #: Add to our monotonic clock for the gateway's; None until a probe has been answered.
+        self.offset_us: int | None = None
 
     def answered(self, *, sent_us: int, received_us: int, replied_us: int, now_us: int) -> None:
         """Take a probe's answer: `sent_us`, `now_us` on our monotonic clock, the others on the gateway's.
@@ -62,6 +64,7 @@ class OffsetEstimator:
         new = _Sample(now_us, replied_us - now_us, received_us - sent_us)
         if new.rtt_us < 0:  # the gateway's clock stepped back while it answered
             self._samples.clear()
+            self.offset_us = None
             return
         kept = [
             old
@@ -72,12 +75,8 @@ class OffsetEstimator:
         ]
         self._samples.clear()
         self._samples.extend((*kept, new))
-
-    @property
-    def offset_us(self) -> int | None:
-        """Add to our monotonic clock for the gateway's; None until a probe has been answered."""
-        best = min(self._samples, key=lambda sample: sample.rtt_us, default=None)
-        return None if best is None else (best.low_us + best.high_us) // 2
+        best = min(self._samples, key=lambda sample: sample.rtt_us)
+        self.offset_us = (best.low_us + best.high_us) // 2
 
     @property
     def rtt_us(self) -> int | None:

@@ -59,7 +59,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bitrate_kbps: int = 1500
     keyframe_s: float = 2.0
     width: int = 0
-    preset: str = "veryfast"
+    preset: str = "superfast"
     ring_bytes: int = 64 << 20
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -177,7 +177,9 @@ def _check(config: EdgeConfig) -> None:
     if not config.cameras:
         raise ConfigError("no camera: give at least one [[camera]] (--camera NAME=SOURCE)")
     for camera in config.cameras:
-        _ = config.whip(camera) if config.uplink == "whip" else config.address
+        to = config.whip(camera)[0] if config.uplink == "whip" else config.address
+        to.headers()
+        to.tls()
     _name(config.site, "site")
     names = [_name(camera.name, "camera name") for camera in config.cameras]
     if twice := {name for name in names if names.count(name) > 1}:

@@ -6,7 +6,7 @@ import os
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -20,7 +20,7 @@ from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, Up
 @dataclass(frozen=True, slots=True)
 class Proxy:
     url: URL
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class GatewayAddress:
     """`url` is http:// or https:// without a path. `token_file` is read at each connection, so tokens can change."""
 
     url: str
-    token: str = ""
+    token: str = field(default="", repr=False)
     token_file: Path | None = None
     ca_file: Path | None = None
     proxy: Proxy | None = None
@@ -36,6 +36,8 @@ class GatewayAddress:
     def headers(self) -> dict[str, str]:
         """The Authorization header, if there is a token. Raises `ConfigError` when its file cannot be read."""
         token = read_secret(self.token_file, "token_file").strip() if self.token_file else self.token
+        if not all("!" <= sign <= "~" for sign in token):
+            raise ConfigError(f"{self.token_file or 'token'}: that is no token, which is one line without spaces")
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def tls(self) -> ssl.SSLContext:

@@ -5,52 +5,16 @@ of pictures becomes a SPOOL_FULL range. The link is somebody else's: this only s
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Flag
 
-#: What an entry costs besides its payload.
-ENTRY_BYTES = 256
 #: Ranges are kept apart by reason up to this many in a row; more only in an outage of hours.
 MAX_RANGES = 4096
 #: A range is held back this long while it may still grow.
 RANGE_HOLD_US = 500_000
-
-
-@dataclass(slots=True)
-class HeldUnit:
-    """A unit at `first` (= `last`). `wall_us` is our wall clock at capture, `ready_us` how long capture took."""
-
-    first: int
-    unit: CapturedUnit
-    wall_us: int
-    ready_us: int
-
-    @property
-    def last(self) -> int:
-        return self.first
-
-    @property
-    def cost(self) -> int:
-        return ENTRY_BYTES + len(self.unit.payload)
-
-
-@dataclass(slots=True)
-class HeldRange:
-    """`first..last` are not sent, because of `fate`. The times are those of its first picture."""
-
-    first: int
-    last: int
-    fate: Fate
-    mono_us: int
-    wall_us: int
-
-    cost = ENTRY_BYTES
-
-
-Held = HeldUnit | HeldRange
 
 
 class Ring:
@@ -75,6 +39,8 @@ class Ring:
         #: An entry point is wanted from the camera: to keep the replay short, or after units were dropped.
         self.wants_keyframe = False
         self._entries: list[Held] = []
+        self._group_bytes = 0  # since the last entry point
+        self._group_us: int | None = None  # when it was captured
         self._resync = False  # drop what comes until an entry point
 
     @property
@@ -118,12 +84,8 @@ class Ring:
         held = HeldUnit(self.position, unit, wall_us, ready_us)
         self._entries.append(held)
         self.bytes += held.cost
-        if unit.entry_point:
-            self._resync = self.wants_keyframe = False
-        else:
-            self._keep_replay_short(unit.mono_us)
-        while self.bytes > self.limit_bytes and self._make_room():
-            pass
+        self._keep_replay_short(unit)
+        self._fit()
         return isinstance(self._entries[-1], HeldUnit)
 
     def start_at_entry_point(self) -> None:
@@ -140,8 +102,7 @@ class Ring:
             return
         self._entries.append(HeldRange(first, self.position, fate, mono_us, wall_us))
         self.bytes += ENTRY_BYTES
-        while self.bytes > self.limit_bytes and self._make_room():
-            pass
+        self._fit()
 
     # -- link side
 
@@ -169,6 +130,7 @@ class Ring:
         self.logged = seq - 1
         if seq <= self.position:
             self._split(seq)
+        self._fit()  # what was on its way could not be dropped
 
     def disconnected(self) -> None:
         """What was sent and not acknowledged may have to be sent again."""
@@ -238,23 +200,26 @@ class Ring:
                 recovery = held.first
         return until if recovery is None else recovery
 
-    def _keep_replay_short(self, now_us: int) -> None:
+    def _keep_replay_short(self, unit: CapturedUnit) -> None:
         """Ask for a keyframe well before the distance to the last entry point exceeds the bound."""
-        size = 0
-        for held in reversed(self._entries):
-            if isinstance(held, HeldUnit):
-                size += held.cost
-                if size > self.replay_bytes * 3 // 4 or now_us - held.unit.mono_us > self.replay_us * 3 // 4:
-                    self.wants_keyframe = True
-                    return
-                if held.unit.entry_point:
-                    return
+        if unit.entry_point:
+            self._group_bytes, self._group_us = 0, unit.mono_us
+            self._resync = self.wants_keyframe = False
+        self._group_bytes += ENTRY_BYTES + len(unit.payload)
+        if self._group_us is None:
+            self._group_us = unit.mono_us
+        too_long = unit.mono_us - self._group_us > self.replay_us * 3 // 4
+        self.wants_keyframe |= too_long or self._group_bytes > self.replay_bytes * 3 // 4
 
     def _refuse(self, unit: CapturedUnit, wall_us: int) -> bool:
         self.spool_full += 1
         self.append_range(1, Fate.SPOOL_FULL, mono_us=unit.mono_us, wall_us=wall_us)
         self.wants_keyframe |= self.bytes < self.limit_bytes * 9 // 10
         return False
+
+    def _fit(self) -> None:
+        while self.bytes > self.limit_bytes and self._make_room():
+            pass
 
     def _make_room(self) -> bool:
         """Turn the oldest whole unsent group of pictures into a range; False if nothing is left to drop."""

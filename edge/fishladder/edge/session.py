@@ -6,7 +6,8 @@ import random
 from enum import Enum
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.ring import HeldRange, HeldUnit, Ring
+from fishladder.edge.held import HeldRange, HeldUnit
+from fishladder.edge.ring import Ring
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import MAX_CLEAN_POINTS, CameraHello, CameraWelcome, Policy, Refusal
@@ -171,6 +172,11 @@ class Session:
             self.ring.acknowledge(logged, committed)
 
     # -- what to send
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be something to `take`; cheap."""
+        return self.ring.next <= self.ring.position or self._lost is not None
 
     def take(self, now_us: int, offset_us: int | None, *, flush: bool = False) -> Unit | Range | None:
         """What to send next; it counts as sent. `offset_us` turns our monotonic clock into the gateway's."""

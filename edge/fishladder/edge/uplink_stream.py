@@ -52,8 +52,6 @@ class StreamUplink:
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
         agent: str = "",
-        rng: random.Random | None = None,
-        backoff: Backoff | None = None,
     ) -> None:
         self.offset = OffsetEstimator()
         self.connected = False
@@ -64,8 +62,8 @@ class StreamUplink:
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
         self._agent = agent
-        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
-        self._backoff = backoff or Backoff(0.5, 30.0)
+        self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._backoff = Backoff(0.5, 30.0)
         self._hellos = 0
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
@@ -181,6 +179,8 @@ class StreamUplink:
             self._outbox.append(messages.encode(messages.Positions(cameras)))
 
     def _take(self, session: Session) -> Unit | Range | None:
+        if not session.has_more:
+            return None
         return session.take(self._clock.mono_us(), self.offset.offset_us, flush=self._flush)
 
     # -- in

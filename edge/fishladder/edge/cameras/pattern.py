@@ -51,9 +51,9 @@ def counter(luma: Luma) -> int:
 
 
 class PatternCamera:
-    """`test:WIDTHxHEIGHT@FPS`; each part has a default. `pictures` bounds how many there are (None = no end)."""
+    """`test:WIDTHxHEIGHT@FPS`; each part has a default."""
 
-    def __init__(self, spec: str, pictures: int | None = None) -> None:
+    def __init__(self, spec: str) -> None:
         match = _SPEC.fullmatch(spec)
         if match is None:
             raise ConfigError(f"camera 'test:{spec}': expected test:WIDTHxHEIGHT@FPS, for example test:640x360@15")
@@ -63,7 +63,6 @@ class PatternCamera:
             raise ConfigError(f"camera 'test:{spec}': width and height must be even, from 64x32 to 8192x8192")
         if not 0 < self.fps <= 240:
             raise ConfigError(f"camera 'test:{spec}': FPS must be more than 0 and at most 240")
-        self.count = pictures
 
     @property
     def description(self) -> Description:
@@ -72,7 +71,7 @@ class PatternCamera:
     def pictures(self) -> Iterator[Picture]:
         began_us = time.monotonic_ns() // 1000
         index = 0
-        while self.count is None or index < self.count:
+        while True:
             pts_us = round(index * 1_000_000 / self.fps)
             ahead_us = began_us + pts_us - time.monotonic_ns() // 1000
             pause(ahead_us / 1e6)
