@@ -1,5 +1,5 @@
-"""From capture to committed on loopback: 4 cameras of 2 analysed frames a second through the real agent, gateway, stores
-and worker with the default model. Inference and the wait for it are hops of their own; the bound is on the rest.
+"""From capture to committed on loopback: 4 cameras of 2 analysed frames a second through the real agent, gateway,
+stores and worker with the default model. Inference and the wait for it are hops of their own; the bound is on the rest.
 
     python tests/bench/latency.py [--seconds 60] [--json FILE]
 """
@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.fleet import fleet, until
 
+from fishladder.inference.assets import fetch
 from fishladder.operate.watch import HOPS
 from fishladder.wire import keys
 from fishladder.wire.ids import partition_of
@@ -36,10 +37,11 @@ def spread(values: list[float]) -> tuple[float, float, float]:
 async def measure(seconds: int) -> dict[str, object]:
     """Run the system and return the spread of each hop in ms."""
     names = [f"cam{index}" for index in range(CAMERAS)]
+    footage = fetch("vtest")
     with tempfile.TemporaryDirectory() as place:
         async with fleet(Path(place), ("--fps", str(FPS))) as (system, stores):
             await system.worker(Path("ssdlite-person"))
-            await system.edge("bench", {name: "test:1280x720@15" for name in names})
+            await system.edge("bench", dict.fromkeys(names, f"file:{footage}"), "--loop")
             rows: list[dict[str, float]] = []
             for name in names:
                 camera = f"bench/{name}"

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import click
@@ -210,7 +211,7 @@ class _Demo:
         for camera, view in self.views.items():
             partition = partition_of(camera, stores.partitions)
             stream = keys.results(partition, camera)
-            entries = await stores.state.xrange(stream, f"({self.read_to[camera]}", "+", count=500)
+            entries: Any = await stores.state.xrange(stream, f"({self.read_to[camera]}", "+", count=500)
             for entry_id, fields in entries:
                 self.read_to[camera] = entry_id.decode()
                 view.add(int(entry_id.partition(b"-")[0]), result.decode(fields[b"r"]))

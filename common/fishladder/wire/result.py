@@ -19,8 +19,9 @@ class Detection(msgspec.Struct, frozen=True):
 class Hops(msgspec.Struct, frozen=True):
     """Where a frame's time went, in milliseconds, in order.
 
-    capture (to ready for the uplink), uplink (to the gateway), log (to being written), wait (to a worker), decode,
-    batch (waiting for inference to begin), infer. The commit is not over when this is written: metrics measure it.
+    capture (to ready for the uplink), uplink (to the gateway), log (to being written), wait (until a worker has read
+    it), decode, batch (waiting for the model, that is for the pictures before it), infer. The commit is not over when
+    this is written: metrics measure it.
     """
 
     capture: float
