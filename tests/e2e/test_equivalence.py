@@ -6,16 +6,14 @@ import os
 import signal
 from pathlib import Path
 
-import av
 import pytest
 from support import clips
 from support.files import read_units, write_ts
 from support.fleet import fleet, until
 from support.models import strips_model
+from support.offline import offline
 
-from fishladder.inference.model import load_detector
 from fishladder.wire.fates import Fate
-from fishladder.wire.result import Detection
 from fishladder.wire.unit import Codec
 
 CLIPS = {
@@ -27,24 +25,6 @@ CLIPS = {
     "long_gop": (Codec.H264, clips.long_gop),
     "changing": (Codec.H264, clips.changing),
 }
-
-
-def offline(model: Path, codec: Codec, units: list[bytes]) -> dict[int, list[Detection]]:
-    """Detections by seq from a plain loop: decode everything in order, detect on each picture by itself."""
-    detector = load_detector(model)
-    decoder = av.CodecContext.create(clips.DECODERS[codec], "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    frames = []
-    for index, unit in enumerate(units):
-        packet = av.Packet(unit)
-        packet.pts = index + 1
-        frames += decoder.decode(packet)
-    frames += decoder.decode(None)
-    found = {}
-    for frame in frames:
-        assert frame.pts is not None
-        found[frame.pts] = detector.infer([detector.prepare(frame)])[0]
-    return found
 
 
 @pytest.mark.parametrize("name", CLIPS)

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from support.clips import Encoded
+from support.clips import Clip, Encoded
 
 from fishladder.wire.unit import Codec
 
@@ -31,7 +31,7 @@ def write_ts(path: Path, codec: Codec, clip: Sequence[Encoded], fps: int | None 
     return path
 
 
-def read_units(path: Path) -> list[bytes]:
-    """The payloads of a file's video packets, in decode order."""
+def read_units(path: Path) -> Clip:
+    """A file's video packets as units, in decode order, without their times."""
     with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        return tuple(Encoded(bytes(packet), 0, 0) for packet in container.demux(video=0) if packet.size)

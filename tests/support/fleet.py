@@ -91,7 +91,7 @@ class Fleet:
         self.parts.append(part)
         return part
 
-    async def run(self, *command: str) -> tuple[int, str, str]:
+    async def run(self, *command: str, within_s: float = 60) -> tuple[int, str, str]:
         """Run a command to its end; its status, stdout and stderr."""
         process = await asyncio.create_subprocess_exec(
             *FISHLADDER,
@@ -100,7 +100,7 @@ class Fleet:
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, **self.environment},
         )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), within_s)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 

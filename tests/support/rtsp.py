@@ -76,8 +76,10 @@ def _serve(port: str, codec: str, user: str, password: str) -> None:
     from gi.repository import GLib, Gst, GstRtsp, GstRtspServer
 
     Gst.init(None)
-    encoder = {"h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay pt=96 config-interval=0"}
-    encoder["jpeg"] = "jpegenc ! rtpjpegpay pt=26"
+    encoder = {
+        "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay pt=96 config-interval=0",
+        "jpeg": "jpegenc ! rtpjpegpay pt=26",
+    }
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(port)

@@ -193,7 +193,7 @@ class _Demo:
                 now = time.monotonic()
                 if live:
                     left = f"{self.seconds - (now - began):.0f} s left" if self.seconds else "Ctrl-C ends it"
-                    live.update(live_table(self.views, ledgers, self.kbps, left), refresh=True)
+                    live.update(live_table(self.views, ledgers, self.kbps, left, console.width), refresh=True)
                 elif now - told >= 2:
                     told = now
                     for ledger in ledgers:

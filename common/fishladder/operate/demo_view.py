@@ -10,13 +10,17 @@ from rich.text import Text
 from fishladder.operate.watch import HOPS, CameraView
 from fishladder.runtime.ledger import Ledger
 
+#: Columns of a terminal that hold the table with its hops.
+_WIDE = 106
+
 
 def live_table(
-    views: Mapping[str, CameraView], ledgers: Sequence[Ledger], kbps: Mapping[str, float], title: str
+    views: Mapping[str, CameraView], ledgers: Sequence[Ledger], kbps: Mapping[str, float], title: str, width: int
 ) -> Group:
-    """One row a camera, and below it each camera's account."""
-    table = Table(title=f"fishladder demo, {title}", title_justify="left", expand=False)
-    for name in ("camera", "fps", "kbit/s", *(f"{hop}\nms" for hop in HOPS), "age\nms", "sees now", "detections"):
+    """One row a camera, and below it each camera's account. A terminal too narrow for the hops gets none."""
+    shown_hops = HOPS if width >= _WIDE else ()
+    table = Table(title=f"fishladder demo, {title}", title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for name in ("camera", "fps", "kbit/s", *shown_hops, "age ms", "sees now", "detections"):
         table.add_column(name, justify="left" if name in ("camera", "sees now") else "right", no_wrap=True)
     now_ms = time.time_ns() // 1_000_000
     for ledger in ledgers:
@@ -26,12 +30,13 @@ def live_table(
             ledger.camera,
             f"{view.fps(now_ms):.1f}",
             f"{kbps.get(ledger.camera, 0):.0f}",
-            *([f"{ms:.0f}" for ms in hops] if hops else ["-"] * len(HOPS)),
+            *([f"{ms:.0f}" for ms in hops] if hops else ["-"] * len(HOPS))[: len(shown_hops)],
             f"{sum(hops):.0f}" if hops else "-",
-            _plain(view.now_seen()) or "nothing yet" if view.frames else "starting",
+            (_plain(view.now_seen()) or "nothing") if view.frames else "starting",
             str(view.detections),
         )
-    return Group(table, *(Text(account(ledger)) for ledger in ledgers))
+    hint = Text("in ms, medians of 10 s: the hops on the way, and the age from capture to committed", style="dim")
+    return Group(table, hint, *(Text(f"{ledger.camera}: {account(ledger)}") for ledger in ledgers))
 
 
 def plain_line(view: CameraView, ledger: Ledger, elapsed_s: float) -> str:

@@ -56,12 +56,12 @@ def _progress() -> Iterator[cache.Progress]:
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task("", total=None)
+        task = bars.add_task("", total=None, visible=False)
 
         def report(what: str, done: int, total: int | None) -> None:
             if bars.tasks[task].description != what:
                 bars.reset(task, description=what, total=total)
-            bars.update(task, completed=done, total=total)
+            bars.update(task, completed=done, total=total, visible=True)
 
         yield report
 
