@@ -59,6 +59,28 @@ def test_capture_times_are_possible_and_honest_ones_kept(wall_us: int, offset_us
     assert taken.data[56:] == one[56:]
 
 
+headers = st.tuples(st.integers(0, 2), st.integers(0, 8), st.integers(0, 255), st.integers(0, 4)).map(bytes)
+positions = st.sampled_from([0, 1, 2, 2**53 - 1, 2**53, 2**64 - 1])
+
+
+@given(headers, positions, positions, st.integers(0, 60))
+def test_a_unit_is_as_good_as_its_header(start: bytes, epoch: int, seq: int, size: int) -> None:
+    whole = start + bytes(12) + epoch.to_bytes(8, "big") + seq.to_bytes(8, "big") + bytes(28)
+    data = whole[:size]
+    try:
+        Header.peek(data)
+    except WireError:
+        with pytest.raises(WireError):
+            session().take_unit(data, 1_000)
+    else:
+        it = LogSession("shop-7/door", 0, "1.abc", epoch, seq, 0, Nobody())
+        if start[2] & Flag.CONTEXT:
+            with pytest.raises(WireError):
+                it.take_unit(data, 1_000)
+        else:
+            assert it.take_unit(data, 1_000) is not None
+
+
 @pytest.mark.parametrize("fate", list(Fate))
 def test_only_what_a_sender_can_know_is_his_to_declare(fate: Fate) -> None:
     declared = Range(epoch=1, first=1, last=3, fate=fate)

@@ -47,9 +47,11 @@ _META_BYTES = 4096
 
 
 class Connection:
-    """`wake` is called when there is something to send; it must not call back into the connection."""
+    """`wake(at_once)` is called when there is something to send; it must not call back into the connection."""
 
-    def __init__(self, intake: Intake, limits: Limits, grant: Grant, gateway: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, intake: Intake, limits: Limits, grant: Grant, gateway: str, wake: Callable[[bool], None]
+    ) -> None:
         self.outbox = Outbox()
         self.grant = grant
         self.said_hello = False
@@ -102,7 +104,7 @@ class Connection:
         match message:
             case Probe():
                 self.outbox.say(Probed(message.sent_us, received_us, wall_us()))
-                self._wake()
+                self._wake(True)
             case Positions():
                 for channel, position in message.cameras:
                     session = self._channels.get(channel)
@@ -159,13 +161,13 @@ class Connection:
                 )
             )
             self.top_up()
-            self._wake()
+            self._wake(True)
 
     def top_up(self) -> None:
         """Give more credit, if there is any to give."""
         if self.said_hello and (total := self._intake.credit.grant(self._account)) is not None:
             self.outbox.credit(total)
-            self._wake()
+            self._wake(False)
 
     def fault(self, error: WireError) -> None:
         """Say what was wrong; the engine ends the connection after it has sent that."""
@@ -175,12 +177,12 @@ class Connection:
         metrics.faults.labels(code).inc()
         log.warning("connection faulted", who=self.grant.subject, code=code, error=str(error))
         self.outbox.end(Fault(code, str(error)))
-        self._wake()
+        self._wake(True)
 
     def drain(self, reason: str) -> None:
         """Ask the agent to go elsewhere."""
         self.outbox.say(Drain(reason))
-        self._wake()
+        self._wake(True)
 
     def close(self) -> None:
         """Give everything back. What was taken already is still written: it may be all that is left of it."""
@@ -195,7 +197,7 @@ class Connection:
         channel = self._cameras.get(session.camera)
         if channel is not None and self._channels.get(channel) is session:
             self.outbox.ack(channel, session.logged, session.committed)
-            self._wake()
+            self._wake(False)
 
     def fenced(self, session: LogSession, reason: str) -> None:
         channel = self._cameras.get(session.camera)
@@ -203,14 +205,14 @@ class Connection:
             log.info("camera fenced", camera=session.camera, epoch=session.epoch, reason=reason)
             self._channels[channel] = None
             self.outbox.say(Fenced(channel, reason))
-            self._wake()
+            self._wake(True)
 
     def keyframe_wanted(self, session: LogSession) -> None:
         channel, now = self._cameras.get(session.camera), time.monotonic()
         if channel is not None and now - self._asked_at.get(channel, 0.0) >= _KEYFRAME_EVERY_S:
             self._asked_at[channel] = now
             self.outbox.say(Control(channel, keyframe=True))
-            self._wake()
+            self._wake(True)
 
     # The hello's parts.
 

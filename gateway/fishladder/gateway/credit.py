@@ -54,10 +54,12 @@ class CreditPool:
 
     def spend(self, account: Account, size: int) -> bool:
         """Count bytes that came in; True when half of its window is used, so that a new grant is due."""
-        self.outstanding -= min(size, account.outstanding)
+        left = account.granted - account.used
+        if left > 0:
+            self.outstanding -= size if size < left else left
         account.used += size
         self._room -= size
-        return account.granted - account.used < self.window_bytes >> 1
+        return left - size < self.window_bytes >> 1
 
     def grant(self, account: Account) -> int | None:
         """The new cumulative grant of an account, or None if it stays as it is."""

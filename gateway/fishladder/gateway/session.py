@@ -2,17 +2,23 @@
 writing is the frame log's business, and telling the sender is its owner's.
 """
 
+import struct
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
-from fishladder.wire.unit import Flag, Header, Range
+from fishladder.wire.ids import MAX_SEQ
+from fishladder.wire.unit import MAX_UNIT_BYTES, UNIT_HEADER_BYTES, VERSION, Clock, Codec, Flag, Header, Range
 
 #: A capture time may be this far ahead of the gateway's clock before it is taken for impossible.
 FUTURE_US = 100_000
 _FLAGS_AT = 2  # offset of a packed unit's flags
+_SYNCED, _CONTEXT = int(Flag.SYNCED), int(Flag.CONTEXT)
+#: What matters here of a unit's header: version, codec, flags, clock, epoch, seq, wall_us, offset_us.
+_PEEK = struct.Struct(">BBBB12xQQ8xqq")
+_CODECS, _CLOCKS = frozenset(map(int, Codec)), frozenset(map(int, Clock))
 
 
 class OutOfStep(Exception):
@@ -73,21 +79,20 @@ class LogSession:
 
         Raises `WireError` for what is no unit of the live lane, `OutOfStep` for one that does not follow.
         """
-        header = Header.peek(data)
-        if not self._follows(header.epoch, header.seq, header.seq):
+        flags, epoch, seq, wall_us, offset_us = _peek(data)
+        if not self._follows(epoch, seq, seq):
             return None
-        if header.flags & Flag.CONTEXT:
-            raise WireError(f"{self.camera}: unit {header.epoch}-{header.seq} is context, which only backfill has")
+        if flags & _CONTEXT:
+            raise WireError(f"{self.camera}: unit {epoch}-{seq} is context, which only backfill has")
         captured_us = received_us
-        if header.flags & Flag.SYNCED:
-            captured_us = header.wall_us + header.offset_us
+        if flags & _SYNCED:
+            captured_us = wall_us + offset_us
             if not 0 < captured_us <= received_us + FUTURE_US:
                 captured_us = received_us
-                flags = bytes((header.flags | Flag.RESTAMPED,))
-                data = b"".join((data[:_FLAGS_AT], flags, data[_FLAGS_AT + 1 :]))
+                data = b"".join((data[:_FLAGS_AT], bytes((flags | Flag.RESTAMPED,)), data[_FLAGS_AT + 1 :]))
                 self.restamped += 1
-        self.next = header.seq + 1
-        return Queued(header.seq, header.seq, data, captured_us, received_us)
+        self.next = seq + 1
+        return Queued(seq, seq, data, captured_us, received_us)
 
     def take_range(self, declared: Range, received_us: int) -> Queued | None:
         """Check a declared range; None if all of it was taken before. What was taken before is cut off.
@@ -119,3 +124,16 @@ class LogSession:
         if first > self.next:
             raise OutOfStep(f"{epoch}-{first} came, but {epoch}-{self.next} is next")
         return last >= self.next
+
+
+def _peek(data: bytes) -> tuple[int, int, int, int, int]:
+    """Flags, epoch, seq, wall_us, offset_us of a packed unit, checked as `Header.peek` does. That one makes objects of
+    all its fields, which would cost more than everything else done with a unit; what looks wrong it has to judge.
+    """
+    if UNIT_HEADER_BYTES < len(data) <= MAX_UNIT_BYTES:
+        version, codec, flags, clock, epoch, seq, wall_us, offset_us = _PEEK.unpack_from(data)
+        known = version == VERSION and codec in _CODECS and clock in _CLOCKS
+        if known and 0 < epoch <= MAX_SEQ and 0 < seq <= MAX_SEQ:
+            return flags, epoch, seq, wall_us, offset_us
+    header = Header.peek(data)
+    return header.flags, header.epoch, header.seq, header.wall_us, header.offset_us

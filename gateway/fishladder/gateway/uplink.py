@@ -20,8 +20,8 @@ from fishladder.wire.messages import Fault, encode
 
 log = structlog.get_logger(__name__)
 
-#: What there is to say is gathered for so long.
-_SAY_EVERY_S = 0.01
+#: Acknowledgements follow one another no closer than this; what is urgent does not wait.
+_SAY_EVERY_S = 0.02
 _PING_S = 20.0
 _CLOSE_S = 2.0
 
@@ -72,8 +72,8 @@ class Uplinks:
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def _serve(self, socket: web.WebSocketResponse, grant: Grant) -> None:
-        wake = asyncio.Event()
-        connection = Connection(self._intake, self._limits, grant, self._gateway, wake.set)
+        wake = _Wake()
+        connection = Connection(self._intake, self._limits, grant, self._gateway, wake)
         self._open[connection] = socket
         self._none_left.clear()
         seen = _Seen(time.monotonic())
@@ -120,13 +120,11 @@ class Uplinks:
         except WireError as error:
             connection.fault(error)
 
-    async def _write(self, socket: web.WebSocketResponse, connection: Connection, wake: asyncio.Event) -> None:
+    async def _write(self, socket: web.WebSocketResponse, connection: Connection, wake: "_Wake") -> None:
         while True:
             await wake.wait()
-            wake.clear()
             for text in connection.outbox.take():
                 await socket.send_str(text)
-            await asyncio.sleep(_SAY_EVERY_S)
 
     async def _watch(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
         """End a connection that says no hello, says nothing, does not listen, or whose token has expired."""
@@ -151,6 +149,30 @@ class Uplinks:
                 await socket.send_str(encode(fault))
             await socket.close(code=WSCloseCode.POLICY_VIOLATION)
             return
+
+
+class _Wake:
+    """Wakes a writer: at once, or when its last turn is `_SAY_EVERY_S` ago."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0
+
+    def __call__(self, at_once: bool) -> None:
+        if at_once:
+            self._event.set()
+        elif self._timer is None and not self._event.is_set():
+            self._timer = self._loop.call_at(max(self._last + _SAY_EVERY_S, self._loop.time()), self._event.set)
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._last = self._loop.time()
 
 
 class _Seen:
