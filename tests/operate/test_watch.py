@@ -38,6 +38,6 @@ def test_a_line_says_what_is_seen_and_accounts_for_every_frame() -> None:
     committed(view, 100_000, 70, [PERSON, PERSON])
     ledger = Ledger("shop/door", captured=10, pending=2, fates={Fate.INFERRED: 5, Fate.SAMPLED_OUT: 2, Fate.SHED: 1})
     line = plain_line(view, ledger, 3.0)
-    assert "sees 2 person" in line
+    assert "sees person x2" in line
     assert account(ledger) in line
     assert account(ledger) == ("captured 10 = inferred 5 + skipped 2 + dropped 1 + pending 2  (sampled_out 2, shed 1)")

@@ -60,4 +60,4 @@ def account(ledger: Ledger) -> str:
 
 
 def _plain(labels: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {label}" for label, count in sorted(labels.items()))
+    return ", ".join(f"{label} x{count}" for label, count in sorted(labels.items()))
