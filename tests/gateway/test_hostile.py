@@ -19,7 +19,7 @@ from fishladder.gateway.tokens import KeyFile, issue
 from fishladder.runtime.store import Stores
 from fishladder.wire.fates import Fate
 from fishladder.wire.framing import MAX_MESSAGE_BYTES, fragments, range_message
-from fishladder.wire.messages import CameraHello, Fenced, Hello, encode
+from fishladder.wire.messages import CameraHello, Fenced, Hello, Probe, encode
 from fishladder.wire.unit import Flag, Range
 
 GOOD = "shop-7/good"
@@ -207,6 +207,21 @@ async def test_who_says_nothing_is_cut_off(stores: Stores, tmp_path: Path) -> No
         async with agent(it.url, it.token("shop-7")) as client:
             await client.open(BAD)
             assert "nothing heard" in (await client.fault()).message
+
+
+async def test_who_does_not_listen_is_cut_off(stores: Stores, tmp_path: Path) -> None:
+    headers = {}
+    async with gateway(tmp_path, stores.urls) as it, undisturbed(stores, it):
+        headers["Authorization"] = f"Bearer {it.token('shop-7')}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{it.url}/v1/uplink", headers=headers) as mute,
+        ):
+            await mute.send_str(encode(Hello((1, 1), "mute", 1, [])))
+            with contextlib.suppress(ConnectionError):
+                for number in range(1_000_000):
+                    await mute.send_str(encode(Probe(number)))
+            assert number < 999_999
 
 
 async def test_limits_on_connections_and_cameras(stores: Stores, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ messages mean is `connection`'s business, so that another WebSocket engine could
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -51,8 +52,10 @@ class Uplinks:
             socket = web.WebSocketResponse(
                 max_msg_size=MAX_MESSAGE_BYTES, heartbeat=_PING_S, timeout=_CLOSE_S, compress=False, decode_text=False
             )
+            if (transport := request.transport) is None:
+                return web.Response()  # it has gone already
             await socket.prepare(request)
-            await self._serve(socket, grant)
+            await self._serve(socket, grant, transport.abort)
             return socket
         finally:
             metrics.connections.labels("uplink").dec()
@@ -71,7 +74,7 @@ class Uplinks:
         closing = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._open.values()))
         await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _serve(self, socket: web.WebSocketResponse, grant: Grant) -> None:
+    async def _serve(self, socket: web.WebSocketResponse, grant: Grant, abort: Callable[[], None]) -> None:
         wake = _Wake()
         connection = Connection(self._intake, self._limits, grant, self._gateway, wake)
         self._open[connection] = socket
@@ -80,7 +83,7 @@ class Uplinks:
         tasks = [
             asyncio.create_task(self._write(socket, connection, wake), name="uplink writer"),
             asyncio.create_task(connection.answer_hellos(), name="uplink hellos"),
-            asyncio.create_task(self._watch(socket, connection, seen), name="uplink watch"),
+            asyncio.create_task(self._watch(socket, connection, seen, abort), name="uplink watch"),
         ]
         try:
             await self._read(socket, connection, seen)
@@ -126,7 +129,9 @@ class Uplinks:
             for text in connection.outbox.take():
                 await socket.send_str(text)
 
-    async def _watch(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
+    async def _watch(
+        self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen", abort: Callable[[], None]
+    ) -> None:
         """End a connection that says no hello, says nothing, does not listen, or whose token has expired."""
         began = time.monotonic()
         while True:
@@ -145,9 +150,12 @@ class Uplinks:
                 continue
             metrics.faults.labels(fault.code).inc()
             log.warning("connection ended", who=connection.grant.subject, code=fault.code, error=fault.message)
-            async with asyncio.timeout(_CLOSE_S):
-                await socket.send_str(encode(fault))
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            try:
+                async with asyncio.timeout(_CLOSE_S):
+                    await socket.send_str(encode(fault))
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            except TimeoutError:
+                abort()  # it does not read, so it will not hear why either
             return
 
 
