@@ -23,7 +23,7 @@ def made(keys: KeyFile, **told: object) -> str:
         "site": "shop-7",
         "cameras": ["*"],
         "scope": ["publish"],
-        "lifetime_s": 60,
+        "lifetime_s": 3600,
         "now": NOW,
     }
     return issue(keys, **(claims | told))  # type: ignore[arg-type]

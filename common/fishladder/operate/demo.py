@@ -121,7 +121,8 @@ class _Demo:
             edge = await self._start(stack, "edge", self._edge_command(), {"FISHLADDER_EDGE_TOKEN": token})
             await self._watch(console, stores, [gateway, worker, edge], stopping)
             edge.process.terminate()
-            await asyncio.wait_for(edge.process.wait(), 30)
+            async with asyncio.timeout(30):
+                await edge.process.wait()
             ledgers = await self._settle(stores)
         self._summary(console, ledgers)
 
@@ -201,7 +202,8 @@ class _Demo:
                             plain_line(self.views[ledger.camera], ledger, now - began), highlight=False, soft_wrap=True
                         )
                 try:
-                    await asyncio.wait_for(stopping.wait(), 0.5)
+                    async with asyncio.timeout(0.5):
+                        await stopping.wait()
                 except TimeoutError:
                     continue
 
@@ -277,7 +279,8 @@ async def _stop(part: _Part) -> None:
     if part.process.returncode is None:
         part.process.terminate()
         try:
-            await asyncio.wait_for(part.process.wait(), 15)
+            async with asyncio.timeout(15):
+                await part.process.wait()
         except TimeoutError:
             part.process.kill()
             await part.process.wait()

@@ -69,7 +69,8 @@ class Committer:
                 await self._round(ready)
                 continue
             try:
-                await asyncio.wait_for(self.wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self.wake.wait()
             except TimeoutError:
                 continue
 

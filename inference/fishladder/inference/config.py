@@ -33,7 +33,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str | None = None
     store_timeout_s: Annotated[float, Meta(ge=0)] = 30.0
     metrics_host: str = "127.0.0.1"
-    metrics_port: Port = 9998  #: of the first process; 0 = none
+    metrics_port: Port = 9990  #: of the first process; 0 = none
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def check(self) -> None:

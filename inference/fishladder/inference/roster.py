@@ -111,7 +111,8 @@ class Roster:
             if time.monotonic() >= self._policies_at:
                 await self._refresh_policies()
             try:
-                await asyncio.wait_for(self._changed.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 
