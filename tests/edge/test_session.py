@@ -130,6 +130,20 @@ def test_a_fence_means_hello_at_once_and_then_more_slowly(session: Session) -> N
     assert session.hello_due(now + 3600)
 
 
+def test_a_fence_instead_of_a_welcome_means_hello_again_and_more_slowly_if_it_stays_so(session: Session) -> None:
+    capture(session, 3)
+    session.hello(100.0)
+    session.fenced(101.0)
+    assert session.hello_due(101.0)
+    session.hello(101.0)
+    session.fenced(101.0)
+    assert session.state is State.WAITING
+    assert not session.hello_due(101.05)
+    assert session.hello_due(102.0)
+    welcome(session)
+    assert [item.position.seq for item in sent(session)] == [1, 2, 3]
+
+
 def test_acks_of_a_session_that_ended_are_ignored(session: Session) -> None:
     capture(session, 5)
     welcome(session)

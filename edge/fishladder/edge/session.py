@@ -155,8 +155,11 @@ class Session:
         self.hello_at_s = now_s + SUPERSEDED_RETRY_S
 
     def fenced(self, now_s: float) -> None:
-        """Say hello again: at once, but more and more slowly if that keeps ending here."""
-        if self.state is not State.OPEN:
+        """Say hello again: at once, but more and more slowly if that keeps ending here.
+
+        While a hello is out, this is its answer: the gateway opened the camera elsewhere before it could welcome us.
+        """
+        if self.state is State.WAITING:
             return
         again = self._fenced_at_s is not None and now_s - self._fenced_at_s < FENCE_CALM_S
         if not again:
