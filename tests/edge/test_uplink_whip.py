@@ -95,6 +95,21 @@ async def test_a_peer_that_goes_away_is_found_again() -> None:
         await until(lambda: len(server.seen["door"]) > count + 5)
 
 
+@pytest.mark.parametrize("spoil", [("H264/90000", "VP8/90000"), ("UDP/TLS/RTP/SAVPF", "rtp"), ("a=ice-ufrag", "a=x")])
+async def test_an_answer_that_cannot_be_used_is_that_cameras_trouble_alone(spoil: tuple[str, str]) -> None:
+    cameras = [CameraConfig(name, "test:128x64@15") for name in ("door", "yard")]
+    async with whip_double() as server:
+        server.spoil["door"] = spoil
+        with capture_logs() as logs:
+            async with running(config(server, *cameras)):
+                await until(lambda: len(server.offers) >= 3)  # it is tried again
+                await until(lambda: len(server.seen.get("yard", [])) >= 10)
+        down = [it for it in logs if it["event"].startswith("whip is down")]
+        assert {it["camera"] for it in down} == {"shop/door"}
+        assert "cannot be used" in down[0]["error"]
+        assert "door" not in server.seen
+
+
 async def test_a_codec_webrtc_has_not_is_named(tmp_path: Path) -> None:
     import av
     from support.clips import scene

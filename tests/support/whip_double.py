@@ -21,6 +21,8 @@ class WhipDouble:
         self.deleted: list[str] = []
         self.peers: dict[str, RTCPeerConnection] = {}
         self.offers: list[str] = []
+        self.spoil: dict[str, tuple[str, str]] = {}  # what to replace in a camera's answer, and by what
+        self._ever: list[RTCPeerConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def post(self, request: web.Request) -> web.Response:
@@ -31,13 +33,14 @@ class WhipDouble:
         camera = request.match_info["camera"]
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.peers[camera] = peer
+        self._ever.append(peer)
         peer.on("track", lambda track: self._watch(camera, track))
         offer = await request.text()
         self.offers.append(offer)
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
         where = {"Location": f"/resource/{camera}"}
-        answer = peer.localDescription.sdp
+        answer = peer.localDescription.sdp.replace(*self.spoil.get(camera, ("", "")))
         return web.Response(status=201, text=answer, content_type="application/sdp", headers=where)
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -48,6 +51,15 @@ class WhipDouble:
         receiver: RTCRtpReceiver = self.peers[camera].getReceivers()[0]
         for source in receiver.getSynchronizationSources():
             await receiver._send_rtcp_pli(source.source)
+
+    async def close(self) -> None:
+        """End all sessions, also those that never came up."""
+        for peer in self._ever:
+            await peer.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _watch(self, camera: str, track: MediaStreamTrack) -> None:
         async def watch() -> None:
@@ -77,6 +89,5 @@ async def whip_double() -> AsyncIterator[WhipDouble]:
     try:
         yield double
     finally:
-        for peer in double.peers.values():
-            await peer.close()
+        await double.close()
         await runner.cleanup()

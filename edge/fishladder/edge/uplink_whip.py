@@ -13,7 +13,6 @@ import aiohttp
 import av
 import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.exceptions import InvalidStateError
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
 from av.stream import Stream
 
@@ -184,8 +183,9 @@ class WhipUplink:
             resource, answer = await _post(to, camera.url, peer.localDescription.sdp)
             try:
                 await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-            except (ValueError, InvalidStateError) as error:
-                raise UplinkError(f"{camera.url} gave an answer that cannot be used: {error}") from None
+            except Exception as error:  # noqa: BLE001 - aiortc raises whatever a foreign answer makes it stumble over
+                said = str(error) or type(error).__name__
+                raise UplinkError(f"{camera.url} gave an answer that cannot be used: {said}") from None
             await _first_of(up, ended, timeout_s=_CONNECT_S)
             if not up.is_set():
                 raise UplinkError(f"{camera.url}: the media connection could not be made (is UDP let through?)")
