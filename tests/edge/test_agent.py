@@ -211,6 +211,20 @@ async def test_drain_means_connect_again_with_nothing_lost() -> None:
         check(gateway.log("shop/c0"))
 
 
+async def test_frames_given_up_to_another_agent_are_not_called_carried_away() -> None:
+    async with gateway_double() as gateway:
+        gateway.commits = False
+        agent = Agent(config(gateway))
+        stopping = asyncio.Event()
+        task = asyncio.create_task(agent.run(stopping))
+        await until(lambda: gateway.log("shop/c0").next > 10)
+        agent.feeds[0].stop()
+        await until(lambda: agent.feeds[0].ended)
+        gateway.refuse["shop/c0"] = Refusal(0, "superseded", "another agent has it")
+        await gateway.fence("shop/c0")
+        assert await asyncio.wait_for(task, 10) is False
+
+
 async def test_told_to_stop_without_a_gateway_it_leaves_after_its_time_to_drain() -> None:
     async with gateway_double() as gateway:
         settings = config(gateway, drain_s=0.3)

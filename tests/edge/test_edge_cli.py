@@ -65,6 +65,26 @@ async def test_sigterm_drains() -> None:
         assert log.committed == log.position == log.next - 1
 
 
+async def test_frames_left_uncommitted_are_exit_1() -> None:
+    async with gateway_double() as gateway:
+        gateway.commits = False
+        process = await fishladder("run", *at(gateway), "--camera", "one=test:128x64@30", "--drain-s", "0.3")
+        await until(lambda: gateway.log("shop/one").next > 10)
+        process.send_signal(signal.SIGTERM)
+        status, out, err = await ended(process)
+        assert status == 1
+        assert "not committed" in out + err
+        assert "Traceback" not in err
+
+
+async def test_a_camera_that_fails_with_once_is_exit_1_and_the_others_go_to_their_ends(tmp_path: Path) -> None:
+    cameras = ("--camera", f"one={clip(tmp_path / 'clip.mp4')}", "--camera", "gone=/nonexistent.mp4")
+    async with gateway_double() as gateway:
+        status, _, _ = await ended(await fishladder("run", *at(gateway), *cameras, "--once"))
+        assert status == 1
+        assert gateway.log("shop/one").committed == 20
+
+
 async def test_its_capture_processes_end_even_if_it_is_killed() -> None:
     async with gateway_double() as gateway:
         process = await fishladder("run", *at(gateway), "--camera", "one=test:128x64@30")

@@ -124,7 +124,7 @@ async def test_a_codec_webrtc_has_not_is_named(tmp_path: Path) -> None:
     async with whip_double() as server:
         with capture_logs() as logs:
             camera = CameraConfig("door", str(file), mode="passthrough")
-            assert await Agent(config(server, camera, once=True)).run(asyncio.Event())
+            assert not await Agent(config(server, camera, once=True)).run(asyncio.Event())
         assert any("hevc cannot be passed on" in str(it.get("error")) for it in logs)
 
 

@@ -102,7 +102,7 @@ class Agent:
         return Health(True, f"waiting for {', '.join(silent)}" if silent else "ok")
 
     async def run(self, stopping: asyncio.Event) -> bool:
-        """Returns whether everything captured was carried away."""
+        """Returns whether all is well: everything captured was carried away, and no camera ended with an error."""
         background: list[asyncio.Task[None]] = [
             asyncio.create_task(self.uplink.run()),
             asyncio.create_task(self._report()),
@@ -124,10 +124,10 @@ class Agent:
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*background, cameras, done, stop, return_exceptions=True)
-        left = {feed.name: feed.sink.pending for feed in self.feeds if feed.sink.pending}
+        left = {feed.name: count for feed in self.feeds if (count := feed.sink.pending + feed.sink.abandoned)}
         if left:
             log.warning("ended with frames not committed", pending=left)
-        return not left
+        return not left and not any(feed.child.failed for feed in self.feeds)
 
     async def _capture(self, stopping: asyncio.Event) -> None:
         """All cameras, to their ends; `stopping` ends them."""

@@ -43,6 +43,7 @@ class Child:
         self.name = name
         self.restarts = 0
         self.error = ""  #: why the last process ended, '' if it ended well
+        self.failed = False  #: `run` has returned because of that (with `once`)
         self.pid: int | None = None
         self._settings = settings
         self._on_record = on_record
@@ -85,6 +86,7 @@ class Child:
                 log.info("camera has ended", camera=self.name)
                 return
             if self._once:
+                self.failed = True
                 log.error("camera failed", camera=self.name, error=self.error)
                 return
             if self._opened_at is not None and clock() - self._opened_at > _WORKED_S:

@@ -52,21 +52,29 @@ def _load(config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict
 @click.option("--drain-s", type=float, help="Seconds to wait for commits when told to stop (10).")
 @click.option("--metrics-port", type=int, help="Port for /metrics, /healthz, /readyz (9998); 0 = none.")
 def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
-    """Run the agent until its cameras end, or until SIGTERM."""
+    """Run the agent until its cameras end, or until SIGTERM.
+
+    Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
+    """
     from fishladder.edge.agent import Agent
 
     settings = _load(config, cameras, loop, flags)
     configure_logging(settings.log_level)
 
+    well = False
+
     async def main(stopping: asyncio.Event) -> None:
+        nonlocal well
         agent = Agent(settings)
         if not settings.metrics_port:
-            await agent.run(stopping)
+            well = await agent.run(stopping)
             return
         with Admin(settings.metrics_host, settings.metrics_port, agent.health):
-            await agent.run(stopping)
+            well = await agent.run(stopping)
 
     run_until_signal(main)
+    if not well:
+        raise SystemExit(1)
 
 
 @edge.command()

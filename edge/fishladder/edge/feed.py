@@ -40,6 +40,10 @@ class Sink(Protocol):
         """How many of them are not settled yet."""
 
     @property
+    def abandoned(self) -> int:
+        """How many were given up unsettled: the camera went to somebody else."""
+
+    @property
     def held_bytes(self) -> int: ...
 
     @property

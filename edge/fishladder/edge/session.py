@@ -42,6 +42,7 @@ class Session:
         self.max_unit_bytes = 0
         self.state_lost = 0
         self.oversized = 0
+        self.abandoned = 0  #: captured for earlier epochs, and given up before they were committed
         self._dropped_before = 0  # by rings of earlier epochs
         self._lost: Range | None = None
         self._fenced_at_s: float | None = None
@@ -147,6 +148,7 @@ class Session:
         """
         ring = self.ring
         self._dropped_before += ring.spool_full
+        self.abandoned += ring.pending
         self.ring = Ring(ring.limit_bytes, replay_bytes=ring.replay_bytes, replay_us=ring.replay_us)
         self.ring.wants_keyframe = True
         self.epoch = 0

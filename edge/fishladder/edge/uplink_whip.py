@@ -67,6 +67,7 @@ class WhipCamera:
     """Where one camera's pictures go. While there is no peer, units are dropped until the first clean point after."""
 
     dropped_as = Fate.SHED
+    abandoned = 0
 
     def __init__(self, camera: str, url: str) -> None:
         self.camera = camera
