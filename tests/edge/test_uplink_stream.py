@@ -12,12 +12,18 @@ from support.gateway_double import GatewayDouble, gateway_double, until
 from support.proxy import connect_proxy
 
 from fishladder.edge.agent import Agent
+from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.clock import SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, address
+from fishladder.edge.ring import Ring
+from fishladder.edge.session import Session, State
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.wire import messages
 from fishladder.wire.errors import ConfigError
+from fishladder.wire.fates import Fate
+from fishladder.wire.messages import MAX_CLEAN_POINTS
+from fishladder.wire.unit import Codec, Flag
 
 
 async def first_trouble(to: GatewayAddress) -> dict[str, object]:
@@ -124,6 +130,30 @@ async def test_nobody_there() -> None:
         port = unused.getsockname()[1]
     line = await first_trouble(address(f"http://127.0.0.1:{port}", token="x", env={}))
     assert "cannot be reached" in str(line["error"])
+
+
+async def test_many_cameras_with_much_to_tell_are_all_welcomed() -> None:
+    """A site of 300 after an outage: each camera names as many clean points as a hello may. Then all are fenced."""
+    sessions = [Session(f"shop/{channel}", channel, Ring(1 << 30)) for channel in range(300)]
+    for session in sessions:
+        unit = CapturedUnit(Codec.H264, Flag.CLEAN, 64, 48, 1, 0, 0, b"x")
+        session.append_range(10**9, Fate.SAMPLED_OUT, mono_us=0, wall_us=0)
+        for _ in range(MAX_CLEAN_POINTS):
+            session.append_unit(unit, wall_us=0, ready_us=0)
+    async with gateway_double() as gateway:
+        gateway.credit = 0
+        to = address(gateway.url, token="good", env={})
+        uplink = StreamUplink(to, sessions, SystemClock(), on_policy=lambda *_: None, on_keyframe=lambda _: None)
+        task = asyncio.create_task(uplink.run())
+        await until(lambda: all(session.state is State.OPEN for session in sessions))
+        for session in sessions:
+            await gateway.fence(session.camera)
+        await until(lambda: sum(len(hello.cameras) for hello in gateway.hellos) == 2 * len(sessions))
+        await until(lambda: all(session.state is State.OPEN for session in sessions))
+        task.cancel()
+        assert max(len(messages.encode(hello)) for hello in gateway.hellos) < messages.MAX_TEXT_BYTES
+        assert [hello.hello for hello in gateway.hellos] == list(range(1, len(gateway.hellos) + 1))
+        assert len(gateway.hellos) < 64  # more may not wait at a gateway
 
 
 async def test_a_token_file_is_read_at_each_connection(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
 _LAST_WORDS_S = 1.0
+#: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
+#: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
+_HELLO_CAMERAS = 32
 
 
 class _Draining(Exception):
@@ -165,10 +168,11 @@ class StreamUplink:
 
     def _greet(self, now_s: float, *, anyway: bool = False) -> None:
         due = [session.hello(now_s) for session in self._sessions.values() if session.hello_due(now_s)]
-        if due or anyway:
+        for first in range(0, len(due) or int(anyway), _HELLO_CAMERAS):
             self._hellos += 1
+            cameras = due[first : first + _HELLO_CAMERAS]
             hello = messages.Hello(
-                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=due, agent=self._agent
+                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=cameras, agent=self._agent
             )
             self._outbox.append(messages.encode(hello))
             self._wake.set()
@@ -269,9 +273,7 @@ class StreamUplink:
         log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
         if (given_up := self._scheduler.remove(message.channel)) is not None:
             self._outbox.append(given_up)
-        now_s = asyncio.get_running_loop().time()
-        session.fenced(now_s)
-        self._greet(now_s)
+        session.fenced(asyncio.get_running_loop().time())  # the next tick says hello for all that are fenced together
 
     def _obey(self, channel: int, policy: Policy) -> None:
         if channel in self._sessions:
