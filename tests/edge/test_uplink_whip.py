@@ -128,6 +128,28 @@ async def test_a_codec_webrtc_has_not_is_named(tmp_path: Path) -> None:
         assert any("hevc cannot be passed on" in str(it.get("error")) for it in logs)
 
 
+async def test_a_foreign_server_gets_its_own_token_and_its_path_is_not_logged(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("theirs\n")
+    async with whip_double() as ours, whip_double() as theirs:
+        theirs.token = "theirs"
+        cameras = (
+            CameraConfig("door", "test:128x64@15", whip_url=f"{theirs.url}/whip/s3cret/a", whip_token_file=str(file)),
+            CameraConfig("yard", "test:128x64@15", whip_url=f"{theirs.url}/whip/s3cret/b"),
+            CameraConfig("hall", "test:128x64@15", whip_url=f"{ours.url}/whip/s3cret/c"),
+        )
+        settings = config(ours, *cameras)
+        with capture_logs() as logs:
+            async with running(settings):
+                await until(lambda: theirs.seen.get("a") and ours.seen.get("c"))
+                await until(lambda: [it for it in logs if it["event"].startswith("whip is down")])
+        [down] = [it for it in logs if it["event"].startswith("whip is down")]
+        assert (down["camera"], "(401)" in down["error"]) == ("shop/yard", True)
+        assert "s3cret" not in str(logs)
+        assert settings.whip(cameras[1])[0].headers() == {}
+        assert settings.whip(cameras[2])[0].headers() == {"Authorization": "Bearer good"}
+
+
 def test_units_without_a_peer_are_counted_and_nothing_is_kept() -> None:
     camera = WhipCamera("shop/door", "http://localhost/whip")
     unit = CapturedUnit(Codec.H264, Flag.CLEAN, 64, 64, 1, 1, 1, b"x")
@@ -136,10 +158,11 @@ def test_units_without_a_peer_are_counted_and_nothing_is_kept() -> None:
     assert (camera.position, camera.pending, camera.dropped) == (5, 0, 1)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/whip", "nonsense"])
+@pytest.mark.parametrize("url", ["ftp://x/s3cret", "s3cret", "https://u:s3cret@x/whip"])
 def test_a_whip_url_that_cannot_be_is_refused(url: str) -> None:
     from fishladder.wire.errors import ConfigError
 
     camera = CameraConfig("door", "test:", whip_url=url)
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="camera door: whip_url") as error:
         EdgeConfig(site="shop", uplink="whip", cameras=(camera,)).whip(camera)
+    assert "s3cret" not in str(error.value)

@@ -197,4 +197,4 @@ async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
                 raise answered(response.status, response.content_type, to)
     except (aiohttp.ClientError, TimeoutError, OSError, FishladderError) as error:
         return Finding(what, False, str(explain(error, to)))
-    return Finding(what, True, f"{url} answers")
+    return Finding(what, True, f"{to.url} answers")

@@ -14,7 +14,7 @@ from fishladder.edge.cameras.kinds import CameraSettings, kind_of
 from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
-from fishladder.edge.gateway_address import GatewayAddress, address
+from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.runtime.config import load_config, read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
@@ -42,6 +42,8 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     camera_fps: float = 0.0
     timeout_s: float = 10.0
     whip_url: str = ""
+    whip_token: str = ""
+    whip_token_file: str = ""
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,24 +76,34 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The gateway. Raises `ConfigError`."""
         if not self.gateway:
             raise ConfigError("no gateway: set gateway (--gateway https://HOST:8889)")
-        return self._address(self.gateway)
+        return self._address(self.gateway, self.token, self.token_file)
 
     def whip(self, camera: CameraConfig) -> tuple[GatewayAddress, str]:
-        """A camera's WHIP server and endpoint: `whip_url`, or the gateway's own. Raises `ConfigError`."""
+        """A camera's WHIP server and endpoint: `whip_url`, or the gateway's own. Raises `ConfigError`.
+
+        The site's token is for the gateway alone; any other server gets the camera's own, or none.
+        """
+        own = (camera.whip_token, camera.whip_token_file)
         if not camera.whip_url:
-            to = self.address
+            to = self._address(self.address.url, *own) if any(own) else self.address
             return to, f"{to.url}/whip/{self.site}/{camera.name}"
+        what = f"camera {camera.name}: whip_url"  # the rest of it may be a secret: it is never shown
         parts = urlsplit(camera.whip_url)
         if parts.scheme not in ("http", "https"):
-            raise ConfigError(f"camera {camera.name}: whip_url {camera.whip_url!r}: expected https:// or http://")
-        return self._address(f"{parts.scheme}://{parts.netloc}", needs_token=False), camera.whip_url
+            raise ConfigError(f"{what}: expected https:// or http://")
+        if "@" in parts.netloc:
+            raise ConfigError(f"{what}: a login in it is not used: set whip_token_file (or whip_token)")
+        server = f"{parts.scheme}://{parts.netloc}"
+        ours = self.gateway and origin(self.gateway, "gateway") == origin(server, what)
+        token = own if any(own) or not ours else (self.token, self.token_file)
+        return self._address(server, *token, needs_token=False), camera.whip_url
 
-    def _address(self, url: str, *, needs_token: bool = True) -> GatewayAddress:
+    def _address(self, url: str, token: str, token_file: str, *, needs_token: bool = True) -> GatewayAddress:
         return address(
             url,
             needs_token=needs_token,
-            token=self.token,
-            token_file=Path(self.token_file) if self.token_file else None,
+            token=token,
+            token_file=Path(token_file) if token_file else None,
             ca_file=Path(self.ca_file) if self.ca_file else None,
             proxy=self.proxy,
         )

@@ -79,6 +79,12 @@ def address(
     return GatewayAddress(url.rstrip("/"), token, token_file, ca_file, _proxy(through))
 
 
+def origin(url: str, what: str) -> tuple[str, str, int]:
+    """Scheme, host and port: who is given a token. Raises `ConfigError`."""
+    parts = _split(url, what)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def _split(url: str, what: str) -> SplitResult:
     try:
         parts = urlsplit(url)

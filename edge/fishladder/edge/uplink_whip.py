@@ -18,7 +18,7 @@ from av.stream import Stream
 
 from fishladder.edge import metrics
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.gateway_address import GatewayAddress, answered, explain, origin
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError
 from fishladder.wire.fates import Fate
@@ -186,17 +186,17 @@ class WhipUplink:
                 await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             except Exception as error:  # noqa: BLE001 - aiortc raises whatever a foreign answer makes it stumble over
                 said = str(error) or type(error).__name__
-                raise UplinkError(f"{camera.url} gave an answer that cannot be used: {said}") from None
+                raise UplinkError(f"{to.url} gave an answer that cannot be used: {said}") from None
             await _first_of(up, ended, timeout_s=_CONNECT_S)
             if not up.is_set():
-                raise UplinkError(f"{camera.url}: the media connection could not be made (is UDP let through?)")
-            log.info("whip is up", camera=camera.camera, url=camera.url)
+                raise UplinkError(f"{to.url}: the media connection could not be made (is UDP let through?)")
+            log.info("whip is up", camera=camera.camera, server=to.url)
             backoff.reset()
             self._up.add(index)
             camera.attach(track)
             self._on_keyframe(index)
             await ended.wait()
-            raise UplinkError(f"{camera.url}: the peer is gone")
+            raise UplinkError(f"{to.url}: the peer is gone")
         finally:
             camera.detach()
             if index in self._up:
@@ -216,11 +216,12 @@ async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
             task.cancel()
 
 
-def _http(to: GatewayAddress) -> aiohttp.ClientSession:
+def _http(to: GatewayAddress, url: str) -> aiohttp.ClientSession:
+    """For requests to `url`; the token goes to nobody but whom it is for. Raises `ConfigError`."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
         timeout=aiohttp.ClientTimeout(total=_SIGNAL_S),
-        headers=to.headers(),
+        headers=to.headers() if origin(url, "whip") == origin(to.url, "whip") else {},
     )
 
 
@@ -228,7 +229,7 @@ async def _post(to: GatewayAddress, url: str, offer: str) -> tuple[str, str]:
     """The session's resource and the answer. Raises `UplinkError`, `AuthRefused`, `ConfigError`."""
     try:
         async with (
-            _http(to) as http,
+            _http(to, url) as http,
             http.post(
                 url,
                 data=offer,
@@ -243,7 +244,7 @@ async def _post(to: GatewayAddress, url: str, offer: str) -> tuple[str, str]:
                 said = text.strip().splitlines()[:1] if response.content_type == "text/plain" else []
                 raise type(error)(f"{error}{': ' if said else ''}{''.join(said)[:200]}")
             if "v=0" not in text:
-                raise UplinkError(f"{url} answered with something that is no SDP")
+                raise UplinkError(f"{to.url} answered with something that is no SDP")
             return urljoin(str(response.url), response.headers.get("Location", "")), text
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise explain(error, to) from None
@@ -254,7 +255,7 @@ async def _delete(to: GatewayAddress, resource: str) -> None:
     try:
         async with (
             asyncio.timeout(3),
-            _http(to) as http,
+            _http(to, resource) as http,
             http.delete(
                 resource,
                 proxy=to.proxy.url if to.proxy else None,
@@ -262,5 +263,5 @@ async def _delete(to: GatewayAddress, resource: str) -> None:
             ),
         ):
             pass
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        log.debug("could not end the whip session", resource=resource, error=str(error))
+    except (aiohttp.ClientError, TimeoutError, OSError, ConfigError) as error:
+        log.debug("could not end the whip session", server=to.url, error=type(error).__name__)
