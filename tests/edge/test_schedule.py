@@ -1,5 +1,6 @@
 """Sharing one link: order, fairness by weight, fragments that fit together again, and credit."""
 
+import sys
 from collections import Counter, deque
 
 from hypothesis import given
@@ -69,6 +70,44 @@ def test_no_credit_nothing_sent_and_the_source_is_not_asked() -> None:
     assert len(items) == 1
     scheduler.grant(1)
     assert scheduler.next() is not None
+
+
+def test_credit_spoken_for_by_a_camera_taken_out_is_free_again() -> None:
+    scheduler = Scheduler(1200)
+    scheduler.grant(6000)
+    attach(scheduler, 1, source([unit(1, 20_000)]))
+    attach(scheduler, 2, source([unit(1, 1000)]))
+    assert scheduler.next() is not None
+    while (message := scheduler.next()) is not None and scheduler.sent_bytes < 4000:
+        assert message[3] == 1  # the unit begun has all the credit there is
+    scheduler.remove(1)
+    message = scheduler.next()
+    assert message is not None
+    assert message[3] == 2
+
+
+def test_the_work_for_a_unit_does_not_grow_with_the_square_of_the_cameras() -> None:
+    def lines_run(cameras: int) -> int:
+        scheduler = Scheduler()
+        scheduler.grant(1 << 40)
+        for channel in range(cameras):
+            attach(scheduler, channel, source([unit(1, 1000)]))
+        lines = 0
+
+        def count(_frame: object, event: str, _arg: object) -> object:
+            nonlocal lines
+            lines += event == "line"
+            return count
+
+        tracing = sys.gettrace()
+        sys.settrace(count)  # type: ignore[arg-type]
+        try:
+            drain(scheduler)
+        finally:
+            sys.settrace(tracing)
+        return lines
+
+    assert lines_run(400) < 6 * lines_run(100)
 
 
 def test_a_busy_camera_does_not_hold_up_the_others() -> None:

@@ -44,6 +44,7 @@ class Scheduler:
         self.fragment_bytes = fragment_bytes
         self.granted_bytes = 0
         self.sent_bytes = 0
+        self._left = 0  # of all flows, so that nobody has to add them up for each unit
         self._flows: dict[int, _Flow] = {}
         self._round: deque[int] = deque()
 
@@ -62,6 +63,7 @@ class Scheduler:
         if flow is None:
             return None
         self._round.remove(channel)
+        self._owe(flow, 0)
         if not flow.begun:
             return None
         message = abandon(channel)
@@ -96,16 +98,21 @@ class Scheduler:
     def _sent(self, flow: _Flow, message: bytes) -> None:
         self.sent_bytes += len(message)
         flow.deficit -= len(message)
-        flow.left = max(flow.left - len(message), 0)
+        self._owe(flow, max(flow.left - len(message), 0))
         flow.message = None if flow.rest is None else next(flow.rest, None)
         flow.begun = flow.message is not None
         if flow.message is None:
-            flow.rest, flow.left = None, 0
+            flow.rest = None
+            self._owe(flow, 0)
+
+    def _owe(self, flow: _Flow, left: int) -> None:
+        self._left += left - flow.left
+        flow.left = left
 
     def _peek(self, flow: _Flow) -> bytes | None:
         """The flow's next message, beginning another unit if the credit is not yet spoken for."""
         if flow.message is None:
-            if self.sent_bytes + sum(other.left for other in self._flows.values()) >= self.granted_bytes:
+            if self.sent_bytes + self._left >= self.granted_bytes:
                 return None
             item = flow.source()
             if isinstance(item, Range):
@@ -114,5 +121,5 @@ class Scheduler:
                 packed = item.pack()
                 flow.rest = fragments(flow.channel, packed, self.fragment_bytes)
                 flow.message = next(flow.rest)
-                flow.left = len(packed)
+                self._owe(flow, len(packed))
         return flow.message
