@@ -10,6 +10,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from fishladder.gateway.asking import asking
 from fishladder.gateway.session import LogSession
 from fishladder.runtime.state import cursor_field
 from fishladder.wire import keys
@@ -20,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 POLL_S = 1.0
 #: How often a subscription that hears nothing looks whether its connection still stands.
-_PING_S = 15.0
+PING_S = 5.0
 _POLL_AT_ONCE = 256
 _COMMITTED = ":committed"
 
@@ -45,17 +46,26 @@ class CommittedFeed:
 
     async def listen(self) -> None:
         """Hear what workers say, until the connection breaks: raises `StoreUnavailable`."""
-        async with self._state.pubsub(ignore_subscribe_messages=True) as channel:
-            try:
+        what = "state store, publish/subscribe"
+        async with self._state.pubsub() as channel:
+            async with asking(self._state, what):
                 await channel.psubscribe("fl:{*}" + _COMMITTED, "fl:{*}:control")
-                while True:
-                    message = await channel.get_message(timeout=_PING_S)
-                    if message is None:
-                        await channel.ping()
-                    elif message["type"] == "pmessage":
+            asked = False
+            while True:
+                try:
+                    message = await channel.get_message(timeout=PING_S)
+                except (RedisError, OSError) as error:
+                    raise StoreUnavailable(f"{what}: {error}") from None
+                if message is not None:
+                    asked = False
+                    if message["type"] == "pmessage":
                         self.heard(message["channel"].decode(), message["data"])
-            except (RedisError, OSError) as error:
-                raise StoreUnavailable(f"state store, publish/subscribe: {error}") from None
+                elif asked:
+                    raise StoreUnavailable(f"{what}: a ping had no answer within {PING_S:g} s")
+                else:
+                    async with asking(self._state, what):
+                        await channel.ping()
+                    asked = True
 
     def heard(self, channel: str, data: bytes) -> None:
         """Take in one message. What is not understood is logged and left."""
@@ -84,12 +94,13 @@ class CommittedFeed:
         pipe = self._state.pipeline(transaction=False)
         for session in sessions:
             pipe.hget(keys.cursor(session.partition, session.camera), cursor_field())
-        try:
+        async with asking(self._state, "state store, reading cursors"):
             cursors = await pipe.execute()
+        try:
             for session, cursor in zip(sessions, cursors, strict=True):
                 if cursor:
                     self._moved(session.camera, Position.parse(cursor))
-        except (RedisError, OSError, WireError) as error:
+        except WireError as error:
             raise StoreUnavailable(f"state store, reading cursors: {error}") from None
 
     def _moved(self, camera: str, cursor: Position) -> None:

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from redis.exceptions import RedisError
 
 from fishladder.gateway import metrics
+from fishladder.gateway.asking import asking
 from fishladder.gateway.committed import CommittedFeed
 from fishladder.gateway.credit import CreditPool
 from fishladder.gateway.framelink import FrameLink
@@ -102,10 +102,11 @@ class Intake:
         """Tell the credit pool of the frame store's memory. Raises `StoreUnavailable`."""
         while True:
             try:
-                memory = await self.stores.frames.info("memory")
-            except (RedisError, OSError) as error:
+                async with asking(self.stores.frames, "frame store, measuring its memory"):
+                    memory = await self.stores.frames.info("memory")
+            except StoreUnavailable:
                 self.credit.closed = True
-                raise StoreUnavailable(f"frame store, measuring its memory: {error}") from None
+                raise
             limit = int(memory.get("maxmemory", 0))
             if not limit:
                 limit = self._assumed_bytes

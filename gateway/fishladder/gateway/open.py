@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from fishladder.gateway.asking import hang_up
 from fishladder.gateway.clock import wall_us
 from fishladder.gateway.session import LogOwner, LogSession
 from fishladder.runtime import frames, state
@@ -44,6 +45,7 @@ async def open_camera(
             return await _open(stores, owner, hello, boot, number, default_policy)
     except TimeoutError:
         why = f"the stores did not answer within {TIMEOUT_S:g} s"
+        await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
     except (RedisError, OSError, StoreError) as error:
         why = str(error) or repr(error)
     log.warning("camera not opened", camera=hello.camera, error=why)

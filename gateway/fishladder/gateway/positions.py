@@ -5,13 +5,13 @@ second in one exchange. Only the newest of a camera counts, so one that is lost 
 import asyncio
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
+from fishladder.gateway.asking import asking
 from fishladder.gateway.clock import wall_us
 from fishladder.gateway.session import LogSession
 from fishladder.runtime.scripts import script
 from fishladder.wire import keys
-from fishladder.wire.errors import StoreUnavailable
 
 EVERY_S = 1.0
 _AT_ONCE = 512
@@ -38,10 +38,8 @@ class Positions:
         """Write what there is now. Raises `StoreUnavailable`."""
         while self._news:
             some = dict(list(self._news.items())[:_AT_ONCE])
-            try:
+            async with asking(self._state, "state store, recording positions"):
                 await self._send(some)
-            except (RedisError, OSError) as error:
-                raise StoreUnavailable(f"state store, recording positions: {error}") from None
             for camera, news in some.items():
                 if self._news.get(camera) == news:
                     del self._news[camera]

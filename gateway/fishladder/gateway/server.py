@@ -10,6 +10,7 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from fishladder.gateway import rtc
+from fishladder.gateway.asking import hang_up
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.listen import bind, tls_context
@@ -114,8 +115,11 @@ class Server:
                     frames = await frame_limits(stores.frames)
                 ready = intake.frames.link.connected
                 self.health = Health(ready, f"state store: {state}; frame store: {frames}")
-            except (RedisError, OSError, TimeoutError) as error:
-                self.health = Health(False, f"a store does not answer: {error or 'time-out'}")
+            except TimeoutError:
+                self.health = Health(False, "a store does not answer: time-out")
+                await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
+            except (RedisError, OSError) as error:
+                self.health = Health(False, f"a store does not answer: {error}")
             await asyncio.sleep(_HEALTH_S)
 
     async def _drain(self, uplinks: Uplinks, whips: WhipSessions) -> None:
