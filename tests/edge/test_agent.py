@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 from support.gateway_double import GatewayDouble, Log, gateway_double, until
 
 from fishladder.edge.agent import Agent
@@ -208,6 +210,24 @@ async def test_drain_means_connect_again_with_nothing_lost() -> None:
             await until(lambda: gateway.connections == 2)
             seen = gateway.log("shop/c0").next
             await until(lambda: gateway.log("shop/c0").next > seen + 5)
+        check(gateway.log("shop/c0"))
+
+
+async def test_frames_too_large_for_the_gateway_are_said_and_counted() -> None:
+    async with gateway_double() as gateway:
+        gateway.max_unit_bytes = 200
+        with capture_logs() as logs:
+            async with running(config(gateway, "test:320x180@15")):
+                await until(lambda: [it for it in logs if it["event"].startswith("frames too large")])
+                await until(lambda: gateway.log("shop/c0").next > 40)
+        lines = [it for it in logs if it["event"].startswith("frames too large")]
+        assert {(it["camera"], it["limit_bytes"]) for it in lines} == {("shop/c0", 200)}
+        assert lines[0]["largest_bytes"] > 200
+        labels = {"site": "shop", "camera": "c0", "reason": "encoder"}
+        assert len(lines) < 20  # one a second, not one a frame
+        assert (REGISTRY.get_sample_value("fishladder_edge_not_sent_total", labels) or 0) >= sum(
+            it["count"] for it in lines
+        )
         check(gateway.log("shop/c0"))
 
 

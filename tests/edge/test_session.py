@@ -9,7 +9,7 @@ from fishladder.edge.ring import Ring
 from fishladder.edge.session import SUPERSEDED_RETRY_S, Session, State
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraWelcome, Policy, Refusal
-from fishladder.wire.unit import NO_FLAGS, Codec, Flag, Range, Unit
+from fishladder.wire.unit import NO_FLAGS, UNIT_HEADER_BYTES, Codec, Flag, Range, Unit
 
 WALL_US = 40 * 365 * 86_400 * 1_000_000  # this host believes it is 2010
 
@@ -194,3 +194,10 @@ def test_a_unit_over_the_gateways_limit_is_declared_instead(session: Session) ->
     assert isinstance(first, Range)
     assert first.fate is Fate.ENCODER
     assert isinstance(second, Unit)
+    assert session.oversized == 1
+    assert session.largest_bytes == 5000 + UNIT_HEADER_BYTES
+    session.disconnected()
+    session.hello(1.0)
+    session.welcomed(CameraWelcome(7, 3, 1), max_unit_bytes=2000)
+    assert len(sent(session)) == 2
+    assert session.oversized == 1

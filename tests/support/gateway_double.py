@@ -44,6 +44,7 @@ class GatewayDouble:
         self.policy = Policy()
         self.credit = 1 << 40
         self.commits = True
+        self.max_unit_bytes = 0
         self.clock_us: Callable[[], int] = lambda: time.time_ns() // 1000
         self.refuse: dict[str, Refusal] = {}
         self.fault: messages.Fault | None = None
@@ -145,7 +146,7 @@ class GatewayDouble:
                     for camera in message.cameras
                     if (it := self.refuse.get(camera.camera))
                 ]
-                await ws.send_str(messages.encode(messages.Welcome(1, "double", welcome, refused)))
+                await ws.send_str(messages.encode(messages.Welcome(1, "double", welcome, refused, self.max_unit_bytes)))
 
     def _claim(self, camera: messages.CameraHello) -> CameraWelcome:
         log = self.log(camera.camera)

@@ -17,6 +17,7 @@ from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
+from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
@@ -153,6 +154,7 @@ class Agent:
     async def _report(self) -> None:
         """Carry what the sinks counted into the metrics, once a second; say once what was dropped meanwhile."""
         reported = [0] * len(self.feeds)
+        oversized = [0] * len(self.feeds)
         while True:
             await asyncio.sleep(_REPORT_S)
             for index, feed in enumerate(self.feeds):
@@ -162,3 +164,14 @@ class Agent:
                     reported[index] += new
                     feed.counts.not_sent(feed.sink.dropped_as).inc(new)
                     log.warning("frames dropped", camera=feed.name, reason=feed.sink.dropped_as.label, count=new)
+            for index, session in enumerate(self.sessions):
+                if new := session.oversized - oversized[index]:
+                    oversized[index] += new
+                    self.feeds[index].counts.not_sent(Fate.ENCODER).inc(new)
+                    log.warning(
+                        "frames too large for the gateway: lower bitrate_kbps or width",
+                        camera=session.camera,
+                        count=new,
+                        largest_bytes=session.largest_bytes,
+                        limit_bytes=session.max_unit_bytes,
+                    )

@@ -41,7 +41,9 @@ class Session:
         self.policy: Policy | None = None
         self.max_unit_bytes = 0
         self.state_lost = 0
-        self.oversized = 0
+        self.oversized = 0  #: units over the gateway's limit, in all
+        self.largest_bytes = 0  #: of those
+        self._oversized_to = 0  # seq: what is sent again is not counted again
         self.abandoned = 0  #: captured for earlier epochs, and given up before they were committed
         self._dropped_before = 0  # by rings of earlier epochs
         self._lost: Range | None = None
@@ -151,6 +153,7 @@ class Session:
         self.abandoned += ring.pending
         self.ring = Ring(ring.limit_bytes, replay_bytes=ring.replay_bytes, replay_us=ring.replay_us)
         self.ring.wants_keyframe = True
+        self._oversized_to = 0
         self.epoch = 0
         self._lost = None
         self.state = State.WAITING
@@ -208,8 +211,12 @@ class Session:
         unit = held.unit
         synced = NO_FLAGS if offset_us is None else Flag.SYNCED
         offset = 0 if offset_us is None else unit.mono_us + offset_us - held.wall_us
-        if self.max_unit_bytes and UNIT_HEADER_BYTES + len(unit.payload) > self.max_unit_bytes:
-            self.oversized += 1
+        size = UNIT_HEADER_BYTES + len(unit.payload)
+        if self.max_unit_bytes and size > self.max_unit_bytes:
+            if held.first > self._oversized_to:
+                self._oversized_to = held.first
+                self.oversized += 1
+                self.largest_bytes = max(self.largest_bytes, size)
             return Range(
                 epoch=self.epoch,
                 first=held.first,
