@@ -114,6 +114,19 @@ async def test_a_metrics_port_in_use_is_one_line() -> None:
     assert f"127.0.0.1:{port}" in err
 
 
+async def test_check_without_a_gateway_tries_the_cameras(tmp_path: Path) -> None:
+    camera = ("--camera", f"file={clip(tmp_path / 'clip.mp4', 60)}")
+    status, out, err = await ended(await fishladder("check", *camera, token=""))
+    assert (status, err) == (0, "")
+    assert out.startswith("ok   camera file: h264 160x96")
+    assert out.splitlines()[1:] == ["ok   gateway: not given, not tried"]
+    status, out, _ = await ended(await fishladder("check", "--camera", "gone=/nonexistent.mp4", token=""))
+    assert status == 1
+    status, _, err = await ended(await fishladder("run", *camera))
+    assert status == 2
+    assert "no gateway" in err
+
+
 async def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     file = clip(tmp_path / "clip.mp4", 60)
     async with gateway_double() as gateway:

@@ -45,11 +45,13 @@ async def check(config: EdgeConfig) -> AsyncIterator[Finding]:
     finally:
         for look in looks:
             look.cancel()
-    if config.uplink == "stream":
+    if not all(config.reaches(camera) for camera in config.cameras):
+        yield Finding("gateway", True, "not given, not tried")
+    if config.uplink == "stream" and config.gateway:
         async for finding in _check_stream(config.address):
             yield finding
-    else:
-        for camera in config.cameras:
+    elif config.uplink == "whip":
+        for camera in filter(config.reaches, config.cameras):
             yield await _check_whip(config, camera)
 
 

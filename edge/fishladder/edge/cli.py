@@ -42,15 +42,17 @@ def _settings(command: Any) -> Any:
     return command
 
 
-def _load(config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict[str, Any]) -> EdgeConfig:
-    return load(config, flags, [camera_flag(text, loop=loop) for text in cameras])
+def _load(
+    config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict[str, Any], *, needs_gateway: bool = True
+) -> EdgeConfig:
+    return load(config, flags, [camera_flag(text, loop=loop) for text in cameras], needs_gateway=needs_gateway)
 
 
 @edge.command()
 @_settings
 @click.option("--once", is_flag=True, default=None, help="Do not open a camera again when it fails or ends.")
 @click.option("--drain-s", type=float, help="Seconds to wait for commits when told to stop (10).")
-@click.option("--metrics-port", type=int, help="Port for /metrics, /healthz, /readyz (9998); 0 = none.")
+@click.option("--metrics-port", type=int, help="Port for /metrics, /healthz, /readyz (9997); 0 = none.")
 def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
     """Run the agent until its cameras end, or until SIGTERM.
 
@@ -80,10 +82,10 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
 @edge.command()
 @_settings
 def check(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
-    """Try the cameras and the way to the gateway; exit 1 if something does not work."""
+    """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work."""
     from fishladder.edge.check import check as findings
 
-    settings = _load(config, cameras, loop, flags)
+    settings = _load(config, cameras, loop, flags, needs_gateway=False)
     configure_logging("critical" if settings.log_level == "info" else settings.log_level)
 
     async def report() -> bool:

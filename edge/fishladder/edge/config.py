@@ -67,7 +67,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: float = 10.0
     once: bool = False
     metrics_host: str = "127.0.0.1"
-    metrics_port: int = 9998
+    metrics_port: int = 9997
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
 
@@ -77,6 +77,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.gateway:
             raise ConfigError("no gateway: set gateway (--gateway https://HOST:8889)")
         return self._address(self.gateway, self.token, self.token_file)
+
+    def reaches(self, camera: CameraConfig) -> bool:
+        """Whether it is said where that camera's pictures go."""
+        return bool(self.gateway or (self.uplink == "whip" and camera.whip_url))
 
     def whip(self, camera: CameraConfig) -> tuple[GatewayAddress, str]:
         """A camera's WHIP server and endpoint: `whip_url`, or the gateway's own. Raises `ConfigError`.
@@ -153,13 +157,17 @@ def split_login(source: str) -> tuple[str, str, str]:
     return bare, unquote(parts.username or ""), unquote(parts.password or "")
 
 
-def load(file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = ()) -> EdgeConfig:
-    """Read and check an agent's settings. `cameras` from flags replace those of the file. Raises `ConfigError`."""
+def load(
+    file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = (), *, needs_gateway: bool = True
+) -> EdgeConfig:
+    """Read and check an agent's settings. `cameras` from flags replace those of the file. Without `needs_gateway`
+    it may be missing, and then so may site and token. Raises `ConfigError`.
+    """
     config = load_config(EdgeConfig, "edge", file=file, flags=flags)
     if config.cameras:
         raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
     config = msgspec.structs.replace(config, cameras=tuple(cameras or _cameras(file)))
-    _check(config)
+    _check(config, needs_gateway)
     return config
 
 
@@ -185,14 +193,16 @@ def _cameras(file: Path | None) -> list[CameraConfig]:
         raise ConfigError(f"settings of [[camera]] in {file}: {error}") from None
 
 
-def _check(config: EdgeConfig) -> None:
+def _check(config: EdgeConfig, needs_gateway: bool) -> None:
     if not config.cameras:
         raise ConfigError("no camera: give at least one [[camera]] (--camera NAME=SOURCE)")
     for camera in config.cameras:
-        to = config.whip(camera)[0] if config.uplink == "whip" else config.address
-        to.headers()
-        to.tls()
-    _name(config.site, "site")
+        if needs_gateway or config.reaches(camera):
+            to = config.whip(camera)[0] if config.uplink == "whip" else config.address
+            to.headers()
+            to.tls()
+    if needs_gateway or config.gateway or config.site:
+        _name(config.site, "site")
     names = [_name(camera.name, "camera name") for camera in config.cameras]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
