@@ -5,9 +5,12 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from fishladder.wire import keys
@@ -36,7 +39,8 @@ class Stores:
 
 def redacted(url: str) -> str:
     """A store URL without its password, for messages and logs."""
-    without = re.sub(r"(?<=//)[^/?#]*@", "***@", url)
+    # Up to the last @: a password with a / or # in it, which should have been percent-encoded, is a password still.
+    without = re.sub(r"(?<=//).*@", "***@", url)
     return re.sub(r"(?<=password=)[^&#]*", "***", without)
 
 
@@ -49,8 +53,28 @@ def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
         raise ConfigError(f"store URL {redacted(url)!r}: expected redis://, rediss:// or unix://")
     try:
         return Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=None, health_check_interval=0)
-    except ValueError as error:
-        raise ConfigError(f"store URL {redacted(url)!r}: {error}") from None
+    except ValueError:  # not quoted: it may repeat a piece of the password
+        raise ConfigError(
+            f"store URL {redacted(url)!r}: cannot be read; in a password, / # ? @ and % must be percent-encoded"
+        ) from None
+
+
+async def give_up_after(client: Redis, seconds: float) -> None:
+    """Make a client fail with `TimeoutError` when an answer takes longer, and not try again: its user does.
+
+    In place of redis-py's `socket_timeout`, which sends through `asyncio.wait_for`: on Python 3.11 that loses
+    cancellations, and a loop told to end goes on for ever.
+    """
+
+    class Bounded:
+        async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+            async with asyncio.timeout(seconds):
+                return await super().read_response(*args, **kwargs)  # type: ignore[misc]
+
+    pool = client.connection_pool
+    pool.connection_class = type("BoundedConnection", (Bounded, pool.connection_class), {})
+    client.set_retry(Retry(NoBackoff(), 0))
+    await pool.disconnect()  # those that are open know nothing of it
 
 
 async def check(client: Redis, url: str, what: str, partitions: int | None = None, *, create: bool = True) -> int:

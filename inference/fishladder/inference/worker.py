@@ -8,9 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from fishladder.inference.camera_run import CameraRun
@@ -26,7 +23,7 @@ from fishladder.inference.trim import Trimmer
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.embedded import store_urls
 from fishladder.runtime.lifecycle import Backoff, supervise
-from fishladder.runtime.store import Stores, open_stores
+from fishladder.runtime.store import Stores, give_up_after, open_stores
 from fishladder.wire.errors import StoreError, StoreMismatch, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -90,16 +87,9 @@ async def open_in_time(
             await asyncio.sleep(min(backoff.next(), max(deadline - time.monotonic(), 0.05)))
         else:
             for client in (stores.frames, stores.state):
-                await _be_impatient(client)
+                await give_up_after(client, _SILENT_S)
             return stores
     return None
-
-
-async def _be_impatient(client: Redis) -> None:
-    """Make a client give up on a store that does not answer, once: the loops try again themselves, and say so."""
-    client.set_retry(Retry(NoBackoff(), 0))
-    client.connection_pool.connection_kwargs["socket_timeout"] = _SILENT_S
-    await client.connection_pool.disconnect()  # those that are open know nothing of it
 
 
 class Worker:
