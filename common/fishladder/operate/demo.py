@@ -77,6 +77,8 @@ def _pull(names: Sequence[str]) -> dict[str, str]:
 
 
 _FISHLADDER = (sys.executable, "-m", "fishladder.runtime")
+#: What it starts ends with the demo, however that ends.
+_TETHERED = (sys.executable, "-m", "fishladder.runtime.tether", "--")
 
 
 @dataclass(slots=True)
@@ -120,9 +122,7 @@ class _Demo:
             worker = await self._start(stack, "worker", self._worker_command())
             edge = await self._start(stack, "edge", self._edge_command(), {"FISHLADDER_EDGE_TOKEN": token})
             await self._watch(console, stores, [gateway, worker, edge], stopping)
-            edge.process.terminate()
-            async with asyncio.timeout(30):
-                await edge.process.wait()
+            await _stop(edge)
             ledgers = await self._settle(stores)
         self._summary(console, ledgers)
 
@@ -161,7 +161,13 @@ class _Demo:
         path = self.place / f"{name}.log"
         with path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                *_FISHLADDER, *command, stdout=log, stderr=log, env={**os.environ, **(env or {})}
+                *_TETHERED,
+                *_FISHLADDER,
+                *command,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,  # Ctrl-C goes to all of a terminal's processes: these end in their order
             )
         part = _Part(name, process, path)
         stack.push_async_callback(_stop, part)

@@ -65,8 +65,9 @@ async def supervise(
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast_loop: bool = False) -> None:
-    """Run `main(stopping)`; SIGTERM and Ctrl-C set `stopping`, a second one cancels `main`.
+    """Run `main(stopping)`; SIGTERM and Ctrl-C set `stopping`, a second Ctrl-C cancels `main`.
 
+    Only that: one Ctrl-C reaches every process of a terminal's group, and each then gets its parent's SIGTERM as well.
     `fast_loop` uses uvloop where it is installed.
     """
 
@@ -75,14 +76,18 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
         task = asyncio.current_task()
         assert task is not None
 
-        def on_signal() -> None:
-            if stopping.is_set():
+        interrupted = False
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            if interrupted:
                 task.cancel()
+            interrupted = True
             stopping.set()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
         await main(stopping)
 
     try:
