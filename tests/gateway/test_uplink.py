@@ -9,6 +9,7 @@ from support.agent_client import agent, unit
 from support.gateways import gateway, ledger, logged, settle
 from support.stores import wait_until
 
+from fishladder.gateway.credit import FIRST_BYTES
 from fishladder.runtime import state
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
@@ -18,6 +19,7 @@ from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.messages import (
     CameraHello,
     Control,
+    Credit,
     Drain,
     Fenced,
     Policy,
@@ -77,6 +79,21 @@ async def test_a_commit_whose_message_was_lost_is_noticed(stores: Stores, tmp_pa
         partition = partition_of(CAMERA, stores.partitions)
         await stores.state.hset(keys.cursor(partition, CAMERA), state.cursor_field(), "1-4")
         await wait_until(lambda: client.committed[0] == 4)
+
+
+async def test_credit_comes_with_the_first_open_camera_and_grows_with_use(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client:
+        assert (await client.hello(CameraHello("shop-8/door", 0))).refused
+        await client.socket.send_str(encode(Probe(1)))
+        await client.hear(Probed)
+        assert not client.all(Credit)
+        await client.open(CAMERA, 1)
+        first = (await client.hear(Credit)).bytes
+        assert first == FIRST_BYTES
+        for seq in range(1, 10):
+            await client.send(1, unit(1, seq, size=100_000))
+            await client.until_logged(1, seq)
+        await client.hear(Credit, lambda credit: credit.bytes - client.sent_bytes > first)
 
 
 async def test_many_cameras_on_one_connection_keep_to_themselves(stores: Stores, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Connection:
         self._limits = limits
         self._gateway = gateway
         self._wake = wake
-        self._account = intake.credit.open()
+        self._account = intake.credit.open(grant.subject)
         self._reassembler = Reassembler(max_unit_bytes=limits.unit_bytes)
         self._channels: dict[int, LogSession | None] = {}  # None: known, but nothing is taken at the moment
         self._cameras: dict[str, int] = {}  # and the other way round:
@@ -165,7 +165,9 @@ class Connection:
 
     def top_up(self) -> None:
         """Give more credit, if there is any to give."""
-        if self.said_hello and (total := self._intake.credit.grant(self._account)) is not None:
+        if not any(self._channels.values()):
+            return  # it has no camera open, so nothing to send
+        if (total := self._intake.credit.grant(self._account)) is not None:
             self.outbox.credit(total)
             self._wake(False)
 

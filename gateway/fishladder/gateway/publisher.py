@@ -33,13 +33,15 @@ class Superseded(UplinkError):
 
 
 class Publisher:
-    """`want_keyframe` is called whenever one would help."""
+    """`subject` is who its credit goes to; `want_keyframe` is called whenever one would help."""
 
-    def __init__(self, intake: Intake, camera: str, max_unit_bytes: int, want_keyframe: Callable[[], None]) -> None:
+    def __init__(
+        self, intake: Intake, camera: str, subject: str, max_unit_bytes: int, want_keyframe: Callable[[], None]
+    ) -> None:
         self.camera = camera
         self.numbering = Numbering()
         self._intake = intake
-        self._account = intake.credit.open()
+        self._account = intake.credit.open(subject)
         self._max_unit_bytes = max_unit_bytes
         self._want_keyframe = want_keyframe
         self._boot = secrets.token_hex(12)

@@ -123,7 +123,7 @@ class _Session:
         self.receiver = Receiver(self._arrived)
         self._limits = limits
         self._units: asyncio.Queue[tuple[Codec, Assembled]] = asyncio.Queue(_WAITING_UNITS)
-        self._publisher = Publisher(intake, camera, limits.unit_bytes, self.receiver.want_keyframe)
+        self._publisher = Publisher(intake, camera, grant.subject, limits.unit_bytes, self.receiver.want_keyframe)
         self._heard = time.monotonic()
         self._dropped = False
 
