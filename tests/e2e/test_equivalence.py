@@ -102,6 +102,26 @@ async def test_a_wiped_frame_log_is_sent_again(tmp_path: Path) -> None:
     assert account.frames() == {(1, seq): found for seq, found in expected.items()}
 
 
+async def test_a_log_lost_after_its_camera_has_ended_is_sent_again(tmp_path: Path) -> None:
+    """No append tells the agent then: the gateway has to notice by itself."""
+    clip = write_ts(tmp_path / "clip.ts", Codec.H264, clips.plain(), fps=60)
+    model = strips_model(tmp_path / "strips.onnx")
+    units = read_units(clip)
+
+    async with fleet(tmp_path) as (system, stores):
+        edge = await system.edge("shop", {"door": f"file:{clip}"}, "--mode", "passthrough", "--once")
+
+        async def all_captured() -> bool:
+            return (await system.ledger(stores, "shop/door")).captured == len(units)
+
+        await until(all_captured, 60, "the whole clip is logged, and nothing of it is read")
+        await stores.frames.flushall()
+        await system.worker(model)
+        assert await edge.ended(60) == 0, edge.said
+        ledger = await system.settled(stores, "shop/door", len(units))
+    assert ledger.fates == {Fate.INFERRED: len(units)}
+
+
 async def test_past_the_replay_bound_the_missing_frames_are_those_counted(tmp_path: Path) -> None:
     """One keyframe in 20 s: a worker killed after the bound of 10 s cannot show what follows, and says so exactly."""
     clip = write_ts(tmp_path / "clip.ts", Codec.H264, clips.encode(Codec.H264, 250, gop=200), fps=10)

@@ -158,7 +158,7 @@ class FrameLog:
                 continue
             status = Status(code)
             if status in (Status.GAP, Status.FENCED):
-                self._fence(session, _WHY[status])
+                self.fence(session, _WHY[status])
                 continue
             self._forget_written(session, entries)
             session.logged = max(session.logged, int(next_seq) - 1)
@@ -185,7 +185,7 @@ class FrameLog:
         log.error("append failed", error=why, cameras=[session.camera for session, _ in group][:8])
         for session, _ in group:
             if not session.closed:
-                self._fence(session, f"the frame store answered: {why}")
+                self.fence(session, f"the frame store answered: {why}")
         return 0.0
 
     def _say_full(self, refused: str) -> None:
@@ -196,7 +196,7 @@ class FrameLog:
             log.warning("frame store refuses for now", error=refused)
         self.full = full
 
-    def _fence(self, session: LogSession, reason: str) -> None:
+    def fence(self, session: LogSession, reason: str) -> None:
         self.drop(session)
         metrics.fenced.inc()
         session.owner.fenced(session, reason)

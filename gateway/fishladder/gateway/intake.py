@@ -16,6 +16,7 @@ from fishladder.gateway.credit import CreditPool
 from fishladder.gateway.framelink import FrameLink
 from fishladder.gateway.framelog import FrameLog
 from fishladder.gateway.open import Opened, open_camera
+from fishladder.gateway.owners import OwnerWatch
 from fishladder.gateway.positions import Positions
 from fishladder.gateway.session import LogOwner, LogSession
 from fishladder.runtime.lifecycle import Backoff, supervise
@@ -41,6 +42,7 @@ class Intake:
         self.credit = CreditPool()
         self.positions = Positions(stores.state)
         self.feed = CommittedFeed(stores.state, self.sessions)
+        self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)
         self._assumed_bytes = assumed_bytes
         self._warned = False
         self._opening = asyncio.Semaphore(_OPENING_AT_ONCE)
@@ -79,6 +81,7 @@ class Intake:
             "frame log": self.frames.run,
             "news from workers": self.feed.listen,
             "cursors": self.feed.poll,
+            "owners": self.owners.run,
             "positions": self.positions.run,
             "credit": self._measure,
         }
