@@ -17,7 +17,7 @@ _LOST = "the log was lost, or has another session"
 
 
 class OwnerWatch:
-    """Looks each second whether logs of `sessions` with something uncommitted are still theirs; tells `fence` if not."""
+    """Looks each second whether the logs of `sessions` with something uncommitted are theirs; tells `fence` if not."""
 
     def __init__(
         self, frames: Redis, sessions: Mapping[str, LogSession], fence: Callable[[LogSession, str], None]
