@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as StoreGone
 from support import clips
 from support.logged import Producer
-from support.stores import wait_until
+from support.stores import short_tmp, wait_until
 
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.feed import CAMERA_BYTES, Feed
@@ -61,5 +64,38 @@ async def test_read_ahead_is_bounded_for_each_camera(stores: Stores, model: Path
         pipeline.stop()
         if work:
             await work
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+@pytest.mark.parametrize("cameras", [0, 1])
+async def test_a_store_that_is_away_is_not_heard(model: Path, cameras: int) -> None:
+    """Reading fails, and the time the store was last heard, which readiness goes by, does not go on."""
+    runs: dict[str, CameraRun] = {}
+    for number in range(cameras):
+        name = f"site/{number}"
+        runs[name] = CameraRun(name, Lease(0, "token", until=1e12), Progress(name, ORIGIN, Policy()), Lane(name))
+    pipeline = Pipeline(load_detector(model, provider="cpu"), batch=1, batch_wait_s=0, deliver=lambda _: None)
+    nowhere = short_tmp()
+    try:
+        async with Redis(unix_socket_path=str(nowhere / "socket")) as away:
+            feed = Feed(away, pipeline, runs)
+            with pytest.raises(StoreGone):
+                await asyncio.wait_for(feed.run(), 10)
+    finally:
+        nowhere.rmdir()
+    assert feed.read_at == 0.0
+
+
+async def test_an_idle_worker_hears_its_store(stores: Stores, model: Path) -> None:
+    """A worker without cameras is ready for some."""
+    pipeline = Pipeline(load_detector(model, provider="cpu"), batch=1, batch_wait_s=0, deliver=lambda _: None)
+    feed = Feed(stores.frames, pipeline, {})
+    reading = asyncio.create_task(feed.run())
+    try:
+        await wait_until(lambda: feed.read_at > 0, 10, "the store is heard")
+        first = feed.read_at
+        await wait_until(lambda: feed.read_at > first, 10, "the store is heard again")
+    finally:
         reading.cancel()
         await asyncio.wait([reading])

@@ -27,6 +27,8 @@ _READ_BYTES = 4 * 1024 * 1024
 _READ_COUNT = 64
 #: How long a read waits; a camera that is new, or may be read again, joins after this at the latest.
 _BLOCK_MS = 100
+#: While there is nothing to read, the store is asked so often whether it is there, in seconds.
+_PING_S = 1.0
 #: A read names every log: it is made not more often than its length allows, so that it costs a part of a core at most.
 _PACE_S_PER_LOG = 50e-6
 _PACE_MOST_S = 0.005
@@ -43,15 +45,19 @@ class Feed:
     async def run(self) -> None:
         """Read until cancelled. Raises redis' errors when the store is away."""
         while True:
-            began = self.read_at = time.monotonic()
+            began = time.monotonic()
             readable = {run.log_key: run for run in self._readable()}
             if not readable:
+                if began >= self.read_at + _PING_S:
+                    await self._frames.ping()
+                    self.read_at = time.monotonic()
                 await asyncio.sleep(0.02)
                 continue
             expected = sum(run.entry_bytes for run in readable.values())
             count = min(max(int(_READ_BYTES / expected), 1), _READ_COUNT)
             after: dict[Any, Any] = {key: str(run.progress.read_after) for key, run in readable.items()}
             reply: Any = await self._frames.xread(after, count=count, block=_BLOCK_MS)
+            self.read_at = time.monotonic()
             for key, entries in reply:
                 self._take(readable[key.decode()], entries)
             pace_s = min(_PACE_S_PER_LOG * len(readable), _PACE_MOST_S)
