@@ -68,6 +68,11 @@ class Feed:
         run.submitted(jobs)
         self._pipeline.submit(run.lane, jobs)
 
+    def set_aside(self, run: CameraRun, why: str) -> None:
+        """Read nothing more of a camera whose log cannot be used, and say so to those who take from `unusable`."""
+        run.leaving = True
+        self.unusable.put_nowait((run, why))
+
     def _readable(self) -> Iterable[CameraRun]:
         total = sum(run.backlog_bytes for run in self._runs.values())
         metrics.backlog_bytes.set(total)
@@ -86,8 +91,7 @@ class Feed:
             entries = [(Position.parse(entry_id), read_entry(entry_id, fields)) for entry_id, fields in raw]
             jobs = run.progress.take(entries, now, time.time_ns() // 1000)
         except (WireError, Unusable) as error:
-            run.leaving = True
-            self.unusable.put_nowait((run, str(error)))
+            self.set_aside(run, str(error))
             return
         metrics.read_bytes.inc(sum(job.size_bytes for job in jobs if isinstance(job, Push)))
         run.entry_bytes += 0.1 * (max(len(value) for _, fields in raw for value in fields.values()) - run.entry_bytes)

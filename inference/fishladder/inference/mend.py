@@ -15,6 +15,7 @@ from fishladder.runtime.frames import forget
 from fishladder.runtime.scripts import text
 from fishladder.wire import keys
 from fishladder.wire.entry import LogEntry, read_entry
+from fishladder.wire.errors import WireError
 from fishladder.wire.ids import Position
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,11 @@ class Mender:
             await asyncio.sleep(_TICK_S)
 
     async def _look_after(self, run: CameraRun) -> None:
-        session, owner_at, entry = await self._look(run)
+        try:
+            session, owner_at, entry = await self._look(run)
+        except WireError as error:
+            self._feed.set_aside(run, str(error))
+            return
         if self._runs.get(run.camera) is not run:
             return
         if not run.progress.reached_by(entry, owner_at):
@@ -62,7 +67,9 @@ class Mender:
         self._feed.submit(run, run.progress.found())
 
     async def _look(self, run: CameraRun) -> tuple[str, Position | None, LogEntry | None]:
-        """The session that writes, how far it has written, and the first entry after what was read."""
+        """The session that writes, how far it has written, and the first entry after what was read. Raises `WireError`
+        if that entry cannot be read.
+        """
         async with self._frames.pipeline(transaction=True) as pipe:
             pipe.hmget(keys.owner(run.partition, run.camera), "session", "epoch", "next")
             pipe.xrange(run.log_key, min=f"({run.progress.slots.tail}", count=1)

@@ -26,7 +26,7 @@ from fishladder.wire.messages import Policy
 log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
 _POLICIES_S = 2.0
-#: A camera that had to begin anew is left alone for so long first; one whose log cannot be used, longer.
+#: A camera that had to begin anew is left alone for so long first; one whose log or cursor cannot be used, longer.
 _RESET_S = 0.5
 _UNUSABLE_S = 30.0
 #: How long leaving a partition may take, in seconds: what is then not committed, the next worker does again.
@@ -166,8 +166,14 @@ class Roster:
         for (name, lease), cursor, policy in zip(new, replies[::2], replies[1::2], strict=True):
             if self._held.get(lease.partition) is not lease or lease.leaving:
                 continue
+            try:
+                at = Position.parse(cursor) if cursor else ORIGIN
+            except WireError as error:
+                log.error("a camera's cursor cannot be used", camera=name, error=str(error), wait_s=_UNUSABLE_S)
+                self._not_before[name] = time.monotonic() + _UNUSABLE_S
+                continue
             wanted = _policy(name, policy) or Policy()
-            progress = Progress(name, Position.parse(cursor) if cursor else ORIGIN, wanted)
+            progress = Progress(name, at, wanted)
             run = CameraRun(name, lease, progress, Lane(name, weight=wanted.weight), read_at=time.monotonic())
             self._runs[name] = run
             self._lanes[run.lane] = run
