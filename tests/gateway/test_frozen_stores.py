@@ -13,7 +13,7 @@ from fishladder.runtime import state
 from fishladder.runtime.store import Stores, StoreUrls
 from fishladder.wire import keys
 from fishladder.wire.ids import partition_of
-from fishladder.wire.messages import Control, Positions, encode
+from fishladder.wire.messages import CameraHello, Control, Fenced, Positions, encode
 
 CAMERA = "shop-7/door"
 
@@ -65,3 +65,26 @@ async def test_frozen_connections_hold_nothing_up_for_long(
             return await stores.state.hget(keys.camera(partition, CAMERA), "position") == b"900"
 
         await wait_until(recorded, 20, "the position written")
+
+
+async def test_a_camera_taken_over_while_its_hello_waits_is_refused_for_now(stores: Stores, tmp_path: Path) -> None:
+    async with (
+        freezing_relay(stores.urls.state) as states,
+        gateway(tmp_path, StoreUrls(stores.urls.frames, states.url)) as it,
+        agent(it.url, it.token("shop-7"), boot="first") as first,
+        agent(it.url, it.token("shop-7"), boot="second") as second,
+    ):
+        states.hold = b"shop-7/stuck"
+        answer = asyncio.create_task(first.hello(CameraHello(CAMERA, 0), CameraHello("shop-7/stuck", 1)))
+        # The epoch in the frame store says that the first of the two is open, while the other waits.
+        partition = partition_of(CAMERA, stores.partitions)
+        await wait_until(lambda: stores.frames.exists(keys.owner(partition, CAMERA)))
+        await wait_until(lambda: states.held)
+        assert (await second.open(CAMERA)).epoch == 2
+        welcome = await asyncio.wait_for(answer, 10)
+        assert not welcome.cameras
+        assert {refusal.channel: refusal.code for refusal in welcome.refused} == {0: "unavailable", 1: "unavailable"}
+        assert all(refusal.retry_s for refusal in welcome.refused)
+        assert not first.all(Fenced), "there was no session of it to fence"
+        await second.send(0, unit(2, 1))
+        await second.until_logged(0, 1)

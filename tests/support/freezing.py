@@ -20,6 +20,7 @@ class FreezingRelay:
         self._socket: Path = short_tmp() / "relay"
         self._flows: list[asyncio.Event] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._over = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -37,9 +38,9 @@ class FreezingRelay:
             yield
         finally:
             server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._over.set()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
             self._socket.unlink(missing_ok=True)
             self._socket.parent.rmdir()
 
@@ -53,12 +54,13 @@ class FreezingRelay:
         self._flows.append(flows)
         there = asyncio.create_task(self._carry(reader, far_writer, flows, watched=True))
         back = asyncio.create_task(self._carry(far_reader, writer, flows, watched=False))
+        over = asyncio.create_task(self._over.wait())
         try:
-            await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((there, back, over), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in (there, back):
+            for one in (there, back, over):
                 one.cancel()
-            await asyncio.gather(there, back, return_exceptions=True)
+            await asyncio.gather(there, back, over, return_exceptions=True)
             writer.close()
             far_writer.close()
             self._tasks.discard(task)

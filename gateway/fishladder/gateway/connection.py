@@ -136,7 +136,10 @@ class Connection:
                     continue
                 session = outcome.session
                 if session.closed:  # opened elsewhere in the meantime
-                    self.outbox.say(Fenced(camera.channel, "the camera was opened anew"))
+                    # Every hello is answered by its welcome; a `Fenced` would not say which hello it is about.
+                    why = f"{camera.camera}: the camera was opened anew"
+                    refusals.append(Refusal(camera.channel, "unavailable", why, 1.0))
+                    metrics.refused.labels("unavailable").inc()
                     continue
                 self._channels[camera.channel] = session
                 welcomes.append(
