@@ -94,6 +94,20 @@ def test_a_sender_that_begins_anew_goes_on_in_time() -> None:
     assert INTERVAL + 80_000 < unit.ticks < INTERVAL + 100_000
 
 
+@given(frames, st.sampled_from(["last", "none"]))
+def test_a_unit_that_never_ends_is_given_up_at_the_limit(some: Frames, markers: str) -> None:
+    assembler = Assembler(unit_bytes=100)
+    some = [[b"before"], *some, [b"end"]]
+    sent = packets([some[0], [b"x"] * 1000, *some[1:]], markers=markers)
+    units = feed(assembler, sent[:800])
+    assert assembler.broken, "so that a keyframe is asked for"
+    units += feed(assembler, sent[800:], now=1.0)
+    whole = [b"".join(parts) for parts in some]
+    assert [unit.data for unit in units] == whole[: len(units)]
+    assert len(units) >= len(whole) - (markers == "none")
+    assert [unit.after_loss for unit in units[:3]] == [False, True, False][: len(units)]
+
+
 def test_a_keyframe_of_thousands_of_packets() -> None:
     [unit] = feed(Assembler(), packets([[b"x" * 1200] * 3000]))
     assert len(unit.data) == 3_600_000

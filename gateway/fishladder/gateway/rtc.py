@@ -55,9 +55,12 @@ async def prepare() -> None:
 
 
 class Receiver:
-    """One peer that sends video. `sink` gets its units; `ended` is set when the peer is gone, `left` says why."""
+    """One peer that sends video. `sink` gets its units; `ended` is set when the peer is gone, `left` says why.
+    Units of more than `unit_bytes` are given up.
+    """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, unit_bytes: int) -> None:
+        self._unit_bytes = unit_bytes
         self.ended = asyncio.Event()
         self.left = ""
         self._connected = False
@@ -104,7 +107,7 @@ class Receiver:
             receiver = transceiver.receiver
             setattr(receiver, _DECODER_QUEUE, _Parked())
             if transceiver.kind == "video" and self._video is None and transceiver.receiver.track is not None:
-                self._video = _Video(_payload_types(transceiver), self._sink)
+                self._video = _Video(_payload_types(transceiver), self._sink, self._unit_bytes)
                 setattr(receiver, _JITTER_BUFFER, self._video)
             else:
                 setattr(receiver, _JITTER_BUFFER, _Ignored())
@@ -134,11 +137,11 @@ def _payload_types(transceiver: RTCRtpTransceiver) -> dict[int, Codec]:
 class _Video:
     """In place of a receiver's jitter buffer. It asks for a keyframe by its answer to `add`."""
 
-    def __init__(self, codecs: dict[int, Codec], sink: Sink) -> None:
+    def __init__(self, codecs: dict[int, Codec], sink: Sink, unit_bytes: int) -> None:
         self.keyframe_wanted = True
         self._codecs = codecs
         self._sink = sink
-        self._assembler = Assembler()
+        self._assembler = Assembler(unit_bytes=unit_bytes)
         self._clock = asyncio.get_running_loop().time
         self._asked_at = float("-inf")
 

@@ -4,6 +4,8 @@ unit is given out with its marker bit rather than when the next one begins, so t
 
 from typing import NamedTuple
 
+from fishladder.wire.unit import MAX_UNIT_BYTES
+
 #: A hole is waited for so long (retransmission), then everything up to the next unit is given up.
 HOLE_S = 0.25
 #: Packets held behind a hole; a keyframe of 4 MB has about 3500.
@@ -30,9 +32,11 @@ class Assembled(NamedTuple):
 
 
 class Assembler:
-    """One track."""
+    """One track. A unit of more than `unit_bytes` is given up, as after a hole."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unit_bytes: int = MAX_UNIT_BYTES) -> None:
+        self._unit_bytes = unit_bytes
+        self._size = 0  # of `_parts`
         self._ssrc: int | None = None
         self._held: dict[int, Packet] = {}
         self._at = 0  # unwrapped seq wanted next
@@ -84,12 +88,12 @@ class Assembler:
         self._ticks_of = packet.timestamp
         self._ssrc, self._at = packet.ssrc, packet.seq + (1 << 16)
         self._held.clear()
-        self._parts, self._timestamp, self._given = [], None, None
+        self._parts, self._size, self._timestamp, self._given = [], 0, None, None
         self._skipping = False
 
     def _give_up(self, seq: int) -> None:
         """Go on at `seq`, with the next unit that begins there or later."""
-        self._parts, self._timestamp = [], None
+        self._parts, self._size, self._timestamp = [], 0, None
         self._at, self._skipping, self._lost = seq, True, True
 
     def _advance(self, units: list[Assembled]) -> None:
@@ -113,8 +117,13 @@ class Assembler:
             self._give_out(units)
         if packet.timestamp == self._given and not self._parts:
             self._trust_marker = False  # this sender marks every slice
+        if self._size + len(packet.payload) > self._unit_bytes:
+            self._give_up(self._at)
+            self._take(packet, units)  # which is skipped, with what else there is of its unit
+            return
         self._timestamp = packet.timestamp
         self._parts.append(packet.payload)
+        self._size += len(packet.payload)
         if packet.marker and self._trust_marker:
             self._give_out(units)
 
@@ -123,7 +132,7 @@ class Assembler:
         self._ticks += _signed(self._timestamp - self._ticks_of, 32)
         self._ticks_of = self._given = self._timestamp
         units.append(Assembled(b"".join(self._parts), self._ticks, self._lost))
-        self._parts, self._timestamp, self._lost = [], None, False
+        self._parts, self._size, self._timestamp, self._lost = [], 0, None, False
 
 
 def _signed(difference: int, bits: int) -> int:

@@ -120,7 +120,7 @@ class _Session:
         self.camera = camera
         self.grant = grant
         self.task: asyncio.Task[None] | None = None
-        self.receiver = Receiver(self._arrived)
+        self.receiver = Receiver(self._arrived, limits.unit_bytes)
         self._limits = limits
         self._units: asyncio.Queue[tuple[Codec, Assembled]] = asyncio.Queue(_WAITING_UNITS)
         self._publisher = Publisher(intake, camera, grant.subject, limits.unit_bytes, self.receiver.want_keyframe)
