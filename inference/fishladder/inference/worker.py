@@ -3,6 +3,9 @@ cameras together until it is told to stop. Each of these is a file of its own; t
 """
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -31,6 +34,7 @@ _RETRY_ON = (RedisError, OSError, StoreError)
 _IDLE_TICK_S = 0.1
 #: A loop silent for so long is stuck or without its store, in seconds.
 _SILENT_S = 5.0
+_COMPUTE_NICE = 5
 
 
 async def run_worker(
@@ -134,7 +138,7 @@ class Worker:
         log.info("worker ready", worker=self._leases.name, model=self._model.name, provider=self._provider)
         try:
             async with asyncio.TaskGroup() as group:
-                compute = group.create_task(asyncio.to_thread(self._pipeline.run), name="compute")
+                compute = group.create_task(asyncio.to_thread(self._compute), name="compute")
                 commits = self._keep(group, "commits", self._committer.run)
                 leases = self._keep(group, "leases", self._leases.run)
                 reading = [
@@ -168,6 +172,14 @@ class Worker:
                 await asyncio.wait((leases,))
         except (RedisError, OSError) as error:
             log.warning("left without release; leases expire by themselves", error=str(error) or repr(error))
+
+    def _compute(self) -> None:
+        """Run the pipeline in this thread, which yields to what answers others: reading and committing, and a gateway
+        or an encoder on the same host, need a core for a moment; inference can always use it.
+        """
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPUTE_NICE)
+        self._pipeline.run()
 
     def _deliver(self, reports: list[tuple[Lane, Report]]) -> None:
         """Called in the compute thread."""
