@@ -58,6 +58,7 @@ class Committer:
         self._keep_ms = keep_ms
         self._reset = reset
         self._lease_lost = lease_lost
+        self._served: CameraRun | None = None  # the last of the round before
         self.wake = asyncio.Event()  #: set when something has settled
 
     async def run(self) -> None:
@@ -78,7 +79,7 @@ class Committer:
         """What is to be committed now, else how long to wait at most."""
         ready: list[tuple[CameraRun, Commit]] = []
         wait_s = 0.5
-        for run in self._runs.values():
+        for run in self._in_turn():
             if not run.lease.valid(now):
                 continue
             slots = run.progress.slots
@@ -87,11 +88,18 @@ class Committer:
                 commit = slots.take_commit()
                 assert commit is not None
                 ready.append((run, commit))
+                self._served = run
                 if len(ready) == _CAMERAS:
                     break
             elif due_s is not None:
                 wait_s = min(wait_s, due_s)
         return ready, wait_s
+
+    def _in_turn(self) -> list[CameraRun]:
+        """All runs, beginning after the one last served: more than fit into one round get their turn in the next."""
+        runs = list(self._runs.values())
+        after = next((index for index, run in enumerate(runs, 1) if run is self._served), 0)
+        return runs[after:] + runs[:after]
 
     async def _round(self, ready: list[tuple[CameraRun, Commit]]) -> None:
         it = script("commit")
