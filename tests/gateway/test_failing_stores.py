@@ -16,7 +16,7 @@ from fishladder.wire.entry import LoggedUnit
 from fishladder.wire.errors import StoreUnavailable
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position, partition_of
-from fishladder.wire.messages import CameraHello, Fenced
+from fishladder.wire.messages import CameraHello, Fenced, Policy
 
 CAMERA = "shop-7/door"
 
@@ -178,6 +178,14 @@ async def test_a_state_store_that_hangs_refuses_cameras_and_leaves_the_others(st
         [refusal] = (await asyncio.wait_for(answer, 10)).refused
         assert (refusal.channel, refusal.code) == (1, "unavailable")
         assert refusal.retry_s
+
+
+async def test_a_full_state_store_takes_a_new_camera(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls, fps=3) as it, agent(it.url, it.token("shop-7")) as client:
+        await stores.state.config_set("maxmemory", "1mb")  # it holds more than that already
+        assert (await client.open(CAMERA)).policy == Policy(fps=3)
+        await client.send(0, unit(1, 1))
+        await client.until_logged(0, 1)
 
 
 async def test_without_a_store_the_start_ends_with_a_sentence(tmp_path: Path) -> None:

@@ -70,13 +70,16 @@ async def claim(
     now_us: int,
     floor: int = 0,
     meta: bytes = b"",
+    default_policy: Policy | None = None,
 ) -> Granted | Superseded | StaleClaim:
-    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. See `lua/claim.lua`.
+    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera without
+    a policy gets the default one; the policy in force is returned. See `lua/claim.lua`.
 
     Raises `StoreError` if the camera's stored policy cannot be read.
     """
     names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
-    args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta]
+    default = msgspec.json.encode(default_policy) if default_policy is not None else b""
+    args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta, default]
     reply = await run(state, "claim", names, args)
     match reply[0]:
         case b"stale":

@@ -68,11 +68,13 @@ async def _open(
             now_us=wall_us(),
             floor=floor,
             meta=msgspec.json.encode(hello.meta) if hello.meta else b"",
+            default_policy=default_policy,
         )
         if isinstance(claimed, state.StaleClaim):
             return _refuse(hello, "stale", "a later hello of this agent has opened the camera", _RETRY_S)
         if isinstance(claimed, state.Superseded):
             return _superseded(hello, claimed.epoch)
+        assert claimed.policy is not None, "the claim has just seen to it"
         cursor = claimed.cursor
         committed = cursor.seq if cursor.epoch == claimed.epoch else 0
         token = f"{number}.{secrets.token_hex(12)}"
@@ -96,8 +98,6 @@ async def _open(
                 return _superseded(hello, opened.epoch)
             floor = opened.epoch
             continue
-        if claimed.policy is None:
-            await state.set_policy(stores.state, partition, hello.camera, default_policy)
         session = LogSession(
             camera=hello.camera,
             partition=partition,
@@ -108,7 +108,7 @@ async def _open(
             owner=owner,
             position=hello.position,
         )
-        return Opened(session, claimed.policy or default_policy, opened.kept)
+        return Opened(session, claimed.policy, opened.kept)
     return _refuse(hello, "unavailable", "the stores disagree on this camera's epoch", _RETRY_S)
 
 
