@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import structlog
 from numpy.typing import NDArray
 
 from fishladder.inference.adapters.signature import Dim, Signature, Tensor
 from fishladder.wire.errors import ModelError
 
+log = structlog.get_logger(__name__)
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 
@@ -23,7 +25,7 @@ _ORT_NAMES: dict[str, str] = {
     "openvino": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-#: What "auto" takes the first of. Not TensorRT, which builds an engine for minutes before the first picture.
+#: "auto" takes the first of these that starts. Not TensorRT: it builds an engine for minutes before the first picture.
 _AUTO = ("cuda", "coreml", "openvino", "cpu")
 
 _MAX_MODEL_BYTES = 2 << 30  #: the most one ONNX file can hold
@@ -48,7 +50,9 @@ class Session:
 
 
 def open_session(path: Path, provider: str, threads: int) -> Session:
-    """Load a model. Raises `ModelError` if it is missing or no ONNX model, or `provider` cannot be had."""
+    """Load a model. Raises `ModelError` if it is missing or no ONNX model, or `provider` cannot be had; "auto" takes
+    the best that starts, and logs which.
+    """
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -59,20 +63,18 @@ def open_session(path: Path, provider: str, threads: int) -> Session:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
-    chosen = _choose(provider, onnxruntime.get_available_providers())
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    # Spinning threads take the time of the decoder and of other workers on the same cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        ort = onnxruntime.InferenceSession(path, options, providers=[_ORT_NAMES[chosen]])
-    except _ort_errors() as error:
-        raise ModelError(f"model {path} cannot be loaded; is it an ONNX file? ONNX Runtime: {_brief(error)}") from None
-    if _ORT_NAMES[chosen] not in ort.get_providers():
-        raise ModelError(f"provider {chosen} is installed but does not start: its driver or a library is missing")
+    candidates = _choose(provider, onnxruntime.get_available_providers())
+    for chosen in candidates:
+        try:
+            ort = _start(path, chosen, threads)
+            break
+        except ModelError as error:
+            # Being in the build says nothing of the host: builds for GPUs run on hosts without one as well.
+            if chosen == candidates[-1]:
+                raise
+            log.warning("a provider does not start, trying the next", provider=chosen, error=str(error))
+    if provider == "auto":
+        log.info("provider chosen", provider=chosen)
     signature = Signature(
         path,
         tuple(_tensor(value) for value in ort.get_inputs()),
@@ -82,10 +84,11 @@ def open_session(path: Path, provider: str, threads: int) -> Session:
     return Session(signature, chosen, ort)
 
 
-def _choose(provider: str, available: Sequence[str]) -> str:
+def _choose(provider: str, available: Sequence[str]) -> list[str]:
+    """The providers to try in turn. Raises `ModelError` if the one asked for is not in this build."""
     present = [name for name, ort_name in _ORT_NAMES.items() if ort_name in available]
     if provider == "auto":
-        return next(name for name in _AUTO if name in present)
+        return [name for name in _AUTO if name in present]
     if provider not in _ORT_NAMES:
         raise ModelError(f"provider {provider!r}: there are {', '.join(PROVIDERS)}")
     if provider not in present:
@@ -93,7 +96,27 @@ def _choose(provider: str, available: Sequence[str]) -> str:
             f"provider {provider} is not in this build of onnxruntime, which has {', '.join(present)}: "
             "install the onnxruntime package that brings it"
         )
-    return provider
+    return [provider]
+
+
+def _start(path: Path, provider: str, threads: int) -> Any:
+    """Load a model on one provider. Raises `ModelError` if it is no model or the provider does not start."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    # Spinning threads take the time of the decoder and of other workers on the same cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        ort = onnxruntime.InferenceSession(path, options, providers=[_ORT_NAMES[provider]])
+    except _ort_errors() as error:
+        raise ModelError(f"model {path} cannot be loaded; is it an ONNX file? ONNX Runtime: {_brief(error)}") from None
+    if _ORT_NAMES[provider] not in ort.get_providers():
+        raise ModelError(f"provider {provider} is installed but does not start: its driver or a library is missing")
+    return ort
 
 
 def _tensor(value: Any) -> Tensor:
