@@ -118,7 +118,7 @@ class Pipeline:
         self._batch: Batcher[_Ready] = Batcher(batch, batch_wait_s)
         self._turns: Turns[Lane] = Turns()
         self._waiting: set[Lane] = set()
-        self._at_work: tuple[Lane, ...] = ()
+        self._at_work: set[Lane] = set()  # in hand, or with reports that are not delivered
         self._stopping = False
         self._reports: list[tuple[Lane, Report]] = []  # the compute thread's own
 
@@ -167,19 +167,23 @@ class Pipeline:
     def _next(self) -> list[_Ready] | _Turn | None:
         """Wait for something to do: a batch that is due, else the job whose turn it is; None = stop."""
         with self._wake:
-            self._at_work = ()
+            if not self._reports:
+                self._at_work.clear()
             while not self._stopping:
                 due_s = self._batch.wait(time.monotonic())
                 if due_s == 0.0:
                     batch = self._batch.take(time.monotonic())
-                    self._at_work = tuple({ready.lane for ready in batch})
+                    self._at_work.update(ready.lane for ready in batch)
                     return batch
                 if lane := self._turns.pick(self._waiting):
                     job = lane.queue.popleft()
                     if not lane.queue:
                         self._waiting.discard(lane)
-                    self._at_work = (lane,)
+                    self._at_work.add(lane)
                     return _Turn(lane, job)
+                # What was queued may have been cleared since: then nothing else delivers before the wait.
+                self._flush()
+                self._at_work.clear()
                 self._wake.wait(due_s)
             return None
 
