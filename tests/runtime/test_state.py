@@ -132,13 +132,13 @@ async def test_a_policy_comes_with_the_grant(stores: Stores) -> None:
     assert await claim(stores) == replace(NEW, policy=policy)
 
 
-async def test_a_default_policy_is_stored_once_and_replaces_none(stores: Stores) -> None:
+async def test_a_gateways_default_holds_until_a_policy_is_set(stores: Stores) -> None:
     first, later = Policy(fps=2.5), Policy(fps=9)
     assert await claim(stores, default_policy=first) == replace(NEW, policy=first)
-    assert await claim(stores, hello=2, default_policy=later) == replace(NEW, policy=first)
-    await state.set_policy(stores.state, P, CAMERA, later)
-    assert await claim(stores, hello=3, default_policy=first) == replace(NEW, policy=later)
-    assert await claim(stores, hello=4) == replace(NEW, policy=later)
+    assert await claim(stores, hello=2, default_policy=later) == replace(NEW, policy=later)
+    await state.set_policy(stores.state, P, CAMERA, first)
+    assert await claim(stores, hello=3, default_policy=later) == replace(NEW, policy=first)
+    assert await claim(stores, hello=4) == replace(NEW, policy=first)
 
 
 async def test_a_stored_policy_that_cannot_be_is_said(stores: Stores) -> None:

@@ -72,8 +72,8 @@ async def claim(
     meta: bytes = b"",
     default_policy: Policy | None = None,
 ) -> Granted | Superseded | StaleClaim:
-    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera without
-    a policy gets the default one; the policy in force is returned. See `lua/claim.lua`.
+    """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera for which no policy was
+    set gets the default one; the policy in force is returned. See `lua/claim.lua`.
 
     Raises `StoreError` if the camera's stored policy cannot be read.
     """
@@ -208,8 +208,8 @@ async def release_lease(state: Redis, partition: int, token: str) -> bool:
 
 
 async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:
-    """Set what is wanted of a camera."""
-    await state.hset(keys.camera(partition, camera), "policy", msgspec.json.encode(policy))
+    """Set what is wanted of a camera, in place of its gateway's default."""
+    await state.hset(keys.camera(partition, camera), items=["policy", msgspec.json.encode(policy), "policy_set", "1"])
 
 
 async def cameras(state: Redis, partition: int) -> list[str]:

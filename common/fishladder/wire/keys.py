@@ -10,7 +10,8 @@ Frame store (memory only)
 
 State store (durable)
     fl:{p}:cameras          set     names
-    fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy, meta
+    fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
+                                    policy_set (1: for this camera, not its gateway's default), meta
     fl:{p}:cursor:<cam>     hash    <lane>/<analysis> -> epoch-seq; bytes = size of the results stream
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
     fl:{p}:results:<cam>    stream  r = one commit's result, JSON

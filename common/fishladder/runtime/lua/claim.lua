@@ -3,7 +3,7 @@
 -- KEYS cameras, camera, cursor
 -- ARGV 1 camera 2 boot 3 hello 4 epoch the agent remembers (0: none) 5 its last captured seq 6 now_us
 --      7 floor: an epoch known to be in use elsewhere 8 cursor field 9 meta (JSON; '' leaves it)
---      10 policy to store if the camera has none (JSON; '' stores none)
+--      10 the gateway's default policy (JSON; '' for none), which holds unless one was set for this camera
 -- Returns {granted, epoch, cursor, policy, {epoch, last, ...} of earlier epochs not yet settled}
 --      or {stale} or {superseded, epoch}.
 local boot, hello, claimed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -36,8 +36,8 @@ redis.call('HSET', KEYS[2], 'epoch', string.format('%.0f', epoch), 'boot', boot,
 if ARGV[9] ~= '' then
   redis.call('HSET', KEYS[2], 'meta', ARGV[9])
 end
-if ARGV[10] ~= '' then
-  redis.call('HSETNX', KEYS[2], 'policy', ARGV[10])
+if ARGV[10] ~= '' and redis.call('HEXISTS', KEYS[2], 'policy_set') == 0 then
+  redis.call('HSET', KEYS[2], 'policy', ARGV[10])
 end
 redis.call('SADD', KEYS[1], ARGV[1])
 
