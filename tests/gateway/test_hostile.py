@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import REGISTRY
 from support.agent_client import AgentClient, agent, unit
 from support.gateways import Gateway, gateway, ledger, settle
 from support.stores import wait_until
@@ -222,6 +223,41 @@ async def test_who_does_not_listen_is_cut_off(stores: Stores, tmp_path: Path) ->
                 for number in range(1_000_000):
                     await mute.send_str(encode(Probe(number)))
             assert number < 999_999
+
+
+async def test_who_does_not_listen_and_breaks_the_protocol_is_gone_too(stores: Stores, tmp_path: Path) -> None:
+    def count(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(f"fishladder_gateway_{name}", labels) or 0.0
+
+    names = [CameraHello(f"Not a name {'x' * 100} {channel}", channel) for channel in range(256)]
+    async with gateway(tmp_path, stores.urls, limits={"idle_s": 600}) as it:
+        headers = {"Authorization": f"Bearer {it.token('shop-7')}"}
+        before = count("refused_total", reason="invalid")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{it.url}/v1/uplink", headers=headers, heartbeat=None) as mute,
+        ):
+            assert mute._conn is not None  # aiohttp has no way to stop reading
+            transport = mute._conn.transport
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            hellos = 250  # some 15 MB of answers: more than sockets take in for a peer that does not read
+            for number in range(1, hellos + 1):
+                await mute.send_str(encode(Hello((1, 1), "mute", number, names)))
+                answered = before + 256 * number
+                await wait_until(lambda answered=answered: count("refused_total", reason="invalid") >= answered)  # type: ignore[misc]
+            assert count("connections", kind="uplink") == 1
+            await mute.send_str("!!!")
+            await wait_until(lambda: count("connections", kind="uplink") == 0, 15, "the connection is cut")
+
+            async def cut() -> bool:
+                try:
+                    await mute.send_str("still here")
+                except ConnectionError:
+                    return True
+                return False
+
+            await wait_until(cut, what="the peer's end is cut too")
 
 
 async def test_limits_on_connections_and_cameras(stores: Stores, tmp_path: Path) -> None:

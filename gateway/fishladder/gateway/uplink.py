@@ -5,7 +5,7 @@ messages mean is `connection`'s business, so that another WebSocket engine could
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 _SAY_EVERY_S = 0.02
 _PING_S = 20.0
 _CLOSE_S = 2.0
+#: For what a connection is told last and its close; then it is cut.
+_LAST_WORDS_S = 4.0
 
 
 class Uplinks:
@@ -35,7 +37,7 @@ class Uplinks:
         self._limits = limits
         self._gateway = gateway
         self._occupancy = Occupancy(limits.connections_per_token, limits.connections)
-        self._open: dict[Connection, web.WebSocketResponse] = {}
+        self._open: dict[Connection, _End] = {}
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -55,7 +57,7 @@ class Uplinks:
             if (transport := request.transport) is None:
                 return web.Response()  # it has gone already
             await socket.prepare(request)
-            await self._serve(socket, grant, transport.abort)
+            await self._serve(socket, grant, _End(socket, transport))
             return socket
         finally:
             metrics.connections.labels("uplink").dec()
@@ -71,19 +73,19 @@ class Uplinks:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(leave_s):
                 await self._none_left.wait()
-        closing = (socket.close(code=WSCloseCode.GOING_AWAY) for socket in list(self._open.values()))
+        closing = (end([], WSCloseCode.GOING_AWAY) for end in list(self._open.values()))
         await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _serve(self, socket: web.WebSocketResponse, grant: Grant, abort: Callable[[], None]) -> None:
+    async def _serve(self, socket: web.WebSocketResponse, grant: Grant, end: "_End") -> None:
         wake = _Wake()
         connection = Connection(self._intake, self._limits, grant, self._gateway, wake)
-        self._open[connection] = socket
+        self._open[connection] = end
         self._none_left.clear()
         seen = _Seen(time.monotonic())
         tasks = [
             asyncio.create_task(self._write(socket, connection, wake), name="uplink writer"),
             asyncio.create_task(connection.answer_hellos(), name="uplink hellos"),
-            asyncio.create_task(self._watch(socket, connection, seen, abort), name="uplink watch"),
+            asyncio.create_task(self._watch(connection, seen, end), name="uplink watch"),
         ]
         try:
             await self._read(socket, connection, seen)
@@ -95,11 +97,8 @@ class Uplinks:
             if not self._open:
                 self._none_left.set()
             connection.close()
-        with contextlib.suppress(OSError):  # the agent may be gone
-            if not socket.closed:
-                for text in connection.outbox.take():
-                    await socket.send_str(text)
-                await socket.close(code=WSCloseCode.POLICY_VIOLATION)
+        if not socket.closed:
+            await end(connection.outbox.take(), WSCloseCode.POLICY_VIOLATION)
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
                 raise outcome
@@ -129,9 +128,7 @@ class Uplinks:
             for text in connection.outbox.take():
                 await socket.send_str(text)
 
-    async def _watch(
-        self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen", abort: Callable[[], None]
-    ) -> None:
+    async def _watch(self, connection: Connection, seen: "_Seen", end: "_End") -> None:
         """End a connection that says no hello, says nothing, does not listen, or whose token has expired."""
         began = time.monotonic()
         while True:
@@ -150,13 +147,29 @@ class Uplinks:
                 continue
             metrics.faults.labels(fault.code).inc()
             log.warning("connection ended", who=connection.grant.subject, code=fault.code, error=fault.message)
-            try:
-                async with asyncio.timeout(_CLOSE_S):
-                    await socket.send_str(encode(fault))
-                    await socket.close(code=WSCloseCode.POLICY_VIOLATION)
-            except TimeoutError:
-                abort()  # it does not read, so it will not hear why either
+            await end([encode(fault)], WSCloseCode.POLICY_VIOLATION)
             return
+
+
+class _End:
+    """Ends a connection in good order; where the peer does not read, without it, so it will not hear why either."""
+
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        self._socket = socket
+        self._transport = transport
+
+    async def __call__(self, last_words: Sequence[str], code: WSCloseCode) -> None:
+        # Not by the socket's own means alone: it waits for a peer that does not read without end, and what waits to be
+        # sent to such a one outlives a mere close.
+        try:
+            with contextlib.suppress(OSError):  # it is gone, or, since a time-out is one, deaf
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    for text in last_words:
+                        await self._socket.send_str(text)
+                    await self._socket.close(code=code)
+        finally:
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
 
 
 class _Wake:
