@@ -161,14 +161,16 @@ class _End:
     async def __call__(self, last_words: Sequence[str], code: WSCloseCode) -> None:
         # Not by the socket's own means alone: it waits for a peer that does not read without end, and what waits to be
         # sent to such a one outlives a mere close.
+        closed = False
         try:
             with contextlib.suppress(OSError):  # it is gone, or, since a time-out is one, deaf
                 async with asyncio.timeout(_LAST_WORDS_S):
                     for text in last_words:
                         await self._socket.send_str(text)
                     await self._socket.close(code=code)
+                    closed = True
         finally:
-            if self._transport.get_write_buffer_size():
+            if not closed or self._transport.get_write_buffer_size():
                 self._transport.abort()
 
 
