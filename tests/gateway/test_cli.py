@@ -18,6 +18,7 @@ from support.tls import make_certificate, trusting
 from fishladder.gateway.cli import gateway
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue
 from fishladder.wire.errors import ConfigError
+from fishladder.wire.messages import Welcome
 
 COMMAND = (sys.executable, "-m", "fishladder.runtime", "gateway", "run")
 
@@ -148,6 +149,34 @@ async def test_tls_embedded_stores_health_metrics_and_a_drain(tmp_path: Path) ->
         log = said.read_text()
         assert token not in log
         assert '"stopped"' in log
+
+
+async def test_a_process_that_cannot_start_is_one_clear_line(tmp_path: Path) -> None:
+    common = ("--data-dir", str(tmp_path), "--redis", "redis://127.0.0.1:1", "--store-timeout", "0")
+    status, line = await ended("--port", str(free_port()), "--metrics-port", "0", "--processes", "2", *common)
+    assert (status, "could not start" in line) == (3, True)
+
+
+async def test_agents_of_a_process_that_dies_go_on_at_another(tmp_path: Path) -> None:
+    port = free_port()
+    flags = ("--port", str(port), "--metrics-port", "0", "--processes", "2", "--auth", "off")
+    url = f"http://127.0.0.1:{port}"
+    async with running(tmp_path, *flags, "--data-dir", str(tmp_path)) as (process, said):
+        await wait_until(lambda: said.read_text().count('"ready"') == 2 or process.returncode is not None, 30)
+        async with agent(url, None) as client:
+            assert (await client.open("shop-7/door")).next == 1
+            await client.send(0, unit(1, 1))
+            await client.until_logged(0, 1)
+            os.kill(int(client.all(Welcome)[0].gateway.rpartition("/")[2]), signal.SIGKILL)
+            await asyncio.wait_for(client.closed.wait(), 10)
+        async with agent(url, None, hellos=1) as client:
+            assert (await client.open("shop-7/door", epoch=1, position=2)).next == 2
+            await client.send(0, unit(1, 2))
+            await client.until_logged(0, 2)
+            # And the dead one is replaced.
+            await wait_until(lambda: said.read_text().count('"ready"') == 3, 20)
+            await client.send(0, unit(1, 3))
+            await client.until_logged(0, 3)
 
 
 async def test_processes_share_a_port_and_the_stores(tmp_path: Path, store_server: StartServer) -> None:

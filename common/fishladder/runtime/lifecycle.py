@@ -102,12 +102,17 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
 
 
 async def run_processes(
-    commands: Sequence[Sequence[str]], stopping: asyncio.Event, *, grace_s: float = 15.0, backoff_s: float = 1.0
+    commands: Sequence[Sequence[str]],
+    stopping: asyncio.Event,
+    *,
+    grace_s: float = 15.0,
+    backoff_s: float = 1.0,
+    start_s: float = 30.0,
 ) -> None:
     """Keep one child process for each command until `stopping`; one that ends is started again after a delay.
 
-    Then SIGTERM, `grace_s` to finish, SIGKILL. A child whose first run ends with exit status 2 or 3 (a setting or
-    an environment that will not mend itself) ends the group with that error.
+    Then SIGTERM, `grace_s` to finish, SIGKILL. A child whose first run ends within `start_s` with exit status 2 or 3 (a
+    setting or an environment that will not mend itself) ends the group: raises `ChildFailed`.
     """
 
     async def keep(command: Sequence[str]) -> None:
@@ -132,7 +137,7 @@ async def run_processes(
                         await ended
             if stopping.is_set():
                 return
-            if first and child.returncode in (2, 3):
+            if first and clock() - began < start_s and child.returncode in (2, 3):
                 raise ChildFailed(child.returncode)
             first = False
             if clock() - began > 60:
@@ -144,9 +149,15 @@ async def run_processes(
             except TimeoutError:
                 continue
 
-    async with asyncio.TaskGroup() as group:
-        for command in commands:
-            group.create_task(keep(command))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for command in commands:
+                group.create_task(keep(command))
+    except ExceptionGroup as failures:
+        failed, others = failures.split(ChildFailed)
+        if failed is None or others is not None:
+            raise
+        raise failed.exceptions[0] from None
 
 
 class ChildFailed(FishladderError):

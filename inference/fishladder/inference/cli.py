@@ -11,7 +11,7 @@ import click
 from fishladder.inference.assets import cached, fetch
 from fishladder.inference.config import WorkerSettings
 from fishladder.inference.model import PROVIDERS, Detector, load_detector
-from fishladder.inference.worker import first_error, open_in_time, run_worker
+from fishladder.inference.worker import open_in_time, run_worker
 from fishladder.runtime.config import load_config
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
 from fishladder.runtime.logs import configure_logging
@@ -50,17 +50,14 @@ def run(config: Path | None, redis: str | None, frames: str | None, **flags: Any
     settings.check()
     configure_logging(settings.log_level)
     detector = _load(settings, _model_path(settings.model))
-    try:
-        if settings.process_count == 1:
-            run_until_signal(
-                lambda stopping: run_worker(settings, detector, redis=redis, frames=frames, stopping=stopping),
-                fast_loop=True,
-            )
-        else:
-            del detector  # it is good; each process loads its own
-            run_until_signal(lambda stopping: _several(settings, redis, frames, stopping))
-    except ExceptionGroup as group:
-        raise first_error(group) from None
+    if settings.process_count == 1:
+        run_until_signal(
+            lambda stopping: run_worker(settings, detector, redis=redis, frames=frames, stopping=stopping),
+            fast_loop=True,
+        )
+    else:
+        del detector  # it is good; each process loads its own
+        run_until_signal(lambda stopping: _several(settings, redis, frames, stopping))
 
 
 def _model_path(model: str) -> Path:
