@@ -70,10 +70,9 @@ async def test_no_credit_while_there_is_no_room(tmp_path: Path) -> None:
                     seq += 1
                     await client.send(0, unit(1, seq, size=10_000))
                 await client.until_logged(0, seq)
-                before = client.credit
                 for _ in range(60):
                     await asyncio.sleep(0.02)
-                    if client.credit > before:
+                    if client.credit > client.sent_bytes:
                         return False
                 return True
 
@@ -81,10 +80,16 @@ async def test_no_credit_while_there_is_no_room(tmp_path: Path) -> None:
             memory = await stores.frames.info("memory")
             assert memory["used_memory"] < 2_200_000
             assert seq > 20
+
+            async def said() -> bool:
+                return it.server.health.ready and "no room: 1 connection(s) wait" in it.server.health.detail
+
+            await wait_until(said)
             await settle(stores, CAMERA)
             await frames.trim(stores.frames, _partition(stores), CAMERA, Position(1, seq))
             before = client.credit
             await wait_until(lambda: client.credit > before)
+            await wait_until(lambda: "no room" not in it.server.health.detail)
 
 
 def _partition(stores: Stores) -> int:

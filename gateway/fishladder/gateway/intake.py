@@ -18,6 +18,7 @@ from fishladder.gateway.framelog import FrameLog
 from fishladder.gateway.open import Opened, open_camera
 from fishladder.gateway.owners import OwnerWatch
 from fishladder.gateway.positions import Positions
+from fishladder.gateway.room import RoomWatch
 from fishladder.gateway.session import LogOwner, LogSession
 from fishladder.runtime.lifecycle import Backoff, supervise
 from fishladder.runtime.store import Stores
@@ -40,6 +41,7 @@ class Intake:
         self.sessions: dict[str, LogSession] = {}
         self.frames = FrameLog(FrameLink(stores.urls.frames))
         self.credit = CreditPool()
+        self.room = RoomWatch()
         self.positions = Positions(stores.state)
         self.feed = CommittedFeed(stores.state, self.sessions)
         self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)
@@ -103,6 +105,7 @@ class Intake:
 
     async def _measure(self) -> None:
         """Tell the credit pool of the frame store's memory. Raises `StoreUnavailable`."""
+        clock = asyncio.get_running_loop().time
         while True:
             try:
                 async with asking(self.stores.frames, "frame store, measuring its memory"):
@@ -116,9 +119,10 @@ class Intake:
                 if not self._warned:
                     self._warned = True
                     log.warning("the frame store has no memory limit: set maxmemory", assumed_bytes=limit)
-            self.credit.measured(
-                limit_bytes=limit, used_bytes=int(memory["used_memory"]), queued_bytes=self.frames.queued_bytes
-            )
+            used = int(memory["used_memory"])
+            self.credit.measured(limit_bytes=limit, used_bytes=used, queued_bytes=self.frames.queued_bytes)
             self.credit.closed = not self.frames.taking
+            waiting = self.credit.waiting if self.frames.link.connected else 0  # else it is not room that lacks
+            self.room.look(waiting, clock(), used_bytes=used, limit_bytes=limit)
             metrics.credit_bytes.set(self.credit.outstanding)
             await asyncio.sleep(MEASURE_S)

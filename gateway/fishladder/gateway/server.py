@@ -114,7 +114,7 @@ class Server:
                     state = await state_durability(stores.state)
                     frames = await frame_limits(stores.frames)
                 ready = intake.frames.link.connected
-                self.health = Health(ready, f"state store: {state}; frame store: {frames}")
+                self.health = Health(ready, f"state store: {state}; frame store: {frames}{intake.room}")
             except TimeoutError:
                 self.health = Health(False, "a store does not answer: time-out")
                 await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
