@@ -84,12 +84,12 @@ async def test_no_credit_while_there_is_no_room(tmp_path: Path) -> None:
             async def said() -> bool:
                 return it.server.health.ready and "no room: 1 connection(s) wait" in it.server.health.detail
 
-            await wait_until(said)
+            await wait_until(said, 60)
             await settle(stores, CAMERA)
             await frames.trim(stores.frames, _partition(stores), CAMERA, Position(1, seq))
             before = client.credit
-            await wait_until(lambda: client.credit > before)
-            await wait_until(lambda: "no room" not in it.server.health.detail)
+            await wait_until(lambda: client.credit > before, 60)
+            await wait_until(lambda: "no room" not in it.server.health.detail, 60)
 
 
 def _partition(stores: Stores) -> int:

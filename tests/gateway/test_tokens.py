@@ -77,12 +77,12 @@ def test_tokens_that_lack_something_are_refused(tmp_path: Path) -> None:
     for claims in (
         {},
         {"sub": "x", "site": "s"},
-        {"sub": "x", "exp": NOW + 60},
-        {"sub": "x", "site": 5, "exp": NOW + 60},
+        {"sub": "x", "exp": NOW + 86_400},
+        {"sub": "x", "site": 5, "exp": NOW + 86_400},
     ):
         with pytest.raises(AuthRefused):
             verify(keys, jwt.encode(claims, secret, algorithm="HS256", headers={"kid": kid}))
-    good = {"sub": "x", "site": "s", "exp": int(NOW + 60)}
+    good = {"sub": "x", "site": "s", "exp": int(NOW + 86_400)}
     assert verify(keys, jwt.encode(good, secret, algorithm="HS256", headers={"kid": kid})).site == "s"
     with pytest.raises(AuthRefused):
         verify(keys, jwt.encode(good, secret, algorithm="HS512", headers={"kid": kid}))
