@@ -110,7 +110,7 @@ def test_a_live_encoder_survives_changes_of_size_and_rate() -> None:
         size = (320, 180) if index < 30 else (256, 144)
         if index == 45:
             live.set_fps(10)
-        if live.wants(index * 33_333):
+        if live.wants(index * 33_333, index * 33_333):
             unit = live.encode(draw(index, *size), index * 33_333, index)
             assert unit is not None
             units.append(unit)

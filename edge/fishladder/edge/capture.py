@@ -30,6 +30,7 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     encoder: EncoderSettings = EncoderSettings()
     mode: Mode = "auto"
     fps: float | None = None
+    phase: float = 0.0  #: when within 1/fps a picture is taken: each camera of an agent has its own
     only_h264: bool = False  #: the uplink carries nothing else
 
 
@@ -81,7 +82,7 @@ def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
         if passing:
             _pass_on(camera, found, orders, emit)
         else:
-            _encode(camera, found, settings.encoder, orders, emit)
+            _encode(camera, found, settings, orders, emit)
     finally:
         camera.close()
 
@@ -96,10 +97,10 @@ def _pass_on(camera: Camera, found: Description, orders: Orders, emit: Emit) -> 
             break
 
 
-def _encode(camera: Camera, found: Description, settings: EncoderSettings, orders: Orders, emit: Emit) -> None:
+def _encode(camera: Camera, found: Description, settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
     from fishladder.edge.live_encoder import LiveEncoder
 
-    encoder = LiveEncoder(settings, found.fps)
+    encoder = LiveEncoder(settings.encoder, found.fps, settings.phase)
     for picture in camera.pictures():
         encoder.set_fps(orders.fps)
         encoder.set_bitrate(orders.bitrate_bps)
@@ -108,7 +109,7 @@ def _encode(camera: Camera, found: Description, settings: EncoderSettings, order
         if picture.frame is None:
             emit(Captured(picture.mono_us))
             emit(Refused())
-        elif not encoder.wants(picture.pts_us):
+        elif not encoder.wants(picture.pts_us, picture.mono_us):
             emit(Sampled(1))
         else:
             emit(Captured(picture.mono_us))

@@ -19,6 +19,8 @@ from fishladder.runtime.config import load_config, read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 
+#: Multiples of it, less whole numbers, spread evenly over 0 to 1 however many there are.
+_GOLDEN = 0.6180339887
 _PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 
 
@@ -138,6 +140,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
             mode=camera.mode or self.mode,
             fps=self.fps if camera.fps is None else camera.fps,
+            phase=self.cameras.index(camera) * _GOLDEN % 1,
             only_h264=whip,
         )
 

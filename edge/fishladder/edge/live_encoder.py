@@ -14,12 +14,12 @@ _USUAL_FPS = 25.0
 
 
 class LiveEncoder:
-    """`camera_fps` is what the camera claims, None if it does not say. Raises `CameraError`."""
+    """`camera_fps` is what the camera claims, None if it does not say; `phase` see `Sampler`. Raises `CameraError`."""
 
-    def __init__(self, settings: EncoderSettings, camera_fps: float | None) -> None:
+    def __init__(self, settings: EncoderSettings, camera_fps: float | None, phase: float = 0.0) -> None:
         self._settings = settings
         self._camera_fps = camera_fps
-        self._sampler = Sampler()
+        self._sampler = Sampler(phase=phase)
         self._bitrate_bps = settings.bitrate_bps
         self._encoder: X264 | None = None
         self._last_pts_us: int | None = None
@@ -37,8 +37,8 @@ class LiveEncoder:
         if self._encoder is not None:
             self._encoder.force_keyframe()
 
-    def wants(self, pts_us: int) -> bool:
-        return self._sampler.wants(pts_us)
+    def wants(self, pts_us: int, mono_us: int) -> bool:
+        return self._sampler.wants(pts_us, mono_us)
 
     @property
     def fps(self) -> float:
