@@ -55,7 +55,7 @@ def test_released_fragments_are_understood() -> None:
     assert inbox.feed(golden_bytes("fragment-first")) is None
     assert inbox.feed(golden_bytes("fragment-last")) == UnitMessage(7, UNIT.pack())
     assert inbox.feed(golden_bytes("fragment-abandon")) is None
-    assert inbox.feed(golden_bytes("fragment-range")) == (258, RANGE)
+    assert inbox.feed(golden_bytes("fragment-range")) == (258, RANGE, False)
 
 
 def test_released_log_entries_are_understood() -> None:

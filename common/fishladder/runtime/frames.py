@@ -95,7 +95,8 @@ async def open_log(
     args += (int(memory_lost), int(log_lost))
     for position in earlier:
         args += position
-    reply = await run(frames, "open", [keys.owner(partition, camera), keys.log(partition, camera)], args)
+    names = [keys.owner(partition, camera), keys.log(partition, camera), keys.backfill(partition, camera)]
+    reply = await run(frames, "open", names, args)
     match reply[0]:
         case b"stale":
             return Stale()
@@ -127,6 +128,22 @@ async def append(frames: Redis, partition: int, batches: Sequence[Batch]) -> lis
     return [Appended(Status(status), int(seq)) for status, seq in reply]
 
 
+async def fill(
+    frames: Redis, partition: int, camera: str, session: str, number: int, entries: Sequence[tuple[bytes, bytes]]
+) -> Appended:
+    """Append entries (a field of `wire.entry`, its value) to a camera's backfill lane, the first of them the session's
+    `number`-th. `next` of the reply is the number wanted next.
+
+    Raises redis' `OutOfMemoryError` with nothing written when the store is at its limit.
+    """
+    names = [keys.owner(partition, camera), keys.backfill(partition, camera)]
+    args: list[Any] = [session, number]
+    for entry in entries:
+        args += entry
+    status, following = await run(frames, "fill", names, args)
+    return Appended(Status(status), int(following))
+
+
 async def owner_session(frames: Redis, partition: int, camera: str) -> str:
     """The session that may append now, '' for none."""
     session = await frames.hget(keys.owner(partition, camera), "session")
@@ -137,6 +154,11 @@ async def forget(frames: Redis, partition: int, camera: str, session: str) -> bo
     """Delete a log that does not reach back to the cursor, unless another session has opened it since."""
     names = [keys.owner(partition, camera), keys.log(partition, camera)]
     return bool(await run(frames, "forget", names, [session]))
+
+
+async def trim_backfill(frames: Redis, partition: int, camera: str, keep_from: str) -> None:
+    """Drop the backfill lane's entries before the one with the id `keep_from`. Idempotent."""
+    await frames.xtrim(keys.backfill(partition, camera), minid=keep_from, approximate=False)
 
 
 async def trim(frames: Redis, partition: int, camera: str, keep_from: Position) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 
 from fishladder.runtime.scripts import run
-from fishladder.runtime.state import cursor_field
-from fishladder.wire import keys
+from fishladder.runtime.state import cursor_field, open_field
+from fishladder.wire import keys, open_set
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import ORIGIN, Position
 
@@ -22,6 +22,7 @@ class Ledger:
     position: Position = ORIGIN
     cursor: Position = ORIGIN
     position_age_s: float | None = None  #: since the agent last said how far it is
+    deferred: int = 0  #: of those pending, how many wait for backfill
 
     @property
     def settled(self) -> int:
@@ -49,12 +50,13 @@ def reckon(
     *,
     now_us: int,
     analysis: str = keys.ANALYSIS,
+    deferred: int = 0,
 ) -> Ledger:
-    """Make a ledger from a camera's hash, its live cursor and its ledger hash. Pure.
+    """Make a ledger from a camera's hash, its live cursor, its ledger hash and the size of its open set. Pure.
 
     Captured = seqs of the epochs the cursor has left (`closed`) + those of later epochs up to their last known
-    position. Pending = what of those lies after the cursor. The agent reports its position each second, so a
-    cursor ahead of it is the better knowledge.
+    position. Pending = what of those lies after the cursor, and what the cursor left open. The agent reports its
+    position each second, so a cursor ahead of it is the better knowledge.
     """
     closed = 0
     fates: dict[Fate, int] = {}
@@ -75,22 +77,24 @@ def reckon(
     return Ledger(
         camera,
         captured=closed + sum(open_epochs.values()),
-        pending=sum(open_epochs.values()) - cursor.seq,
+        pending=sum(open_epochs.values()) - cursor.seq + deferred,
         fates=fates,
         position=Position(epoch, last[epoch]),
         cursor=cursor,
         position_age_s=(now_us - int(reported_us)) / 1e6 if reported_us else None,
+        deferred=deferred,
     )
 
 
 async def read_ledger(state: Redis, partition: int, camera: str, *, now_us: int) -> Ledger:
     """Read a camera's ledger at one moment, so that its parts belong together."""
     names = [keys.camera(partition, camera), keys.cursor(partition, camera), keys.ledger(partition, camera)]
-    fields, cursor, counts = await run(state, "ledger", names, [cursor_field()])
+    fields, cursor, counts, opened = await run(state, "ledger", names, [cursor_field(), open_field()])
     return reckon(
         camera,
         {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)},
         Position.parse(cursor) if cursor else ORIGIN,
         {name.decode(): int(value) for name, value in zip(counts[::2], counts[1::2], strict=True)},
         now_us=now_us,
+        deferred=open_set.count(open_set.parse(opened)),
     )

@@ -1,5 +1,6 @@
 """The Lua scripts that run inside the stores, by name. Each script's own comment is its documentation."""
 
+import re
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -7,6 +8,8 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
+
+_INCLUDE = re.compile(rb"^-- include (\w+)\n", re.MULTILINE)
 
 
 class Script(NamedTuple):
@@ -17,9 +20,13 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """Load `lua/<name>.lua`."""
-    source = (files("fishladder.runtime") / "lua" / f"{name}.lua").read_bytes()
+    """Load `lua/<name>.lua`. A line `-- include <other>` in it stands for that file."""
+    source = _INCLUDE.sub(lambda line: _source(line[1].decode()), _source(name))
     return Script(name, source, sha1(source, usedforsecurity=False).hexdigest())
+
+
+def _source(name: str) -> bytes:
+    return (files("fishladder.runtime") / "lua" / f"{name}.lua").read_bytes()
 
 
 async def run(store: Redis, name: str, keys: list[str], args: list[Any]) -> Any:

@@ -8,21 +8,25 @@ import msgspec
 from redis.asyncio import Redis
 
 from fishladder.runtime.scripts import run, text
-from fishladder.wire import keys
+from fishladder.wire import keys, open_set
 from fishladder.wire.errors import StoreError
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.messages import Policy
+from fishladder.wire.open_set import OpenRange
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """`cursor` is the live cursor; `earlier` the last captured position of each earlier epoch not yet settled."""
+    """`cursor` is the live cursor; `earlier` the last captured position of each earlier epoch not yet settled; `open`
+    what was deferred and is not settled.
+    """
 
     epoch: int
     cursor: Position
     policy: Policy | None
     earlier: tuple[Position, ...]
+    open: tuple[OpenRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,13 @@ class Superseded:
     """Another agent has claimed the camera since; its epoch is the later one."""
 
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Seqs up to `position` of the epoch it claims are known, more than the agent remembers: it needs a new epoch."""
+
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,26 @@ class CursorMoved:
     cursor: Position
 
 
-def cursor_field(lane: str = keys.LIVE, analysis: str = keys.ANALYSIS) -> str:
-    return f"{lane}/{analysis}"
+@dataclass(frozen=True, slots=True)
+class NotOpen:
+    """Some of what was to be settled is not open (any more); nothing was written. `open` is the set as it is."""
+
+    open: tuple[OpenRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Durable as far as the store is. `open` is what is left."""
+
+    open: tuple[OpenRange, ...]
+
+
+def cursor_field(analysis: str = keys.ANALYSIS) -> str:
+    return f"{keys.LIVE}/{analysis}"
+
+
+def open_field(analysis: str = keys.ANALYSIS) -> str:
+    return f"open/{analysis}"
 
 
 async def claim(
@@ -71,7 +100,7 @@ async def claim(
     floor: int = 0,
     meta: bytes = b"",
     default_policy: Policy | None = None,
-) -> Granted | Superseded | StaleClaim:
+) -> Granted | Superseded | Behind | StaleClaim:
     """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera for which no policy was
     set gets the default one; the policy in force is returned. See `lua/claim.lua`.
 
@@ -80,18 +109,22 @@ async def claim(
     names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
     default = msgspec.json.encode(default_policy) if default_policy is not None else b""
     args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta, default]
+    args.append(open_field())
     reply = await run(state, "claim", names, args)
     match reply[0]:
         case b"stale":
             return StaleClaim()
         case b"superseded":
             return Superseded(int(reply[1]))
-    _, granted, cursor, policy, earlier = reply
+        case b"behind":
+            return Behind(int(reply[1]))
+    _, granted, cursor, policy, earlier, opened = reply
     return Granted(
         int(granted),
         Position.parse(cursor),
         _policy(camera, policy) if policy else None,
         tuple(Position(int(e), int(seq)) for e, seq in earlier),
+        open_set.parse(opened),
     )
 
 
@@ -107,12 +140,15 @@ async def record_position(state: Redis, partition: int, camera: str, position: P
     await run(state, "position", [keys.camera(partition, camera)], [position.epoch, position.seq, now_us])
 
 
-async def read_cursor(
-    state: Redis, partition: int, camera: str, lane: str = keys.LIVE, analysis: str = keys.ANALYSIS
-) -> Position:
-    """Where a lane of a camera stands; `ORIGIN` before its first commit."""
-    text = await state.hget(keys.cursor(partition, camera), cursor_field(lane, analysis))
+async def read_cursor(state: Redis, partition: int, camera: str, analysis: str = keys.ANALYSIS) -> Position:
+    """Where a camera's live lane stands; `ORIGIN` before its first commit."""
+    text = await state.hget(keys.cursor(partition, camera), cursor_field(analysis))
     return Position.parse(text) if text else ORIGIN
+
+
+async def read_open(state: Redis, partition: int, camera: str, analysis: str = keys.ANALYSIS) -> tuple[OpenRange, ...]:
+    """What a camera's live lane deferred and its backfill lane has not settled."""
+    return open_set.parse(await state.hget(keys.cursor(partition, camera), open_field(analysis)))
 
 
 def commit_keys_args(
@@ -126,10 +162,10 @@ def commit_keys_args(
     result: bytes,
     keep_bytes: int,
     keep_ms: int,
-    lane: str = keys.LIVE,
+    deferred: Sequence[tuple[int, int]] = (),
     analysis: str = keys.ANALYSIS,
 ) -> tuple[list[str], list[Any]]:
-    """The commit script's KEYS and ARGV."""
+    """The commit script's KEYS and ARGV. `deferred` are the ranges behind the count of `Fate.DEFERRED`."""
     names = [
         keys.lease(partition),
         keys.cursor(partition, camera),
@@ -139,13 +175,15 @@ def commit_keys_args(
     ]
     args: list[Any] = [
         token,
-        cursor_field(lane, analysis),
+        cursor_field(analysis),
         str(start),
         str(to),
         analysis,
         result,
         keep_bytes,
         keep_ms,
+        open_field(analysis),
+        " ".join(f"{first}-{last}" for first, last in deferred),
     ]
     for fate, count in counts:
         args += (fate.label, count)
@@ -176,6 +214,7 @@ async def commit(
     result: bytes = b"",
     keep_bytes: int,
     keep_ms: int,
+    deferred: Sequence[tuple[int, int]] = (),
 ) -> Committed | LeaseLost | CursorMoved:
     """Settle the seqs after `start` up to `to`: all of it happens, or nothing. See `lua/commit.lua`."""
     names, args = commit_keys_args(
@@ -188,8 +227,72 @@ async def commit(
         result=result,
         keep_bytes=keep_bytes,
         keep_ms=keep_ms,
+        deferred=deferred,
     )
     return commit_outcome(await run(state, "commit", names, args))
+
+
+def settle_keys_args(
+    partition: int,
+    camera: str,
+    *,
+    token: str,
+    epoch: int,
+    runs: Sequence[Run],
+    result: bytes,
+    keep_bytes: int,
+    keep_ms: int,
+    analysis: str = keys.ANALYSIS,
+) -> tuple[list[str], list[Any]]:
+    """The settle script's KEYS and ARGV. `runs` ascend and do not overlap."""
+    names = [
+        keys.lease(partition),
+        keys.cursor(partition, camera),
+        keys.ledger(partition, camera),
+        keys.results(partition, camera),
+    ]
+    args: list[Any] = [token, open_field(analysis), epoch, analysis, result, keep_bytes, keep_ms]
+    for fate, first, last in runs:
+        args += (fate.label, first, last)
+    return names, args
+
+
+def settle_outcome(reply: Any) -> Settled | LeaseLost | NotOpen:
+    """Read the settle script's reply."""
+    match reply[0]:
+        case b"ok":
+            return Settled(open_set.parse(reply[1]))
+        case b"lease":
+            return LeaseLost()
+        case b"open":
+            return NotOpen(open_set.parse(reply[1]))
+    raise StoreError(f"the settle script answered {reply!r}")
+
+
+async def settle(
+    state: Redis,
+    partition: int,
+    camera: str,
+    *,
+    token: str,
+    epoch: int,
+    runs: Sequence[Run],
+    result: bytes = b"",
+    keep_bytes: int,
+    keep_ms: int,
+) -> Settled | LeaseLost | NotOpen:
+    """Settle seqs of one epoch that were deferred: all of it happens, or nothing. See `lua/settle.lua`."""
+    names, args = settle_keys_args(
+        partition,
+        camera,
+        token=token,
+        epoch=epoch,
+        runs=runs,
+        result=result,
+        keep_bytes=keep_bytes,
+        keep_ms=keep_ms,
+    )
+    return settle_outcome(await run(state, "settle", names, args))
 
 
 async def acquire_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:

@@ -1,10 +1,11 @@
 """Binary messages on the uplink: a unit in one or more fragments, or a range. Text messages are in `messages`.
 
-    kind 1 byte (1 fragment, 2 range), flags 1 byte (1 FIRST, 2 LAST, 4 ABANDON), channel 2 bytes big-endian, body
+    kind 1 byte (1 fragment, 2 range), flags 1 byte (1 FIRST, 2 LAST, 4 ABANDON, 8 BACKFILL), channel 2 bytes
+    big-endian, body
 
 The first fragment's body opens with the unit's whole size (4 bytes). Fragments of one channel follow one another
-in order; those of different channels interleave freely. ABANDON ends a unit that will not be completed: what was
-sent of it is forgotten, and its sequence number is declared in a range.
+in order; those of different channels, and of a channel's two lanes (BACKFILL or not), interleave freely. ABANDON ends
+a unit that will not be completed: what was sent of it is forgotten, and its sequence number is declared in a range.
 """
 
 import struct
@@ -19,7 +20,7 @@ _SIZE = struct.Struct(">I")
 HEAD_BYTES = _HEAD.size
 
 FRAGMENT, RANGE = 1, 2
-FIRST, LAST, ABANDON = 1, 2, 4
+FIRST, LAST, ABANDON, BACKFILL = 1, 2, 4, 8
 
 #: The largest binary message a gateway has to accept.
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -31,6 +32,7 @@ class UnitMessage(NamedTuple):
 
     channel: int
     data: bytes
+    backfill: bool = False
 
 
 class RangeMessage(NamedTuple):
@@ -38,14 +40,16 @@ class RangeMessage(NamedTuple):
 
     channel: int
     range: Range
+    backfill: bool = False
 
 
-def fragments(channel: int, packed: bytes, fragment_bytes: int) -> Iterator[bytes]:
+def fragments(channel: int, packed: bytes, fragment_bytes: int, *, backfill: bool = False) -> Iterator[bytes]:
     """Cut a packed unit into messages of at most `fragment_bytes` (message head included)."""
     room = fragment_bytes - HEAD_BYTES
     if room <= _SIZE.size:
         raise ValueError(f"fragment_bytes={fragment_bytes} leaves no room for a unit")
-    total, at, flags = len(packed), 0, FIRST
+    lane = BACKFILL if backfill else 0
+    total, at, flags = len(packed), 0, FIRST | lane
     view = memoryview(packed)
     while True:
         size = _SIZE.pack(total) if flags & FIRST else b""
@@ -55,20 +59,20 @@ def fragments(channel: int, packed: bytes, fragment_bytes: int) -> Iterator[byte
         yield b"".join((_HEAD.pack(FRAGMENT, flags, channel), size, view[at:end]))
         if end == total:
             return
-        at, flags = end, 0
+        at, flags = end, lane
 
 
-def abandon(channel: int) -> bytes:
+def abandon(channel: int, *, backfill: bool = False) -> bytes:
     """The message that gives up the unit being sent on `channel`."""
-    return _HEAD.pack(FRAGMENT, ABANDON, channel)
+    return _HEAD.pack(FRAGMENT, ABANDON | (BACKFILL if backfill else 0), channel)
 
 
-def range_message(channel: int, declared: Range) -> bytes:
-    return _HEAD.pack(RANGE, 0, channel) + declared.pack()
+def range_message(channel: int, declared: Range, *, backfill: bool = False) -> bytes:
+    return _HEAD.pack(RANGE, BACKFILL if backfill else 0, channel) + declared.pack()
 
 
 class Reassembler:
-    """Puts one connection's fragments together again. Holds at most one unfinished unit a channel.
+    """Puts one connection's fragments together again. Holds at most one unfinished unit a lane of a channel.
 
     `max_unit_bytes` bounds a unit, `max_held_bytes` what all unfinished units may hold together.
     """
@@ -77,7 +81,8 @@ class Reassembler:
         self.max_unit_bytes = max_unit_bytes
         self.max_held_bytes = max_held_bytes
         self.held_bytes = 0
-        self._unfinished: dict[int, tuple[int, bytearray]] = {}  # channel -> size of the unit, what has come of it
+        # Channel, or its complement for backfill -> size of the unit, what has come of it.
+        self._unfinished: dict[int, tuple[int, bytearray]] = {}
 
     def feed(self, message: bytes) -> UnitMessage | RangeMessage | None:
         """Take one binary message; return what it completes. Raises `WireError`, after which the connection ends."""
@@ -89,21 +94,27 @@ class Reassembler:
         if kind == FRAGMENT:
             return self._fragment(channel, flags, message)
         if kind == RANGE and len(message) == HEAD_BYTES + RANGE_BYTES:
-            return RangeMessage(channel, Range.unpack(message[HEAD_BYTES:]))
+            return RangeMessage(channel, Range.unpack(message[HEAD_BYTES:]), bool(flags & BACKFILL))
         raise WireError(f"a binary message of kind {kind} and {len(message)} bytes is not known here")
 
     def forget(self, channel: int) -> None:
-        """Drop what a channel has unfinished."""
-        unfinished = self._unfinished.pop(channel, None)
+        """Drop what a channel has unfinished, in both lanes."""
+        self._forget(channel)
+        self._forget(~channel)
+
+    def _forget(self, lane: int) -> None:
+        unfinished = self._unfinished.pop(lane, None)
         if unfinished:
             self.held_bytes -= len(unfinished[1])
 
     def _fragment(self, channel: int, flags: int, message: bytes) -> UnitMessage | None:
+        backfill = bool(flags & BACKFILL)
+        lane = ~channel if backfill else channel
         if flags & ABANDON:
-            self.forget(channel)
+            self._forget(lane)
             return None
         if flags & FIRST:
-            if channel in self._unfinished:
+            if lane in self._unfinished:
                 raise WireError(f"channel {channel} began a unit before it ended the one before")
             if len(message) < HEAD_BYTES + _SIZE.size:
                 raise WireError(f"channel {channel}: a unit's first fragment is truncated")
@@ -116,11 +127,11 @@ class Reassembler:
             if flags & LAST:  # the usual case on a fast link: one message, one unit
                 if len(body) != total:
                     raise WireError(f"channel {channel}: a unit of {total} bytes came with {len(body)}")
-                return UnitMessage(channel, body)
+                return UnitMessage(channel, body, backfill)
             have = bytearray(body)
-            self._unfinished[channel] = total, have
+            self._unfinished[lane] = total, have
         else:
-            unfinished = self._unfinished.get(channel)
+            unfinished = self._unfinished.get(lane)
             if unfinished is None:
                 raise WireError(f"channel {channel}: a fragment without a first one")
             total, have = unfinished
@@ -128,11 +139,11 @@ class Reassembler:
             have += body
         self.held_bytes += len(body)
         if len(have) > total or (flags & LAST and len(have) != total):
-            self.forget(channel)
+            self._forget(lane)
             raise WireError(f"channel {channel}: a unit of {total} bytes came with {len(have)}")
         if self.held_bytes > self.max_held_bytes:
             raise TooLarge(f"unfinished units hold {self.held_bytes} bytes, over the limit of {self.max_held_bytes}")
         if flags & LAST:
-            self.forget(channel)
-            return UnitMessage(channel, bytes(have))
+            self._forget(lane)
+            return UnitMessage(channel, bytes(have), backfill)
         return None

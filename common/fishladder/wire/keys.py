@@ -4,15 +4,16 @@
 scripts may touch them together. No script touches two partitions or both stores.
 
 Frame store (memory only)
-    fl:{p}:owner:<cam>      hash    boot, hello, session, epoch, next
+    fl:{p}:owner:<cam>      hash    boot, hello, session, epoch, next; filled = backfill entries of this session
     fl:{p}:log:<cam>        stream  units and ranges of the live lane, id = position of the last seq in the entry
-    fl:{p}:backfill:<cam>   stream  the same for the backfill lane
+    fl:{p}:backfill:<cam>   stream  units (also of context) and ranges of the backfill lane, in decode order, id = any
 
 State store (durable)
     fl:{p}:cameras          set     names
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
                                     policy_set (1: for this camera, not its gateway's default), meta
-    fl:{p}:cursor:<cam>     hash    <lane>/<analysis> -> epoch-seq; bytes = size of the results stream
+    fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
+                                    bytes = size of the results stream; trying = unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
     fl:{p}:results:<cam>    stream  r = one commit's result, JSON
     fl:{p}:lease            string  a worker's random token, expiring
@@ -21,7 +22,8 @@ State store (durable)
 
 Publish/subscribe (state store)
     fl:{p}:committed        [[camera, epoch, seq], ...] after each durable commit
-    fl:{p}:control          {"camera": ..., "keyframe": true} from workers to gateways
+    fl:{p}:control          {"camera": ..., "keyframe": true} or {"camera": ..., "settled": true} (its open set has
+                            changed) from workers to gateways
 """
 
 SCHEMA = 1
@@ -40,6 +42,10 @@ def owner(partition: int, camera: str) -> str:
 
 def log(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:log:{camera}"
+
+
+def backfill(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:backfill:{camera}"
 
 
 def cameras(partition: int) -> str:

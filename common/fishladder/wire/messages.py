@@ -5,6 +5,7 @@
            <------------------------------ welcome     (epoch, session and start of each camera, or why not)
     units and ranges (binary, `framing`) >
            <------------------------------ ack          (logged and committed, cumulative)
+           <------------------------------ open         (what was deferred and is wanted now)
            <------------------------------ credit       (how many bytes may be sent in all)
     positions, each second -------------->
     probe  ------------------------------>
@@ -33,6 +34,8 @@ MAX_TEXT_BYTES = 256 * 1024
 MAX_CAMERAS = 1024
 #: Clean points named in a hello: any one at or before the cursor will do, so more are thinned out.
 MAX_CLEAN_POINTS = 256
+#: Ranges named in one `Open`.
+MAX_OPEN = 64
 
 
 #: An epoch or a sequence number, or a count of hellos.
@@ -62,7 +65,8 @@ class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `channel` stands for it in binary messages. `epoch` is the one the agent remembers, 0 = none. `position` is
     its last captured seq, `oldest` the first seq it can still send or declare (position + 1 if none), `clean` the
-    clean points it still holds, ascending.
+    clean points it still holds, ascending. `backfill`: it may defer, and answers `Open`. `spooled`: it holds units of
+    earlier epochs, so what is not settled of those is deferred rather than given up.
     """
 
     camera: str
@@ -72,6 +76,8 @@ class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
     oldest: Number = 1
     clean: Annotated[list[Number], Meta(max_length=MAX_CLEAN_POINTS)] = []
     meta: dict[str, str] = {}
+    backfill: bool = False
+    spooled: bool = False
 
 
 class Hello(_Message, frozen=True):
@@ -95,7 +101,11 @@ class CameraWelcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a camera of the hello was not taken; `retry_s` = when to ask again, None = not without a change."""
+    """Why a camera of the hello was not taken; `retry_s` = when to ask again, None = not without a change.
+
+    `superseded` with a `retry_s`: the stack has seen more of this epoch than the agent remembers. It asks again for a
+    new one, under a new boot.
+    """
 
     channel: Channel
     code: Literal["forbidden", "invalid", "superseded", "stale", "limit", "unavailable"]
@@ -116,6 +126,18 @@ class Ack(_Message, frozen=True):
     """Cumulative: [channel, logged, committed] for each camera with news."""
 
     cameras: list[tuple[Channel, Number, Number]]
+
+
+class Open(_Message, frozen=True):
+    """Deferred seqs that wait for backfill, as [epoch, first, last], ascending; it replaces the one before.
+
+    These are the lowest; there are `more` or not. Whatever the live lane has committed and is not among them (nor above
+    the last of them, if there are more) is settled. Agents of version 1 without `backfill` in their hello get none.
+    """
+
+    channel: Channel
+    ranges: Annotated[list[tuple[Number, Number, Number]], Meta(max_length=MAX_OPEN)]
+    more: bool = False
 
 
 class Credit(_Message, frozen=True):
@@ -167,7 +189,7 @@ class Fault(_Message, frozen=True):
 
 
 FromAgent = Hello | Positions | Probe
-FromGateway = Welcome | Ack | Credit | Probed | Control | Fenced | Drain | Fault
+FromGateway = Welcome | Ack | Open | Credit | Probed | Control | Fenced | Drain | Fault
 
 _from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _from_gateway: msgspec.json.Decoder[FromGateway] = msgspec.json.Decoder(FromGateway)

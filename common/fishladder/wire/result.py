@@ -49,7 +49,10 @@ class ModelId(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`first..last` of `epoch` were settled by this commit; `runs` says how, as [fate, first, last] without gaps."""
+    """What one commit settled of `epoch`, within `first..last`; `runs` says how, as [fate, first, last], ascending.
+
+    In the live lane they have no gaps; of those `deferred`, a backfill commit says later what became.
+    """
 
     camera: str
     epoch: int
@@ -60,6 +63,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     model: ModelId | None = None
     analysis: str = "main"
     worker: str = ""
+    lane: str = "live"
 
 
 _decoder = msgspec.json.Decoder(Result)

@@ -16,8 +16,10 @@ from fishladder.gateway.session import LogOwner, LogSession
 from fishladder.runtime import frames, state
 from fishladder.runtime.store import Stores
 from fishladder.wire.errors import StoreError
+from fishladder.wire.fates import Fate
 from fishladder.wire.ids import partition_of
 from fishladder.wire.messages import CameraHello, Policy, Refusal
+from fishladder.wire.open_set import OpenRange
 
 log = structlog.get_logger(__name__)
 
@@ -25,15 +27,17 @@ TIMEOUT_S = 5.0
 #: Each try asks for an epoch above the one found in use; a state store that went back may need a few.
 _CLAIMS = 4
 _RETRY_S = 2.0
+_BEHIND_RETRY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`kept`: what was logged before stands, the session goes on after it."""
+    """`kept`: what was logged before stands, the session goes on after it. `open`: what waits for backfill."""
 
     session: LogSession
     policy: Policy
     kept: bool
+    open: tuple[OpenRange, ...]
 
 
 async def open_camera(
@@ -56,6 +60,7 @@ async def _open(
     stores: Stores, owner: LogOwner, hello: CameraHello, boot: str, number: int, default_policy: Policy
 ) -> Opened | Refusal:
     partition, floor = partition_of(hello.camera, stores.partitions), 0
+    spooled = hello.spooled and hello.backfill
     for _ in range(_CLAIMS):
         claimed = await state.claim(
             stores.state,
@@ -74,6 +79,8 @@ async def _open(
             return _refuse(hello, "stale", "a later hello of this agent has opened the camera", _RETRY_S)
         if isinstance(claimed, state.Superseded):
             return _superseded(hello, claimed.epoch)
+        if isinstance(claimed, state.Behind):
+            return _behind(hello, claimed.position)
         assert claimed.policy is not None, "the claim has just seen to it"
         cursor = claimed.cursor
         committed = cursor.seq if cursor.epoch == claimed.epoch else 0
@@ -90,6 +97,8 @@ async def _open(
             cursor=cursor,
             rewind_to=rewind_to(hello, committed),
             earlier=claimed.earlier,
+            memory_lost=Fate.DEFERRED if spooled else Fate.SPOOL_LOST,
+            log_lost=Fate.DEFERRED if spooled else Fate.LOG_LOST,
         )
         if isinstance(opened, frames.Stale):
             return _refuse(hello, "stale", "a later hello of this agent has opened the camera", _RETRY_S)
@@ -98,6 +107,8 @@ async def _open(
                 return _superseded(hello, opened.epoch)
             floor = opened.epoch
             continue
+        if hello.epoch and opened.kept and opened.next > hello.position + 1:
+            return _behind(hello, opened.next - 1)
         session = LogSession(
             camera=hello.camera,
             partition=partition,
@@ -107,8 +118,9 @@ async def _open(
             committed=committed,
             owner=owner,
             position=hello.position,
+            defers=hello.backfill,
         )
-        return Opened(session, claimed.policy, opened.kept)
+        return Opened(session, claimed.policy, opened.kept, claimed.open)
     return _refuse(hello, "unavailable", "the stores disagree on this camera's epoch", _RETRY_S)
 
 
@@ -124,6 +136,11 @@ def rewind_to(hello: CameraHello, committed: int) -> int:
 
 def _superseded(hello: CameraHello, epoch: int) -> Refusal:
     return _refuse(hello, "superseded", f"another sender has taken the camera over, under epoch {epoch}", None)
+
+
+def _behind(hello: CameraHello, seq: int) -> Refusal:
+    why = f"epoch {hello.epoch} is known up to {seq} here and to its sender up to {hello.position}: it needs a new one"
+    return _refuse(hello, "superseded", why, _BEHIND_RETRY_S)
 
 
 def _refuse(hello: CameraHello, code: str, message: str, retry_s: float | None) -> Refusal:

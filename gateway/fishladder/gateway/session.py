@@ -68,6 +68,8 @@ class LogSession:
     position: int = 0  #: last seq known to have been captured
     queue: deque[Queued] = field(default_factory=deque)
     closed: bool = False
+    defers: bool = False  #: its sender has a backfill lane
+    deferred: int = 0  #: the last seq it has deferred in this session
     restamped: int = 0  #: units whose capture time was impossible
 
     def __post_init__(self) -> None:
@@ -100,7 +102,9 @@ class LogSession:
         Raises `WireError` for a fate the sender may not declare, `OutOfStep` for a range that does not follow.
         """
         if declared.fate is Fate.DEFERRED:
-            raise WireError(f"{self.camera}: deferred ranges need backfill, which this gateway does not take yet")
+            if not self.defers:
+                raise WireError(f"{self.camera}: deferred ranges came from a sender whose hello names no backfill")
+            self.deferred = declared.last
         if declared.fate not in DECLARABLE:
             raise WireError(f"{self.camera}: fate {declared.fate.label} is not for a sender to declare")
         if not self._follows(declared.epoch, declared.first, declared.last):

@@ -1,9 +1,10 @@
 #!lua flags=no-writes,allow-oom
 -- Read all of a camera's ledger at one moment (state store). Not a transaction: those are refused when memory is full.
--- KEYS camera, cursor, ledger    ARGV 1 cursor field
--- Returns {camera's fields, cursor or '', ledger's fields}, fields flat.
+-- KEYS camera, cursor, ledger    ARGV 1 cursor field 2 field of the open set
+-- Returns {camera's fields, cursor or '', ledger's fields, open set}, fields flat.
 return {
   redis.call('HGETALL', KEYS[1]),
   redis.call('HGET', KEYS[2], ARGV[1]) or '',
   redis.call('HGETALL', KEYS[3]),
+  redis.call('HGET', KEYS[2], ARGV[2]) or '',
 }

@@ -1,6 +1,7 @@
 #!lua
 -- Give a camera's live log a new session (frame store). The old session can append no more.
--- KEYS owner, log
+-- What the old one left in the backfill lane is dropped: it is still open, so it will be asked for again.
+-- KEYS owner, log, backfill
 -- ARGV 1 boot 2 hello 3 session 4 epoch 5 remembers (1: the agent knows this epoch from before)
 --      6 cursor epoch 7 cursor seq 8 next if the log must begin anew within `epoch`
 --      9 fate of seqs no one can send again, log intact 10 the same, log lost
@@ -69,5 +70,6 @@ elseif not intact then
   next = tonumber(ARGV[8])
 end
 redis.call('HSET', KEYS[1], 'boot', boot, 'hello', ARGV[2], 'session', session,
-  'epoch', ARGV[4], 'next', string.format('%.0f', next))
+  'epoch', ARGV[4], 'next', string.format('%.0f', next), 'filled', '0')
+redis.call('XTRIM', KEYS[3], 'MAXLEN', 0) -- not DEL, which would forget the last id
 return {intact and 'kept' or 'rewound', next}
