@@ -78,7 +78,7 @@ class AgentClient:
         assert len(self.all(Welcome)) > before, f"closed instead of a welcome: {self.heard[-3:]}"
         return self.all(Welcome)[before]
 
-    async def open(self, camera: str, channel: int = 0, **remembered: int) -> CameraWelcome:
+    async def open(self, camera: str, channel: int = 0, **remembered: int | bool) -> CameraWelcome:
         """Say hello for one camera, which must be welcome."""
         welcome = await self.hello(CameraHello(camera, channel, **remembered))  # type: ignore[arg-type]
         assert welcome.cameras, welcome.refused

@@ -92,11 +92,12 @@ async def settle(stores: Stores, camera: str) -> Position:
         if entry.position <= cursor:
             continue
         if isinstance(entry, EpochStart):
-            counts = []
+            counts, deferred = [], []
         elif isinstance(entry, Range):
             counts = [(entry.fate, entry.last - cursor.seq)]
+            deferred = [(cursor.seq + 1, entry.last)] if entry.fate is Fate.DEFERRED else []
         else:
-            counts = [(Fate.INFERRED, 1)]
+            counts, deferred = [(Fate.INFERRED, 1)], []
         done = await state.commit(
             stores.state,
             partition,
@@ -107,6 +108,7 @@ async def settle(stores: Stores, camera: str) -> Position:
             counts=counts,
             keep_bytes=1_000_000,
             keep_ms=1_000_000,
+            deferred=deferred,
         )
         assert done == state.Committed(), (done, entry)
         cursor = entry.position

@@ -131,12 +131,14 @@ class Ack(_Message, frozen=True):
 class Open(_Message, frozen=True):
     """Deferred seqs that wait for backfill, as [epoch, first, last], ascending; it replaces the one before.
 
-    These are the lowest; there are `more` or not. Whatever the live lane has committed and is not among them (nor above
-    the last of them, if there are more) is settled. Agents of version 1 without `backfill` in their hello get none.
+    These are the lowest; there are `more` or not. `cursor` is where the live lane stood at that moment, [epoch, seq]:
+    whatever is at or before it and not among the ranges (nor after the last of them, if there are more) is settled.
+    Only for agents whose hello says `backfill`.
     """
 
     channel: Channel
-    ranges: Annotated[list[tuple[Number, Number, Number]], Meta(max_length=MAX_OPEN)]
+    cursor: tuple[Number, Number]
+    ranges: Annotated[list[tuple[Number, Number, Number]], Meta(max_length=MAX_OPEN)] = []
     more: bool = False
 
 

@@ -3,7 +3,7 @@ camera needs a keyframe. A message may be lost, so cameras with something uncomm
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ class _Wanted(msgspec.Struct, frozen=True):
 
     camera: str
     keyframe: bool = False
+    settled: bool = False  #: its open set has changed
 
 
 _committed: msgspec.json.Decoder[list[tuple[str, int, int]]] = msgspec.json.Decoder(list[tuple[str, int, int]])
@@ -38,11 +39,14 @@ _wanted: msgspec.json.Decoder[_Wanted] = msgspec.json.Decoder(_Wanted)
 
 
 class CommittedFeed:
-    """Keeps `committed` of the `sessions` (by camera) up to date and tells their owners."""
+    """Keeps `committed` of the `sessions` (by camera) up to date and tells their owners; calls `settled` with a camera
+    whose open set has changed.
+    """
 
-    def __init__(self, state: Redis, sessions: Mapping[str, LogSession]) -> None:
+    def __init__(self, state: Redis, sessions: Mapping[str, LogSession], settled: Callable[[str], None]) -> None:
         self._state = state
         self._sessions = sessions
+        self._settled = settled
 
     async def listen(self) -> None:
         """Hear what workers say, until the connection breaks: raises `StoreUnavailable`."""
@@ -78,6 +82,8 @@ class CommittedFeed:
         except msgspec.DecodeError as error:
             log.warning("message not understood", channel=channel, error=str(error))
             return
+        if wanted.settled:
+            self._settled(wanted.camera)
         session = self._sessions.get(wanted.camera)
         if session is not None and wanted.keyframe:
             session.owner.keyframe_wanted(session)

@@ -3,12 +3,14 @@ text and bytes, sends what the outbox holds, and ends the connection when told t
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 
 import structlog
 
 from fishladder.gateway import metrics
+from fishladder.gateway.backlog import Told
 from fishladder.gateway.clock import wall_us
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.limits import Limits
@@ -29,6 +31,7 @@ from fishladder.wire.messages import (
     Fault,
     Fenced,
     Hello,
+    Open,
     Positions,
     Probe,
     Probed,
@@ -84,6 +87,12 @@ class Connection:
             raise WireError(f"channel {channel} was not named in a hello") from None
         if session is None:
             return  # sent before the agent knew that it is fenced
+        if message.backfill:
+            if isinstance(message, UnitMessage):
+                self._intake.backlog.take_unit(session, message.data)
+            else:
+                self._intake.backlog.take_range(session, message.range)
+            return
         try:
             if isinstance(message, UnitMessage):
                 entry = session.take_unit(message.data, wall_us())
@@ -129,6 +138,7 @@ class Connection:
             outcomes = await asyncio.gather(*(self._open(hello, camera) for camera in hello.cameras))
             welcomes: list[CameraWelcome] = []
             refusals: list[Refusal] = []
+            backlogs: list[tuple[int, Opened]] = []
             for camera, outcome in zip(hello.cameras, outcomes, strict=True):
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
@@ -142,6 +152,8 @@ class Connection:
                     metrics.refused.labels("unavailable").inc()
                     continue
                 self._channels[camera.channel] = session
+                if camera.backfill:
+                    backlogs.append((camera.channel, outcome))
                 welcomes.append(
                     CameraWelcome(camera.channel, session.epoch, session.next, session.committed, outcome.policy)
                 )
@@ -163,6 +175,9 @@ class Connection:
                     MAX_MESSAGE_BYTES,
                 )
             )
+            for channel, outcome in backlogs:
+                tell = functools.partial(self._tell_open, channel, outcome.session)
+                self._intake.backlog.open(outcome.session, outcome.cursor, outcome.open, tell)
             self.top_up()
             self._wake(True)
 
@@ -211,6 +226,11 @@ class Connection:
             self._channels[channel] = None
             self.outbox.say(Fenced(channel, reason))
             self._wake(True)
+
+    def _tell_open(self, channel: int, session: LogSession, told: Told) -> None:
+        if self._channels.get(channel) is session:
+            self.outbox.open(Open(channel, told.cursor, list(told.ranges), told.more))
+            self._wake(False)
 
     def keyframe_wanted(self, session: LogSession) -> None:
         channel, now = self._cameras.get(session.camera), time.monotonic()

@@ -11,6 +11,7 @@ import structlog
 
 from fishladder.gateway import metrics
 from fishladder.gateway.asking import asking
+from fishladder.gateway.backlog import Backlog
 from fishladder.gateway.committed import CommittedFeed
 from fishladder.gateway.credit import CreditPool
 from fishladder.gateway.framelink import FrameLink
@@ -43,7 +44,8 @@ class Intake:
         self.credit = CreditPool()
         self.room = RoomWatch()
         self.positions = Positions(stores.state)
-        self.feed = CommittedFeed(stores.state, self.sessions)
+        self.backlog = Backlog(stores, self.frames.fence)
+        self.feed = CommittedFeed(stores.state, self.sessions, self.backlog.settled)
         self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)
         self._assumed_bytes = assumed_bytes
         self._warned = False
@@ -67,6 +69,7 @@ class Intake:
     def close(self, session: LogSession) -> None:
         """Write nothing more for a session. Idempotent."""
         self.frames.drop(session)
+        self.backlog.close(session)
         if self.sessions.get(session.camera) is session:
             del self.sessions[session.camera]
 
@@ -75,6 +78,7 @@ class Intake:
         session = self.sessions.get(camera)
         if session is not None and session.owner is owner:
             del self.sessions[camera]
+            self.backlog.close(session)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -84,6 +88,8 @@ class Intake:
             "news from workers": self.feed.listen,
             "cursors": self.feed.poll,
             "owners": self.owners.run,
+            "open sets": self.backlog.look,
+            "backfill": self.backlog.write,
             "positions": self.positions.run,
             "credit": self._measure,
         }
@@ -120,7 +126,8 @@ class Intake:
                     self._warned = True
                     log.warning("the frame store has no memory limit: set maxmemory", assumed_bytes=limit)
             used = int(memory["used_memory"])
-            self.credit.measured(limit_bytes=limit, used_bytes=used, queued_bytes=self.frames.queued_bytes)
+            queued = self.frames.queued_bytes + self.backlog.queued_bytes
+            self.credit.measured(limit_bytes=limit, used_bytes=used, queued_bytes=queued)
             self.credit.closed = not self.frames.taking
             waiting = self.credit.waiting if self.frames.link.connected else 0  # else it is not room that lacks
             self.room.look(waiting, clock(), used_bytes=used, limit_bytes=limit)

@@ -17,7 +17,7 @@ from fishladder.runtime import frames, state
 from fishladder.runtime.store import Stores
 from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Fate
-from fishladder.wire.ids import partition_of
+from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.messages import CameraHello, Policy, Refusal
 from fishladder.wire.open_set import OpenRange
 
@@ -32,11 +32,14 @@ _BEHIND_RETRY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`kept`: what was logged before stands, the session goes on after it. `open`: what waits for backfill."""
+    """`kept`: what was logged before stands, the session goes on after it. `open`: what waits for backfill, with the
+    live lane at `cursor`.
+    """
 
     session: LogSession
     policy: Policy
     kept: bool
+    cursor: Position
     open: tuple[OpenRange, ...]
 
 
@@ -120,7 +123,7 @@ async def _open(
             position=hello.position,
             defers=hello.backfill,
         )
-        return Opened(session, claimed.policy, opened.kept, claimed.open)
+        return Opened(session, claimed.policy, opened.kept, cursor, claimed.open)
     return _refuse(hello, "unavailable", "the stores disagree on this camera's epoch", _RETRY_S)
 
 

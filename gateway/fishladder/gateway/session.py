@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
 from fishladder.wire.ids import MAX_SEQ
@@ -91,10 +92,30 @@ class LogSession:
             captured_us = wall_us + offset_us
             if not 0 < captured_us <= received_us + FUTURE_US:
                 captured_us = received_us
-                data = b"".join((data[:_FLAGS_AT], bytes((flags | Flag.RESTAMPED,)), data[_FLAGS_AT + 1 :]))
+                data = _restamped(data, flags)
                 self.restamped += 1
         self.next = seq + 1
         return Queued(seq, seq, data, captured_us, received_us)
+
+    def take_backfill(self, data: bytes, received_us: int) -> Stamp:
+        """Check a packed unit of the backfill lane, which may be of an earlier epoch or context; its times.
+
+        An impossible capture time is the moment it came, as in the live lane. Raises `WireError`.
+        """
+        flags, epoch, seq, wall_us, offset_us = _peek(data)
+        if epoch > self.epoch or (epoch == self.epoch and seq >= self.next):
+            raise WireError(f"{self.camera}: {epoch}-{seq} came for backfill, but the live lane has not got so far")
+        captured_us = wall_us + offset_us if flags & _SYNCED else received_us
+        possible = 0 < captured_us <= received_us + FUTURE_US
+        return Stamp(captured_us if possible else received_us, received_us, received_us)
+
+    def take_backfill_range(self, declared: Range) -> bytes:
+        """Check a declared range of the backfill lane. Raises `WireError`."""
+        if declared.fate not in DECLARABLE or declared.fate is Fate.DEFERRED:
+            raise WireError(f"{self.camera}: fate {declared.fate.label} is not for a sender to declare in backfill")
+        if declared.epoch > self.epoch or (declared.epoch == self.epoch and declared.last >= self.next):
+            raise WireError(f"{self.camera}: backfill to {declared.position}, but the live lane has not got so far")
+        return declared.pack()
 
     def take_range(self, declared: Range, received_us: int) -> Queued | None:
         """Check a declared range; None if all of it was taken before. What was taken before is cut off.
@@ -128,6 +149,11 @@ class LogSession:
         if first > self.next:
             raise OutOfStep(f"{epoch}-{first} came, but {epoch}-{self.next} is next")
         return last >= self.next
+
+
+def _restamped(data: bytes, flags: int) -> bytes:
+    """A packed unit marked as one whose capture time was impossible."""
+    return b"".join((data[:_FLAGS_AT], bytes((flags | Flag.RESTAMPED,)), data[_FLAGS_AT + 1 :]))
 
 
 def _peek(data: bytes) -> tuple[int, int, int, int, int]:
