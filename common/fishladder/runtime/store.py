@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
+from fishladder.runtime import sentinel
 from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError, StoreError, StoreMismatch, StoreUnavailable
 from fishladder.wire.ids import PARTITIONS
@@ -45,12 +46,20 @@ def redacted(url: str) -> str:
 
 
 def connect(url: str, *, timeout_s: float = 5.0) -> Redis:
-    """A client for `redis://`, `rediss://` or `unix://`; it connects on first use and leaves retries to its user.
+    """A client for `redis://`, `rediss://`, `unix://` or, with Sentinel, the URLs of `sentinel`; it connects on first
+    use and leaves retries to its user.
 
     Raises `ConfigError`.
     """
-    if urlsplit(url).scheme not in _SCHEMES:
-        raise ConfigError(f"store URL {redacted(url)!r}: expected redis://, rediss:// or unix://")
+    scheme = urlsplit(url).scheme
+    if scheme in sentinel.SCHEMES:
+        try:
+            return sentinel.SentinelUrl.parse(url).client(timeout_s)
+        except ValueError as error:
+            raise ConfigError(f"store URL {redacted(url)!r}: {error}") from None
+    if scheme not in _SCHEMES:
+        known = "redis://, rediss://, unix:// or redis+sentinel://"
+        raise ConfigError(f"store URL {redacted(url)!r}: expected {known}")
     try:
         return Redis.from_url(url, socket_connect_timeout=timeout_s, socket_timeout=None, health_check_interval=0)
     except ValueError:  # not quoted: it may repeat a piece of the password

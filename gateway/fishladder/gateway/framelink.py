@@ -6,11 +6,14 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.exceptions import RedisError
 
 from fishladder.gateway.resp import command
+from fishladder.runtime.sentinel import SCHEMES, SentinelUrl
 from fishladder.runtime.store import redacted
 from fishladder.wire.errors import ConfigError, StoreUnavailable
 
@@ -25,8 +28,14 @@ class FrameLink:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._options: dict[str, Any] = {}
+        self._sentinels: SentinelUrl | None = None
         try:
-            self._options: dict[str, Any] = dict(parse_url(url))
+            if urlsplit(url).scheme in SCHEMES:
+                self._sentinels = SentinelUrl.parse(url)
+                self._options = self._sentinels.options
+            else:
+                self._options = dict(parse_url(url))
         except ValueError as error:
             raise ConfigError(f"store URL {redacted(url)!r}: {error}") from None
         self._protocol: _Exchange | None = None
@@ -42,7 +51,7 @@ class FrameLink:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._protocol = await self._open()
                 await self._log_in()
-        except (OSError, TimeoutError, StoreUnavailable) as error:
+        except (OSError, TimeoutError, RedisError, StoreUnavailable) as error:
             self.close()
             raise StoreUnavailable(f"no frame store at {redacted(self.url)}: {error or 'no answer'}") from None
 
@@ -75,8 +84,11 @@ class FrameLink:
         if kind is UnixDomainSocketConnection:
             _, protocol = await loop.create_unix_connection(_Exchange, self._options["path"])
             return protocol
-        context = _tls(self._options) if kind is SSLConnection else None
-        host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
+        context = _tls(self._options) if kind is SSLConnection or "ssl" in self._options else None
+        if self._sentinels is not None:
+            host, port = await self._sentinels.address(CONNECT_TIMEOUT_S)
+        else:
+            host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
         _, protocol = await loop.create_connection(_Exchange, host, port, ssl=context)
         return protocol
 

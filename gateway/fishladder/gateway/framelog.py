@@ -181,6 +181,8 @@ class FrameLog:
         """The store did not do one partition's part. Returns how long to leave it alone."""
         if why.startswith(("OOM", "NOSCRIPT", *_PASSING)):
             self._keep(session for session, _ in group)
+            if why.startswith("READONLY"):
+                self.link.close()  # it is a master no more: whoever is will be found by connecting anew
             return 0.0 if why.startswith("NOSCRIPT") else RETRY_S
         log.error("append failed", error=why, cameras=[session.camera for session, _ in group][:8])
         for session, _ in group:
