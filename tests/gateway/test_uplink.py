@@ -253,6 +253,18 @@ async def test_the_policy_is_the_cameras_own_or_the_gateways(stores: Stores, tmp
         assert msgspec.json.decode(stored, type=Policy) == Policy(fps=4)
 
 
+async def test_a_policy_set_while_a_camera_runs_reaches_its_agent_at_once(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client:
+        await client.open(CAMERA)
+
+        async def told() -> bool:
+            await state.set_policy(stores.state, partition_of(CAMERA, stores.partitions), CAMERA, Policy(fps=3))
+            return bool(client.all(Control))
+
+        await wait_until(told)
+        assert client.all(Control)[0] == Control(0, policy=Policy(fps=3))
+
+
 async def test_draining_agents_are_told_and_what_they_sent_is_logged(stores: Stores, tmp_path: Path) -> None:
     async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client:
         await client.open(CAMERA)

@@ -23,6 +23,7 @@ from fishladder.wire import keys
 from fishladder.wire.entry import EpochStart, LogEntry, read_entry
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position, partition_of
+from fishladder.wire.messages import Policy
 from fishladder.wire.unit import Range
 
 
@@ -74,6 +75,9 @@ class Nobody:
         pass
 
     def keyframe_wanted(self, session: LogSession) -> None:
+        pass
+
+    def policy_changed(self, session: LogSession, policy: Policy) -> None:
         pass
 
 

@@ -311,8 +311,9 @@ async def release_lease(state: Redis, partition: int, token: str) -> bool:
 
 
 async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:
-    """Set what is wanted of a camera, in place of its gateway's default."""
+    """Set what is wanted of a camera, in place of its gateway's default, and tell the gateway that has it."""
     await state.hset(keys.camera(partition, camera), items=["policy", msgspec.json.encode(policy), "policy_set", "1"])
+    await state.publish(keys.control(partition), msgspec.json.encode({"camera": camera, "policy": policy}))
 
 
 async def cameras(state: Redis, partition: int) -> list[str]:

@@ -23,7 +23,7 @@ State store (durable)
 Publish/subscribe (state store)
     fl:{p}:committed        [[camera, epoch, seq], ...] after each durable commit
     fl:{p}:control          {"camera": ..., "keyframe": true} or {"camera": ..., "settled": true} (its open set has
-                            changed) from workers to gateways
+                            changed) from workers to gateways, {"camera": ..., "policy": {...}} from who sets one
 """
 
 SCHEMA = 1

@@ -1,5 +1,5 @@
-"""What workers tell gateways, through the state store's publish/subscribe: which seqs have their fate now, and which
-camera needs a keyframe. A message may be lost, so cameras with something uncommitted are asked after now and then.
+"""What gateways are told through the state store's publish/subscribe: which seqs have their fate now, which camera
+needs a keyframe or has another policy. A message may be lost, so cameras with something uncommitted are asked after.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from fishladder.runtime.state import cursor_field
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreUnavailable, WireError
 from fishladder.wire.ids import Position
+from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +28,12 @@ _COMMITTED = ":committed"
 
 
 class _Wanted(msgspec.Struct, frozen=True):
-    """What a worker wants of a camera."""
+    """What is wanted of a camera, or new about it."""
 
     camera: str
     keyframe: bool = False
     settled: bool = False  #: its open set has changed
+    policy: Policy | None = None
 
 
 _committed: msgspec.json.Decoder[list[tuple[str, int, int]]] = msgspec.json.Decoder(list[tuple[str, int, int]])
@@ -85,8 +87,12 @@ class CommittedFeed:
         if wanted.settled:
             self._settled(wanted.camera)
         session = self._sessions.get(wanted.camera)
-        if session is not None and wanted.keyframe:
+        if session is None:
+            return
+        if wanted.keyframe:
             session.owner.keyframe_wanted(session)
+        if wanted.policy is not None:
+            session.owner.policy_changed(session, wanted.policy)
 
     async def poll(self) -> None:
         """Ask after uncommitted seqs, each second, until the store fails: raises `StoreUnavailable`."""

@@ -32,6 +32,7 @@ from fishladder.wire.messages import (
     Fenced,
     Hello,
     Open,
+    Policy,
     Positions,
     Probe,
     Probed,
@@ -237,6 +238,12 @@ class Connection:
         if channel is not None and now - self._asked_at.get(channel, 0.0) >= _KEYFRAME_EVERY_S:
             self._asked_at[channel] = now
             self.outbox.say(Control(channel, keyframe=True))
+            self._wake(True)
+
+    def policy_changed(self, session: LogSession, policy: Policy) -> None:
+        channel = self._cameras.get(session.camera)
+        if channel is not None and self._channels.get(channel) is session:
+            self.outbox.say(Control(channel, policy=policy))
             self._wake(True)
 
     # The hello's parts.

@@ -18,7 +18,7 @@ from fishladder.gateway.session import LogSession
 from fishladder.wire.bitstream import Access, ParameterSets, dimensions, inspect
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.fates import Fate
-from fishladder.wire.messages import CameraHello
+from fishladder.wire.messages import CameraHello, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Clock, Codec, Flag, Range, Unit
 
 log = structlog.get_logger(__name__)
@@ -165,6 +165,9 @@ class Publisher:
 
     def keyframe_wanted(self, session: LogSession) -> None:
         self._want_keyframe()
+
+    def policy_changed(self, session: LogSession, policy: Policy) -> None:
+        """A WHIP client sends what it sends; workers choose from it."""
 
     def _describe(self, codec: Codec, data: bytes) -> tuple[bytes, Access]:
         """The unit with the parameter sets it lacks, and what it says of itself; what is garbage says nothing."""

@@ -11,6 +11,7 @@ from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
 from fishladder.wire.ids import MAX_SEQ
+from fishladder.wire.messages import Policy
 from fishladder.wire.unit import MAX_UNIT_BYTES, UNIT_HEADER_BYTES, VERSION, Clock, Codec, Flag, Header, Range
 
 #: A capture time may be this far ahead of the gateway's clock before it is taken for impossible.
@@ -49,6 +50,9 @@ class LogOwner(Protocol):
 
     def keyframe_wanted(self, session: "LogSession") -> None:
         """A worker needs a clean point."""
+
+    def policy_changed(self, session: "LogSession", policy: Policy) -> None:
+        """Something else is wanted of the camera from now on."""
 
 
 @dataclass(slots=True, eq=False)
