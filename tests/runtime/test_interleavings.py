@@ -1,7 +1,8 @@
 """The store scripts under every interleaving hypothesis can find: hellos claimed and opened late, stale sessions,
 duplicates and gaps, lost leases, full memory, a lost log, a state store that went back, agents that remember and agents
-that do not. Whatever happened, the ledger closes after each step; and once all is sent and committed, the results
-account for every seq exactly once, with nothing lost that its agent still had.
+that do not, what was deferred sent in any order and more than once. Whatever happened, the ledger closes after each
+step; and once all is sent and committed, the results account for every seq exactly once, with nothing lost that its
+agent still had.
 """
 
 from collections.abc import Iterator
@@ -122,6 +123,18 @@ class Interleavings(RuleBasedStateMachine):
                 wanted.append((agent, max(agent.next + what[0], 1), what[1]))
         self.world.send(wanted)
 
+    @rule(camera=CAMERA, n=SOME)
+    def agent_defers(self, camera: str, n: int) -> None:
+        self.world.defer(camera, n)
+
+    @rule(camera=CAMERA)
+    def agent_hears_what_is_open(self, camera: str) -> None:
+        self.world.hear_open(camera)
+
+    @rule(camera=CAMERA, skip=st.integers(0, 5), n=SOME, twice=st.booleans())
+    def agent_sends_backfill(self, camera: str, skip: int, n: int, twice: bool) -> None:
+        self.world.fill(camera, skip, n, twice=twice)
+
     @rule(hello=sessions, n=SOME)
     def stale_session_appends(self, hello: Hello, n: int) -> None:
         """What a gateway still had of a session that is over must not reach the log."""
@@ -134,6 +147,8 @@ class Interleavings(RuleBasedStateMachine):
         [reply] = self.run(frames.append(self.servers.frames, P, [batch]))
         assert reply.status is Status.FENCED
         assert self.run(read_log(self.servers.frames, hello.camera)) == before
+        filled = self.run(frames.fill(self.servers.frames, P, hello.camera, hello.session, 1, [(b"u", b"stale")]))
+        assert filled.status is Status.FENCED
 
     # -- workers --------------------------------------------------------------------------------------------------
 
@@ -151,6 +166,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule(which=WORKER, camera=CAMERA, limit=st.integers(1, 9))
     def worker_commits(self, which: int, camera: str, limit: int) -> None:
         self.world.commit(self.worker(which), camera, limit)
+
+    @rule(which=WORKER, camera=CAMERA, limit=st.integers(1, 9))
+    def worker_settles(self, which: int, camera: str, limit: int) -> None:
+        self.world.settle(self.worker(which), camera, limit)
 
     @rule(which=WORKER, camera=CAMERA)
     def worker_trims(self, which: int, camera: str) -> None:
@@ -173,6 +192,8 @@ class Interleavings(RuleBasedStateMachine):
             self.world.send([(agent, agent.next, 20)])
         self.run(self.worker(which).lease(self.servers.state))
         self.world.commit(self.worker(which), camera, limit)
+        self.world.fill(camera, 0, limit)
+        self.world.settle(self.worker(which), camera, limit)
         self.world.trim(self.worker(which), camera)
 
     # -- what happens to stores -----------------------------------------------------------------------------------

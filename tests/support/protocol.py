@@ -2,7 +2,7 @@
 protocol as `wire.messages` tells it, one store call at a time, so that a test can interleave them as it likes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby
 
@@ -14,6 +14,7 @@ from fishladder.wire import keys, result
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit, Stamp, read_entry
 from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import Position
+from fishladder.wire.open_set import OpenRange
 from fishladder.wire.unit import Codec, Flag, Range, Unit
 
 P = 0  #: all cameras of these tests live in one partition
@@ -45,6 +46,9 @@ class Agent:
     session: str = ""  #: '' until welcomed, and after having been fenced
     next: int = 0  #: what it sends next in its session
     began: bool = False  #: it has captured a unit
+    spools: bool = False
+    spool: dict[Position, Frame] = field(default_factory=dict)  #: what was deferred, until it is settled
+    fills: int = 0  #: entries it has sent for backfill in this session
 
     @property
     def oldest(self) -> int:
@@ -65,15 +69,46 @@ class Agent:
         keep_from = max(clean, default=self.committed + 1)
         self.ring = {seq: frame for seq, frame in self.ring.items() if seq >= keep_from}
 
+    def defer(self, n: int) -> None:
+        """Put `n` seqs or more on disk instead of sending them: what follows begins at a clean point."""
+        last = min(self.next + n - 1, self.position)
+        while last < self.position and not self.ring[last + 1].clean:
+            last += 1
+        self.began = self.began and last < self.position
+        for seq in range(self.next, last + 1):
+            if seq in self.ring and self.ring[seq].fate is not Fate.DEFERRED:
+                frame = self.ring[seq]
+                self.spool[Position(self.epoch, seq)] = frame
+                self.ring[seq] = Frame(Fate.DEFERRED, token=frame.token)
+
+    def hear_open(self, cursor: Position, ranges: Sequence[OpenRange]) -> None:
+        """Forget what is settled."""
+        still = {Position(it.epoch, seq) for it in ranges for seq in range(it.first, it.last + 1)}
+        self.spool = {at: frame for at, frame in self.spool.items() if at > cursor or at in still}
+
+    def backfill(self, wanted: Sequence[Position]) -> list[tuple[bytes, bytes]]:
+        """Entries of the backfill lane for seqs that are open: units, or why there are none."""
+        entries = []
+        for at in wanted:
+            if at not in self.spool:
+                lost = Fate.SPOOL_LOST if at.epoch < self.epoch else Fate.STATE_LOST
+                entry = range_entry(at.epoch, at.seq, at.seq, lost)
+            elif (fate := self.spool[at].fate) is not None:
+                entry = range_entry(at.epoch, at.seq, at.seq, fate)
+            else:
+                entry = unit_entry(at.epoch, at.seq, self.spool[at])
+            entries.append((entry.field, entry.value))
+        return entries
+
     def hello(self) -> "Hello":
         self.hellos += 1
         self.session = ""
         clean = [seq for seq, frame in self.ring.items() if frame.clean]
-        return Hello(self.camera, self.boot, self.hellos, self.epoch, self.position, sorted(clean))
+        return Hello(self.camera, self.boot, self.hellos, self.epoch, self.position, sorted(clean), self.spools)
 
     def welcome(self, session: str, epoch: int, next: int, committed: int) -> None:
         self.session, self.epoch, self.next = session, epoch, next
-        self.committed = committed
+        self.committed, self.fills = committed, 0
 
     def entries(self, first: int, limit: int) -> list[Entry]:
         """Entries from `first` on for at most `limit` seqs: units, and ranges for runs of one fate."""
@@ -121,6 +156,7 @@ class Hello:
     epoch: int
     position: int
     clean: list[int]
+    spools: bool = False
     granted: state.Granted | None = None
     floor: int = 0
     session: str = ""
@@ -160,6 +196,8 @@ class Hello:
             cursor=cursor,
             rewind_to=max(clean, default=cursor.seq + 1),
             earlier=granted.earlier,
+            memory_lost=Fate.DEFERRED if self.spools else Fate.SPOOL_LOST,
+            log_lost=Fate.DEFERRED if self.spools else Fate.LOG_LOST,
         )
         if isinstance(opened, frames.EpochInUse):
             self.floor, self.granted = opened.epoch, None
@@ -178,6 +216,7 @@ class Worker:
     token: str = ""
     cursors: dict[str, Position] = field(default_factory=dict)
     keep_from: dict[str, Position] = field(default_factory=dict)
+    open: dict[str, tuple[OpenRange, ...]] = field(default_factory=dict)  #: what it believes to be open
 
     async def lease(self, store: Redis, *, forgets: bool = True) -> bool:
         """Take the lease if it is free. A worker that does not forget then goes by the cursors it knew."""
@@ -187,6 +226,7 @@ class Worker:
         self.token = token
         if forgets:
             self.cursors.clear()
+            self.open.clear()
         return True
 
     async def commit(self, stores: tuple[Redis, Redis], camera: str, limit: int) -> bool:
@@ -213,6 +253,7 @@ class Worker:
             start=start,
             to=to,
             counts=[(run.fate, run.length) for run in settled.runs],
+            deferred=[(run.first, run.last) for run in settled.runs if run.fate is Fate.DEFERRED],
             result=settled.encoded(camera, to),
             keep_bytes=KEEP_BYTES,
             keep_ms=KEEP_MS,
@@ -224,6 +265,47 @@ class Worker:
         if isinstance(outcome, state.CursorMoved):
             self.cursors[camera] = outcome.cursor
         return False
+
+    async def settle(self, stores: tuple[Redis, Redis], camera: str, limit: int) -> bool:
+        """Settle what the first `limit` entries of the backfill lane hold of the first epoch that is open in them."""
+        frame_store, state_store = stores
+        if camera not in self.open:
+            self.open[camera] = await state.read_open(state_store, P, camera)
+        believed = {Position(it.epoch, seq) for it in self.open[camera] for seq in range(it.first, it.last + 1)}
+        lane = await frame_store.xrange(keys.backfill(P, camera), count=limit)
+        found: dict[Position, LogEntry] = {}
+        for entry_id, fields in lane:
+            entry = read_entry(entry_id, fields)
+            if entry.position in believed:
+                found[entry.position] = entry
+        if not found:
+            self.open.pop(camera)
+            await frame_store.xtrim(keys.backfill(P, camera), maxlen=max(await _length(frame_store, camera) - limit, 0))
+            return False
+        epoch = min(found).epoch
+        settled = _Settled([], [], lane=keys.BACKFILL)
+        for at in sorted(at for at in found if at.epoch == epoch):
+            entry = found[at]
+            if isinstance(entry, LoggedUnit):
+                settled.runs.append(Run(Fate.INFERRED, at.seq, at.seq))
+                settled.frames.append(result.FrameResult(at.seq, entry.header.pts_us, 0, []))
+            else:
+                assert isinstance(entry, Range)
+                settled.runs.append(Run(entry.fate, at.seq, at.seq))
+        outcome = await state.settle(
+            state_store,
+            P,
+            camera,
+            token=self.token,
+            epoch=epoch,
+            runs=settled.runs,
+            result=settled.encoded(camera, Position(epoch, 0)),
+            keep_bytes=KEEP_BYTES,
+            keep_ms=KEEP_MS,
+        )
+        if isinstance(outcome, state.Settled | state.NotOpen):
+            self.open[camera] = outcome.open
+        return isinstance(outcome, state.Settled)
 
     async def _note_clean(self, log: list[LogEntry], camera: str, cursor: Position) -> None:
         """Trimming is safe up to the clean point at or before the cursor's successor."""
@@ -240,13 +322,16 @@ class Worker:
 class _Settled:
     runs: list[Run]
     frames: list[result.FrameResult]
+    lane: str = keys.LIVE
 
     def encoded(self, camera: str, to: Position) -> bytes:
         if not self.runs:
             return b""
         runs = [(int(run.fate), run.first, run.last) for run in self.runs]
         return result.encode(
-            result.Result(camera, to.epoch, self.runs[0].first, self.runs[-1].last, runs, frames=self.frames)
+            result.Result(
+                camera, to.epoch, self.runs[0].first, self.runs[-1].last, runs, frames=self.frames, lane=self.lane
+            )
         )
 
 
@@ -270,6 +355,10 @@ def _one_epoch(fresh: list[LogEntry], start: Position, log: list[LogEntry]) -> t
             settled.frames.append(result.FrameResult(entry.header.seq, entry.header.pts_us, 0, []))
         to = entry.position
     return to, settled
+
+
+async def _length(store: Redis, camera: str) -> int:
+    return int(await store.xlen(keys.backfill(P, camera)))
 
 
 async def read_log(store: Redis, camera: str) -> list[LogEntry]:
@@ -313,5 +402,5 @@ async def restore(store: Redis, held: dict[str, bytes | None]) -> None:
 def reboot(agent: Agent, boot: str, *, remembers: bool) -> Agent:
     """The agent's next boot: with its predecessor's ring (a spool), or with nothing."""
     if remembers and agent.epoch:
-        return replace(agent, boot=boot, hellos=0, session="", ring=dict(agent.ring))
-    return Agent(agent.camera, boot)
+        return replace(agent, boot=boot, hellos=0, session="", ring=dict(agent.ring), spool=dict(agent.spool))
+    return Agent(agent.camera, boot, spools=agent.spools, spool=dict(agent.spool))

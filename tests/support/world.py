@@ -21,9 +21,12 @@ from fishladder.runtime.store import connect
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position
+from fishladder.wire.open_set import OpenRange, count
 
 T = TypeVar("T")
 CAMERAS = ("a/one", "a/two")
+#: The one whose agent has a spool. The other's is of the first release, and knows no backfill.
+SPOOLS = "a/one"
 #: Fates of a frame that its agent could not send again, or that nobody could decode.
 LOSSES = {Fate.SPOOL_LOST, Fate.LOG_LOST, Fate.STATE_LOST, Fate.NO_REFERENCE}
 
@@ -79,7 +82,9 @@ class World:
 
     def new_agent(self, camera: str) -> Agent:
         self.boots += 1
-        return Agent(camera, f"boot{self.boots}")
+        before = self.agents.get(camera)
+        spool = before.spool if before else {}
+        return Agent(camera, f"boot{self.boots}", spools=camera == SPOOLS, spool=dict(spool))
 
     # -- agents and their gateway ---------------------------------------------------------------------------------
 
@@ -136,6 +141,46 @@ class World:
                 agent.session = ""
             else:
                 agent.next = reply.next
+
+    def defer(self, camera: str, n: int) -> None:
+        agent = self.agents[camera]
+        if agent.spools and agent.session:
+            for seq in range(agent.next, agent.position + 1):  # its frame may be sent later, from the spool
+                if seq in agent.ring:
+                    self._remember(agent, seq, agent.ring[seq])
+            agent.defer(n)
+
+    def hear_open(self, camera: str) -> None:
+        """What its gateway would tell the agent now."""
+        self.agents[camera].hear_open(self.cursor(camera), self.open_set(camera))
+
+    def fill(self, camera: str, skip: int, n: int, *, twice: bool = False) -> None:
+        """The agent answers what is open, from somewhere on."""
+        agent = self.agents[camera]
+        if not (agent.spools and agent.session):
+            return
+        ranges = self.open_set(camera)
+        wanted = [Position(it.epoch, seq) for it in ranges for seq in range(it.first, it.last + 1)][skip : skip + n]
+        entries = agent.backfill(wanted)
+        for _ in range(2 if twice else 1):
+            reply = self.run(frames.fill(self.servers.frames, P, camera, agent.session, agent.fills + 1, entries))
+            if reply.status is Status.FENCED:
+                agent.session = ""
+                return
+            assert reply.next == agent.fills + 1 + len(entries)
+        agent.fills += len(entries)
+
+    def settle(self, worker: Worker, camera: str, limit: int) -> bool:
+        """With whatever it believes: its lease may be lost, what it found may be settled."""
+        holds = self.run(self.servers.state.get(keys.lease(P))) == worker.token.encode()
+        before = count(self.open_set(camera))
+        done = self.run(worker.settle((self.servers.frames, self.servers.state), camera, limit))
+        assert done == (count(self.open_set(camera)) < before)
+        assert holds or not done, "settled without the lease"
+        return done
+
+    def open_set(self, camera: str) -> tuple[OpenRange, ...]:
+        return self.run(state.read_open(self.servers.state, P, camera))
 
     def batch(self, agent: Agent, first: int, n: int) -> Batch:
         for seq in range(first, first + n):
@@ -214,7 +259,12 @@ class World:
                 self.trim(worker, camera)
             agent = self.agents[camera]
             if agent.session and self.cursor(camera) == Position(agent.epoch, agent.position):
-                return
+                while self.open_set(camera) and agent.session:
+                    self.fill(camera, 0, 9)
+                    while self.settle(worker, camera, 20):
+                        pass
+                if agent.session:
+                    return
             self.meet(camera)
             agent = self.agents[camera]
             while agent.session and agent.next <= agent.position:
@@ -226,20 +276,34 @@ class World:
         agent, ledger = self.agents[camera], self.ledger(camera)
         assert ledger.pending == 0, (ledger, agent)
         at, fates, lasts = Position(0, 0), Counter[Fate](), Counter[int]()
+        deferred = set[Position]()
         for it in self.run(read_results(self.servers.state, camera)):
+            for frame in it.frames:
+                assert frame.pts_us in self.captured[camera, it.epoch, frame.seq], "inferred from another frame"
+            if it.lane == keys.BACKFILL:
+                for code, first, last in it.runs:
+                    settled = {Position(it.epoch, seq) for seq in range(first, last + 1)}
+                    assert settled <= deferred, f"{it} settles what is not open"
+                    deferred -= settled
+                    fates[Fate(code)] += last - first + 1
+                    if Fate(code) in LOSSES and it.epoch == agent.epoch:
+                        assert camera in self.went_back, f"{Fate(code)!r}: {first}..{last}, and its agent had them"
+                continue
             at = max(at, Position(it.epoch, 0))
             assert (it.epoch, it.first) == (at.epoch, at.seq + 1), f"{it} does not follow {at}"
             assert it.last == it.runs[-1][2]
             for code, first, last in it.runs:
                 assert at.seq + 1 == first <= last
                 at = Position(it.epoch, last)
+                if Fate(code) is Fate.DEFERRED:
+                    deferred |= {Position(it.epoch, seq) for seq in range(first, last + 1)}
+                    continue
                 fates[Fate(code)] += last - first + 1
                 if it.epoch == agent.epoch and Fate(code) in LOSSES:
                     assert camera in self.went_back, f"{Fate(code)!r}: {first}..{last}, and its agent had them"
-            for frame in it.frames:
-                assert frame.pts_us in self.captured[camera, it.epoch, frame.seq], "inferred from another frame"
             lasts[it.epoch] = at.seq
         assert at == Position(agent.epoch, agent.position) or not agent.position
+        assert not deferred
         assert dict(fates) == ledger.fates
         assert lasts.total() == ledger.captured
         assert camera in self.went_back or all(lasts[epoch] >= seq for epoch, seq in self.known[camera].items())
