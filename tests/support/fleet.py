@@ -164,13 +164,24 @@ class Fleet:
         return ledger
 
     async def account(self, stores: Stores, camera: str) -> Account:
-        """Recount a camera from its results: every seq once, in order, without holes within an epoch."""
+        """Recount a camera from its results: every seq once, in order, without holes within an epoch; what was deferred
+        once more, in any order. What is still `deferred` has no fate yet.
+        """
         entries = await stores.state.xrange(keys.results(partition_of(camera, stores.partitions), camera))
         account = Account()
         at: dict[int, int] = {}
         for _, fields in entries:
             one = decode(fields[b"r"])
             account.results.append(one)
+            if one.lane == keys.BACKFILL:
+                for code, first, last in one.runs:
+                    for seq in range(first, last + 1):
+                        before = account.fates[one.epoch, seq]
+                        assert before is Fate.DEFERRED, (
+                            f"{camera}: {one.epoch}-{seq} is settled again, after {before!r}"
+                        )
+                        account.fates[one.epoch, seq] = Fate(code)
+                continue
             assert one.first == at.get(one.epoch, 0) + 1, f"{camera}: {one.epoch}-{one.first} after {at}"
             covered = one.first - 1
             for code, first, last in one.runs:

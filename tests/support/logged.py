@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from support.clips import Encoded
 
@@ -35,6 +35,8 @@ class Producer:
     position: int = 0
     following: int = 1
     items: list[Unit | Range] = field(default_factory=list)
+    spool: list[Unit | Range] = field(default_factory=list)  #: what it has deferred
+    fills: int = 0  #: entries of this session's backfill
     began_us: int = field(default_factory=lambda: time.time_ns() // 1000)  #: capture time of pts 0
 
     @property
@@ -67,6 +69,27 @@ class Producer:
         first = self.position + 1
         self.position += count
         self.items.append(Range(epoch=1, first=first, last=self.position, fate=fate))
+
+    def defer(self, first: int, last: int) -> None:
+        """Put some of what was captured on disk: it is declared in the live lane, and sent by `fill`."""
+        inside = [item for item in self.items if first <= item_last(item) <= last]
+        self.spool += inside
+        at = self.items.index(inside[0])
+        self.items[at : at + len(inside)] = [Range(epoch=1, first=first, last=last, fate=Fate.DEFERRED)]
+
+    async def fill(self, *what: Unit | Range, context: bool = False) -> None:
+        """Send some of it by the backfill lane; fenced, it greets and begins with these again."""
+        flag = Flag.CONTEXT if context else NO_FLAGS
+        marked = [replace(it, flags=it.flags | flag) if isinstance(it, Unit) else it for it in what]
+        entries = [(entry.field, entry.value) for entry in map(self._entry, marked)]
+        while True:
+            done = await frames.fill(
+                self.stores.frames, self.partition, self.camera, self.session, self.fills + 1, entries
+            )
+            if done.status is not frames.Status.FENCED:
+                self.fills = done.next - 1
+                return
+            await self.greet()
 
     def forget(self) -> None:
         """The agent starts again and remembers nothing."""
@@ -111,7 +134,7 @@ class Producer:
                 continue
             break
         assert isinstance(opened, frames.Opened), opened
-        self.epoch = granted.epoch
+        self.epoch, self.fills = granted.epoch, 0
         self.following = opened.next
         self.session = await frames.owner_session(self.stores.frames, self.partition, self.camera)
 

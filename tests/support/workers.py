@@ -73,8 +73,8 @@ async def settled(
     async def at_end() -> bool:
         if meanwhile:
             await meanwhile()
-        cursor = (await ledger_of(producer)).cursor
-        return cursor == Position(producer.epoch, producer.position)
+        ledger = await ledger_of(producer)
+        return ledger.cursor == Position(producer.epoch, producer.position) and not ledger.deferred
 
     await wait_until(at_end, timeout, f"{producer.camera} is settled up to {producer.position}")
     await producer.report()

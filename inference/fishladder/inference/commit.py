@@ -26,6 +26,7 @@ from fishladder.runtime.scripts import script
 from fishladder.runtime.state import CursorMoved, LeaseLost, commit_keys_args, commit_outcome
 from fishladder.wire import keys, result
 from fishladder.wire.errors import StoreUnavailable
+from fishladder.wire.fates import Fate
 from fishladder.wire.result import ModelId, Result
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,9 @@ _STORE_WIDE = (OutOfMemoryError, ReadOnlyError, BusyLoadingError, Authentication
 
 
 class Committer:
-    """`reset(run, why)` is called for a camera that has to begin anew, `lease_lost(run)` when another worker has it."""
+    """`reset(run, why)` is called for a camera that has to begin anew, `lease_lost(run)` when another worker has it,
+    `deferred(camera)` when a commit has left something open.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Committer:
         keep_ms: int,
         reset: Callable[[CameraRun, str], None],
         lease_lost: Callable[[CameraRun], None],
+        deferred: Callable[[str], None],
     ) -> None:
         self._state = state
         self._runs = runs
@@ -58,6 +62,7 @@ class Committer:
         self._keep_ms = keep_ms
         self._reset = reset
         self._lease_lost = lease_lost
+        self._deferred = deferred
         self._served: CameraRun | None = None  # the last of the round before
         self.wake = asyncio.Event()  #: set when something has settled
 
@@ -116,6 +121,7 @@ class Committer:
                     result=self._entry(run, commit),
                     keep_bytes=self._keep_bytes,
                     keep_ms=self._keep_ms,
+                    deferred=commit.deferred,
                 )
                 pipe.evalsha(it.sha, len(names), *names, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)
@@ -126,7 +132,7 @@ class Committer:
                 continue
             if isinstance(reply, NoScriptError):
                 await self._state.script_load(it.source)
-            elif isinstance(reply, _STORE_WIDE) or (isinstance(reply, ResponseError) and _is_disk_error(reply)):
+            elif is_store_wide(reply):
                 raise StoreUnavailable(f"the state store takes no commits: {reply}")
             elif isinstance(reply, Exception):
                 self._reset(run, f"the commit was refused: {reply}")
@@ -170,11 +176,15 @@ class Committer:
         run.keyframe_wanted |= run.progress.replay.keyframe_wanted
         now_us = time.time_ns() // 1000
         for fate, count in commit.counts:
-            metrics.count_fate(run.camera, fate, count)
+            if fate is Fate.DEFERRED:  # its fate is still to come
+                self._deferred(run.camera)
+            else:
+                metrics.count_fate(run.camera, fate, count)
         for frame in commit.frames:
             metrics.observe_frame(frame, run.partition, now_us)
         return True
 
 
-def _is_disk_error(error: ResponseError) -> bool:
-    return str(error).startswith("MISCONF")
+def is_store_wide(reply: object) -> bool:
+    """Whether a reply is an error that is the store's, not one camera's."""
+    return isinstance(reply, _STORE_WIDE) or (isinstance(reply, ResponseError) and str(reply).startswith("MISCONF"))

@@ -53,10 +53,11 @@ class _Begun(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One camera's place in the compute thread."""
+    """One camera's place in the compute thread. `backfill`: only while no other has anything to do."""
 
     camera: str
     weight: float = 1.0
+    backfill: bool = False
     spent: float = 0.0
     queue: deque[Job] = field(default_factory=deque)
     decoder: CameraDecoder = field(default_factory=CameraDecoder)
@@ -118,6 +119,7 @@ class Pipeline:
         self._batch: Batcher[_Ready] = Batcher(batch, batch_wait_s)
         self._turns: Turns[Lane] = Turns()
         self._waiting: set[Lane] = set()
+        self._later: set[Lane] = set()  # the same of backfill
         self._at_work: set[Lane] = set()  # in hand, or with reports that are not delivered
         self._stopping = False
         self._reports: list[tuple[Lane, Report]] = []  # the compute thread's own
@@ -129,7 +131,7 @@ class Pipeline:
         with self._wake:
             if not lane.queue:
                 self._turns.enter(lane)
-                self._waiting.add(lane)
+                (self._later if lane.backfill else self._waiting).add(lane)
             lane.queue.extend(jobs)
             self._wake.notify()
 
@@ -138,6 +140,7 @@ class Pipeline:
         with self._wake:
             lane.queue.clear()
             self._waiting.discard(lane)
+            self._later.discard(lane)
 
     def busy(self, lane: Lane) -> bool:
         """Whether something of a camera is in hand or queued; once it is not, everything was delivered."""
@@ -175,10 +178,11 @@ class Pipeline:
                     batch = self._batch.take(time.monotonic())
                     self._at_work.update(ready.lane for ready in batch)
                     return batch
-                if lane := self._turns.pick(self._waiting):
+                if lane := self._turns.pick(self._waiting or self._later):
                     job = lane.queue.popleft()
                     if not lane.queue:
                         self._waiting.discard(lane)
+                        self._later.discard(lane)
                     self._at_work.add(lane)
                     return _Turn(lane, job)
                 # What was queued may have been cleared since: then nothing else delivers before the wait.

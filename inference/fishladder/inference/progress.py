@@ -21,7 +21,7 @@ IDLE_S = 1.0
 IDLE_COLD_S = 5.0
 
 #: Fates of units that had been encoded, so that later units may refer to them.
-_WERE_ENCODED = frozenset({Fate.SPOOL_FULL, Fate.SPOOL_LOST, Fate.LOG_LOST, Fate.STATE_LOST})
+WERE_ENCODED = frozenset({Fate.SPOOL_FULL, Fate.SPOOL_LOST, Fate.LOG_LOST, Fate.STATE_LOST, Fate.DEFERRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,6 @@ class Progress:
         return [Restart(self.keyframes_only)]
 
     def _take_range(self, entry: Range, now: float) -> list[Job] | None:
-        if entry.fate is Fate.DEFERRED:
-            raise Unusable(f"{entry.epoch}-{entry.first}..{entry.last} is deferred, which this version does not know")
         if entry.epoch < self.slots.tail.epoch:
             return []
         if not self.reached_by(entry, None):
@@ -183,7 +181,7 @@ class Progress:
         if entry.last > self.slots.tail.seq:
             self.slots.add_range(entry.last, entry.fate, now)
         self._shed |= entry.fate is Fate.SHED
-        return self._feed(entry.first, entry.last, broken=entry.fate in _WERE_ENCODED)
+        return self._feed(entry.first, entry.last, broken=entry.fate in WERE_ENCODED)
 
     def _take_unit(self, entry: LoggedUnit, now: float, now_us: int) -> list[Job] | None:
         tail = self.slots.tail
@@ -215,12 +213,16 @@ class Progress:
         if clean:
             self._cold = False
             jobs.clear()
+        jobs.append(self.push(entry, context=context, now_us=now_us))
+        return jobs
+
+    def push(self, entry: LoggedUnit, *, context: bool, now_us: int) -> Push:
+        """The decoder's job for a unit, by the policy as it is."""
         expires_us = None
         if self.policy.policy == "fresh" and self.policy.deadline_ms is not None:
             expires_us = entry.stamp.captured_us + self.policy.deadline_ms * 1000
-        wanted = not context and self._wanted(head)
-        jobs.append(Push(head, entry.stamp, entry.data, context, wanted, now_us, expires_us))
-        return jobs
+        wanted = not context and self._wanted(entry.header)
+        return Push(entry.header, entry.stamp, entry.data, context, wanted, now_us, expires_us)
 
     def _wanted(self, head: Header) -> bool:
         if self.keyframes_only and head.codec is not Codec.JPEG:

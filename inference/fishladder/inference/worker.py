@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack
 import structlog
 from redis.exceptions import RedisError
 
+from fishladder.inference.backfill import Backfill
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.commit import Committer
 from fishladder.inference.config import WorkerSettings
@@ -110,6 +111,17 @@ class Worker:
         self._leases = Leases(stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms)
         self._mender = Mender(stores.frames, self._feed, self._runs)
         self._trimmer = Trimmer(stores.frames, stores.state, self._runs)
+        self._backfill = Backfill(
+            stores.frames,
+            stores.state,
+            self._pipeline,
+            self._runs,
+            worker=self._leases.name,
+            model=detector.model,
+            keep_bytes=settings.keep_results_bytes,
+            keep_ms=settings.keep_results_ms,
+            lease_lost=lambda run: self._leases.drop(run.lease),
+        )
         self._committer = Committer(
             stores.state,
             self._runs,
@@ -119,6 +131,7 @@ class Worker:
             keep_ms=settings.keep_results_ms,
             reset=self._roster.reset,
             lease_lost=lambda run: self._leases.drop(run.lease),
+            deferred=self._backfill.deferred,
         )
         self._loop = asyncio.get_running_loop()
         self._provider = detector.provider
@@ -146,6 +159,7 @@ class Worker:
                     self._keep(group, "lost logs", self._mender.run),
                     self._keep(group, "cameras", self._roster.run),
                     self._keep(group, "log trimming", self._trimmer.run),
+                    self._keep(group, "backfill", self._backfill.run),
                     group.create_task(self._roster.watch_unusable(), name="unusable logs"),
                     group.create_task(self._empty_idle_decoders(), name="idle decoders"),
                 ]
@@ -189,8 +203,10 @@ class Worker:
         now = time.monotonic()
         for lane, report in reports:
             run = self._lanes.get(lane)
-            if run is not None:  # else it was dropped meanwhile
+            if run is not None:
                 run.report(report, now)
+            else:  # backfill's, or it was dropped meanwhile
+                self._backfill.report(lane, report)
         self._committer.wake.set()
 
     async def _empty_idle_decoders(self) -> None:
