@@ -41,6 +41,7 @@ async def test_cameras_that_always_have_something_to_commit_leave_the_others_the
         keep_ms=60_000,
         reset=lambda run, why: None,
         lease_lost=lambda run: None,
+        deferred=lambda camera: None,
     )
     committing = asyncio.create_task(committer.run())
     try:

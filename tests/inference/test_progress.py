@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.inference.progress import IDLE_COLD_S, IDLE_S, Job, Lose, Progress, Push, Restart, Unusable
+from fishladder.inference.progress import IDLE_COLD_S, IDLE_S, Job, Lose, Progress, Push, Restart
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit, Stamp
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import ORIGIN, Position
@@ -121,9 +121,13 @@ def test_an_epoch_that_ended_before_what_was_read_is_stepped_over() -> None:
     assert progress.slots.tail == Position(2, 2)
 
 
-def test_deferred_ranges_stop_the_camera() -> None:
-    with pytest.raises(Unusable, match=r"1-6\.\.9 is deferred"):
-        camera(Position(1, 5)).take(entries([Range(epoch=1, first=6, last=9, fate=Fate.DEFERRED)]), 0.0, 0)
+def test_deferred_ranges_are_passed_over_and_committed_as_such() -> None:
+    progress = camera(Position(1, 5))
+    progress.take(entries([Range(epoch=1, first=4, last=9, fate=Fate.DEFERRED)]), 0.0, 0)
+    commit = progress.slots.take_commit()
+    assert commit is not None
+    assert commit.to == Position(1, 9)
+    assert commit.deferred == [(6, 9)]
 
 
 @pytest.mark.parametrize(
