@@ -6,12 +6,12 @@ import random
 from enum import Enum
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.held import HeldRange, HeldUnit
+from fishladder.edge.held import HeldRange, HeldUnit, range_of, unit_of
 from fishladder.edge.ring import Ring
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import MAX_CLEAN_POINTS, CameraHello, CameraWelcome, Policy, Refusal
-from fishladder.wire.unit import NO_FLAGS, UNIT_HEADER_BYTES, Flag, Range, Unit
+from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
 
 #: When to ask again after a refusal that does not say.
 FORBIDDEN_RETRY_S = 60.0
@@ -202,40 +202,22 @@ class Session:
         return None
 
     def _range(self, first: int, held: HeldRange, offset_us: int | None) -> Range:
-        offset = 0 if offset_us is None else held.mono_us + offset_us - held.wall_us
-        return Range(
-            epoch=self.epoch, first=first, last=held.last, fate=held.fate, wall_us=held.wall_us, offset_us=offset
-        )
+        offset = None if offset_us is None else held.mono_us + offset_us - held.wall_us
+        return range_of(held, self.epoch, first, held.last, held.fate, offset)
 
     def _unit(self, held: HeldUnit, offset_us: int | None) -> Unit | Range:
-        unit = held.unit
-        synced = NO_FLAGS if offset_us is None else Flag.SYNCED
-        offset = 0 if offset_us is None else unit.mono_us + offset_us - held.wall_us
-        size = UNIT_HEADER_BYTES + len(unit.payload)
-        if self.max_unit_bytes and size > self.max_unit_bytes:
-            if held.first > self._oversized_to:
-                self._oversized_to = held.first
-                self.oversized += 1
-                self.largest_bytes = max(self.largest_bytes, size)
-            return Range(
-                epoch=self.epoch,
-                first=held.first,
-                last=held.first,
-                fate=Fate.ENCODER,
-                wall_us=held.wall_us,
-                offset_us=offset,
-            )
-        return Unit(
-            epoch=self.epoch,
-            seq=held.first,
-            codec=unit.codec,
-            payload=unit.payload,
-            flags=unit.flags | synced,
-            pts_us=unit.pts_us,
-            wall_us=held.wall_us,
-            offset_us=offset,
-            duration_us=unit.duration_us,
-            ready_us=held.ready_us,
-            width=unit.width,
-            height=unit.height,
-        )
+        offset = None if offset_us is None else held.unit.mono_us + offset_us - held.wall_us
+        if not self.fits(held):
+            return range_of(held, self.epoch, held.first, held.first, Fate.ENCODER, offset)
+        return unit_of(held, self.epoch, offset)
+
+    def fits(self, held: HeldUnit) -> bool:
+        """Whether the gateway takes a unit of this size; counts those it does not, each once."""
+        size = UNIT_HEADER_BYTES + len(held.unit.payload)
+        if not self.max_unit_bytes or size <= self.max_unit_bytes:
+            return True
+        if held.first > self._oversized_to:
+            self._oversized_to = held.first
+            self.oversized += 1
+            self.largest_bytes = max(self.largest_bytes, size)
+        return False
