@@ -75,6 +75,12 @@ class Ring:
         held = self._entries[self._entries.index(self.next)]
         return isinstance(held, HeldUnit) and not held.unit.entry_point
 
+    @property
+    def uncommitted_full(self) -> bool:
+        """Half of the room is taken by what was sent."""
+        sent = self._entries.since(0)[: self._entries.index(self.next)]
+        return sum(held.cost for held in sent) > self.limit_bytes // 2
+
     def __iter__(self) -> Iterator[Held]:
         return iter(self._entries)
 

@@ -80,6 +80,11 @@ class Scheduler:
         """Credit is cumulative, so an older one changes nothing."""
         self.granted_bytes = max(self.granted_bytes, total_bytes)
 
+    @property
+    def credit_left(self) -> int:
+        """Bytes that are not spoken for."""
+        return self.granted_bytes - self.sent_bytes - self._left
+
     def next(self) -> bytes | None:
         """The next live message to write; None if there is nothing, or no credit for it."""
         return self._next(self._round)
@@ -125,7 +130,7 @@ class Scheduler:
     def _peek(self, flow: _Flow) -> bytes | None:
         """The flow's next message, beginning another unit if the credit is not yet spoken for."""
         if flow.message is None:
-            if self.sent_bytes + self._left >= self.granted_bytes:
+            if self.credit_left <= 0:
                 return None
             item = flow.source()
             if isinstance(item, Range):

@@ -5,17 +5,21 @@ parts (`session`, `schedule`, `clock`), one connection after another, for as lon
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 
 import structlog
 
 from fishladder.edge import metrics
+from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.schedule import Scheduler, fragment_size
 from fishladder.edge.session import Session, State
+from fishladder.edge.spool.drain import Now
+from fishladder.edge.spool.lane import Lane
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -35,6 +39,8 @@ _LAST_WORDS_S = 1.0
 #: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
 #: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
 _HELLO_CAMERAS = 32
+#: Backfill leaves so much of the credit to live.
+_LIVE_CREDIT_BYTES = 64 * 1024
 
 
 class _Draining(Exception):
@@ -58,6 +64,7 @@ class StreamUplink:
     ) -> None:
         self.offset = OffsetEstimator()
         self.connected = False
+        self.down_since_s: float | None = None
         self.boot = token_hex(16)
         self._to = to
         self._sessions = {session.channel: session for session in sessions}
@@ -68,12 +75,22 @@ class StreamUplink:
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
         self._hellos = 0
+        self._lanes: Mapping[int, Lane] = {}
+        self._boot_is_old = False
+        self._pace = BackfillPace()
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._flush = False
         self._outbox: deque[str | bytes] = deque()
         self._scheduler = Scheduler()
         self._fragment_limit = 0
+
+    def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
+        """Work with the spools of the cameras (by channel) and under a boot of before, which has said at most so many
+        hellos. To be called before `run`.
+        """
+        self._lanes = lanes
+        self.boot, self._hellos, self._boot_is_old = boot, hellos, hellos > 0
 
     def wake(self) -> None:
         self._wake.set()
@@ -110,6 +127,7 @@ class StreamUplink:
         try:
             async with connect(self._to) as link:
                 self._scheduler = Scheduler()
+                self._pace = BackfillPace()
                 self._outbox.clear()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(link), name="uplink-read")
@@ -137,10 +155,25 @@ class StreamUplink:
                     metrics.SENT.inc(len(fragment))
                 else:
                     self._wake.clear()
-                    await self._wake.wait()
+                    await self._backfill(link)
         except UplinkError:
             await asyncio.sleep(_LAST_WORDS_S)  # why it was closed may be there to be read
             raise
+
+    async def _backfill(self, link: WebSocket) -> None:
+        """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
+        clock = asyncio.get_running_loop().time
+        wait_s: float | None = None
+        if self._scheduler.credit_left > _LIVE_CREDIT_BYTES and not (wait_s := self._pace.wait_s(clock())):
+            if (fragment := self._scheduler.next_backfill()) is not None:
+                await link.send(fragment)
+                self._pace.sent(len(fragment))
+                metrics.SENT.inc(len(fragment))
+                return
+            wait_s = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
 
     async def _tick(self, link: WebSocket) -> None:
         loop = asyncio.get_running_loop()
@@ -152,10 +185,12 @@ class StreamUplink:
             now_s = loop.time()
             self._greet(now_s, anyway=first)
             first = False
+            state = link.state()
+            self._pace.measured(state, now_s)
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
                 self._say_positions()
-                self._scheduler.fragment_bytes = fragment_size(link.delivery_rate_bytes_s(), self._fragment_limit)
+                self._scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1
                 probe_s = now_s + (_PROBE_BURST_S if probes < _BURST else _PROBE_S)
@@ -167,15 +202,19 @@ class StreamUplink:
             await asyncio.sleep(_TICK_S)
 
     def _greet(self, now_s: float, *, anyway: bool = False) -> None:
-        due = [session.hello(now_s) for session in self._sessions.values() if session.hello_due(now_s)]
-        for first in range(0, len(due) or int(anyway), _HELLO_CAMERAS):
+        due = [(it, it.hello(now_s)) for it in self._sessions.values() if it.hello_due(now_s)]
+        earlier = [camera for session, camera in due if session.introducing is not None]
+        for first in range(0, len(earlier), _HELLO_CAMERAS):
+            self._say_hello(earlier[first : first + _HELLO_CAMERAS], token_hex(16), 1)
+        ours = [camera for session, camera in due if session.introducing is None]
+        for first in range(0, len(ours) or int(anyway), _HELLO_CAMERAS):
             self._hellos += 1
-            cameras = due[first : first + _HELLO_CAMERAS]
-            hello = messages.Hello(
-                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=cameras, agent=self._agent
-            )
-            self._outbox.append(messages.encode(hello))
-            self._wake.set()
+            self._say_hello(ours[first : first + _HELLO_CAMERAS], self.boot, self._hellos)
+
+    def _say_hello(self, cameras: list[messages.CameraHello], boot: str, number: int) -> None:
+        hello = messages.Hello(versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent)
+        self._outbox.append(messages.encode(hello))
+        self._wake.set()
 
     def _say_positions(self) -> None:
         cameras = [(it.channel, it.ring.position) for it in self._sessions.values() if it.state is State.OPEN]
@@ -186,6 +225,12 @@ class StreamUplink:
         if not session.has_more:
             return None
         return session.take(self._clock.mono_us(), self.offset.offset_us, flush=self._flush)
+
+    def _take_backfill(self, lane: Lane) -> Unit | Range | None:
+        if not lane.drain.ready:
+            return None
+        now = Now(self._clock.mono_us(), self._clock.wall_us(), self.offset.offset_us)
+        return lane.drain.take(now)
 
     # -- in
 
@@ -200,6 +245,12 @@ class StreamUplink:
                     if session := self._sessions.get(channel):
                         session.acknowledged(logged, committed)
                 self._news.set()
+            case messages.Open():
+                lane, session = self._lanes.get(message.channel), self._sessions.get(message.channel)
+                if lane is not None and session is not None and session.state is State.OPEN:
+                    lane.opened(message, asyncio.get_running_loop().time())
+                    self._news.set()
+                    self._wake.set()
             case messages.Credit():
                 self._scheduler.grant(message.bytes)
                 self._wake.set()
@@ -249,12 +300,15 @@ class StreamUplink:
                 log.error("camera starts afresh", camera=session.camera, error=problem)
                 session.start_afresh(now_s)
                 continue
+            if not session.is_open:  # it was an introduction
+                continue
             if lost := session.state_lost - lost_before:
-                log.warning("the gateway's store went back", camera=session.camera, state_lost=lost)
-            self._scheduler.add(session.channel, partial(self._take, session), granted.policy.weight)
-            self._obey(session.channel, granted.policy)
+                log.warning("the gateway's store went back", camera=session.camera, forgotten=lost)
+            self._open(session, granted.policy)
         for refusal in welcome.refused:
             if session := self._sessions.get(refusal.channel):
+                if refusal.code == "stale" and self._boot_is_old:  # what we remember of it is older than the stack does
+                    self.boot, self._hellos, self._boot_is_old = token_hex(16), 0, False
                 session.refused(refusal, now_s)
                 log.warning(
                     "camera is refused",
@@ -266,13 +320,24 @@ class StreamUplink:
         self._wake.set()
         self._news.set()
 
+    def _open(self, session: Session, policy: Policy) -> None:
+        channel = session.channel
+        self._scheduler.add(channel, partial(self._take, session), policy.weight)
+        if (lane := self._lanes.get(channel)) is not None:
+            self._scheduler.add(channel, partial(self._take_backfill, lane), policy.weight, backfill=True)
+            lane.begin()
+            if session.ring.unsent():  # live goes on at an entry point
+                self._on_keyframe(channel)
+        self._obey(channel, policy)
+
     def _fenced(self, message: messages.Fenced) -> None:
         session = self._sessions.get(message.channel)
         if session is None:
             return
         log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
-        if (given_up := self._scheduler.remove(message.channel)) is not None:
-            self._outbox.append(given_up)
+        for backfill in (False, True):
+            if (given_up := self._scheduler.remove(message.channel, backfill=backfill)) is not None:
+                self._outbox.append(given_up)
         session.fenced(asyncio.get_running_loop().time())  # the next tick says hello for all that are fenced together
 
     def _obey(self, channel: int, policy: Policy) -> None:

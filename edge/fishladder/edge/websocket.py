@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
@@ -21,7 +22,8 @@ CONNECT_S = 20.0
 #: How much the kernel may hold that is not yet on its way.
 NOTSENT_LOWAT_BYTES = 16 * 1024
 _TCP_NOTSENT_LOWAT = 25
-_DELIVERY_RATE_AT = 160  # struct tcp_info: tcpi_delivery_rate, bytes a second
+#: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
+_APP_LIMITED_AT, _RTT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 148, 160
 
 
 class WebSocket:
@@ -62,18 +64,20 @@ class WebSocket:
         code, why = self._ws.close_code, getattr(message, "extra", None) or ""
         raise UplinkError(f"the gateway closed the connection ({code}{': ' if why else ''}{why})")
 
-    def delivery_rate_bytes_s(self) -> float | None:
-        """What TCP last saw the link deliver; None where the system does not say."""
+    def state(self) -> LinkState:
+        """How TCP sees the link; empty where the system does not say."""
         if sys.platform != "linux":
-            return None
+            return LinkState()
         try:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
         except OSError:
-            return None
-        if len(info) < _DELIVERY_RATE_AT + 8:
-            return None
-        (rate,) = struct.unpack_from("=Q", info, _DELIVERY_RATE_AT)
-        return float(rate) or None
+            return LinkState()
+        if len(info) < _RATE_AT + 8:
+            return LinkState()
+        (rate,) = struct.unpack_from("=Q", info, _RATE_AT)
+        (rtt_us,) = struct.unpack_from("=I", info, _RTT_AT)
+        (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
+        return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us)
 
 
 @asynccontextmanager
