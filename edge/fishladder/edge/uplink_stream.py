@@ -34,8 +34,6 @@ _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
 _LAST_WORDS_S = 1.0
-#: Backfill leaves so much of the credit to live.
-_LIVE_CREDIT_BYTES = 64 * 1024
 #: A link that is away costs nobody anything to ask for; a gateway that answers otherwise may have too much to do.
 _DOWN_MOST_S = 1.0
 
@@ -165,7 +163,7 @@ class StreamUplink:
         """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
         clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
         wait_s: float | None = None
-        if scheduler.credit_left > _LIVE_CREDIT_BYTES and not (wait_s := self._pace.wait_s(clock())):
+        if scheduler.has_spare_credit and not (wait_s := self._pace.wait_s(clock())):
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
