@@ -340,19 +340,18 @@ async def test_a_state_store_that_went_back_is_told_what_is_still_there(
 
 async def test_two_agents_do_not_share_a_camera(stores: Stores, tmp_path: Path) -> None:
     async with site(stores, tmp_path) as (it, way):
-        settings = config(it, way, tmp_path)
+        settings = config(it, way, tmp_path, drain_s=0.2)
         run = Run(settings)
         await run.until(lambda: run.agent.keeper is not None, "it runs")
         with pytest.raises(ConfigError, match="another agent on this host sends camera door"):
             await Agent(settings).run(asyncio.Event())
-        run.agent.config = settings
         await run.stop()
 
 
 async def test_the_loop_is_never_held_up_by_the_disk(stores: Stores, tmp_path: Path) -> None:
     """SQLite works in a thread: one that takes half a second for each write delays nobody."""
     async with site(stores, tmp_path) as (it, way):
-        run = Run(config(it, way, tmp_path))
+        run = Run(config(it, way, tmp_path, drain_s=0.2))
         await run.until(lambda: run.agent.keeper is not None and run.agent.uplink.connected, "a connection")
         assert run.agent.keeper is not None
         lane = run.agent.keeper.lanes[0]
