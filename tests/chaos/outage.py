@@ -107,12 +107,20 @@ async def run(minutes: float, how: Cut, model: Path, warm_s: float) -> bool:
             well &= await drained(system, stores, names, back_s, minutes)
             status = await edge.stop(60)
             print(f"the agent ends with {status}")
+            if not well or status:
+                standing(system)
             return well and status == 0
 
 
 def spool_line(place: Path) -> str:
     size = sum(it.stat().st_size for it in (place / "spool").rglob("*.sqlite*"))
     return f"spool: {size / 1e6:.1f} MB on disk"
+
+
+def standing(system: Fleet) -> None:
+    """What the agent says of it, for whoever reads why."""
+    for line in system.parts[-1].said.splitlines()[-12:]:
+        print(f"  agent: {line}")
 
 
 async def resumed(stores: Stores, names: list[str], before: list[Seen], back_s: float) -> bool:

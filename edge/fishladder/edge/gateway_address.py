@@ -142,6 +142,8 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
             return UplinkDown(f"{where}: its name cannot be resolved")
         case aiohttp.ClientConnectorError():
             return UplinkDown(f"{where} cannot be reached: {error.strerror or error.os_error}")
+        case aiohttp.ClientConnectionError():
+            return UplinkDown(f"{where}: the connection was lost: {error or type(error).__name__}")
         case TimeoutError():
             return UplinkDown(f"{where}: no answer in time")
         case _:
