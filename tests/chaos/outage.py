@@ -153,7 +153,16 @@ async def drained(system: Fleet, stores: Stores, names: list[str], back_s: float
         ledgers = [await system.ledger(stores, f"{SITE}/{name}") for name in names]
         return not any(it.deferred for it in ledgers) and all(it.pending < 20 for it in ledgers)
 
-    await until(quiet, max(minutes * 60 * 5, 300), "the spool is drained")
+    said = 0.0
+    while not await quiet():
+        if (at := await now_s(stores) - back_s) - said >= 15:
+            said = at
+            ledgers = [await system.ledger(stores, f"{SITE}/{name}") for name in names]
+            print(f"  {at:.0f} s: {sum(it.deferred for it in ledgers)} frames still open", flush=True)
+        if at > max(minutes * 60 * 5, 300):
+            print("the spool is not drained: giving up")
+            return False
+        await asyncio.sleep(1)
     print(f"the spool is drained {await now_s(stores) - back_s:.0f} s after the link came back")
     well = True
     for name in names:
