@@ -63,7 +63,7 @@ records = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(records, max_size=8), st.integers(0, 40))
 def test_records_come_out_as_they_went_in(sent: list[Record], cut: int) -> None:
     data = b"".join(map(pack, sent))
