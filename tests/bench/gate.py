@@ -140,9 +140,8 @@ def main() -> None:
         f"gate, {args.minutes} minutes of a static night scene at {FPS} fps, an event of {EVENT_S} s every {EVERY_S} s"
     )
     print(f"  sent         {found['sent']} of {found['pictures']} pictures")
-    print(
-        f"  bytes        {found['bytes_with']:,} with the gate, {found['bytes_without']:,} without: {found['share']:.1%}"
-    )
+    shares = f"{found['bytes_with']:,} of {found['bytes_without']:,} without the gate"
+    print(f"  bytes        {shares}: {found['share']:.1%}")
     print(f"  events seen  {found['events_seen']} of {found['events']}")
     met = found["share"] <= BOUND and found["events_seen"] == found["events"]  # type: ignore[operator]
     print(f"  bound: at most {BOUND:.0%} of the bytes, every event: {'met' if met else 'NOT met'}")
