@@ -17,6 +17,7 @@ State store (durable)
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
     fl:{p}:results:<cam>    stream  r = one commit's result, JSON
     fl:{p}:lease            string  a worker's random token, expiring
+    fl:site:<site>          set     names of the site's cameras, for the limit on their number
     fl:workers              hash    worker -> heartbeat, JSON
     fl:meta                 hash    schema, partitions (in both stores)
 
@@ -50,6 +51,10 @@ def backfill(partition: int, camera: str) -> str:
 
 def cameras(partition: int) -> str:
     return f"fl:{{{partition}}}:cameras"
+
+
+def site(name: str) -> str:
+    return f"fl:site:{name}"
 
 
 def camera(partition: int, camera: str) -> str:

@@ -4,6 +4,7 @@ text and bytes, sends what the outbox holds, and ends the connection when told t
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -12,8 +13,8 @@ import structlog
 from fishladder.gateway import metrics
 from fishladder.gateway.backlog import Told
 from fishladder.gateway.clock import wall_us
-from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits
+from fishladder.gateway.intake import MEASURE_S, Intake
+from fishladder.gateway.limits import MOST_SEQ, Limits
 from fishladder.gateway.open import Opened
 from fishladder.gateway.outbox import Outbox
 from fishladder.gateway.session import LogSession, OutOfStep
@@ -63,7 +64,7 @@ class Connection:
         self._limits = limits
         self._gateway = gateway
         self._wake = wake
-        self._account = intake.credit.open(grant.subject)
+        self._account = intake.credit.open(grant.holder)
         self._reassembler = Reassembler(max_unit_bytes=limits.unit_bytes)
         self._channels: dict[int, LogSession | None] = {}  # None: known, but nothing is taken at the moment
         self._cameras: dict[str, int] = {}  # and the other way round:
@@ -74,6 +75,7 @@ class Connection:
     # What the engine hands in. Whatever of this raises `WireError` ends the connection.
 
     def received_binary(self, data: bytes) -> None:
+        self._intake.quotas.site(self.grant.site or "").spend(len(data))
         if self._intake.credit.spend(self._account, len(data)):
             self.top_up()
             if self._account.overdrawn > self._limits.unit_bytes + MAX_MESSAGE_BYTES:
@@ -88,6 +90,12 @@ class Connection:
             raise WireError(f"channel {channel} was not named in a hello") from None
         if session is None:
             return  # sent before the agent knew that it is fenced
+        meter = self._intake.quotas.camera(session.camera)
+        meter.spend(len(data))
+        if meter.over:
+            self._intake.close(session)
+            self.fenced(session, f"{session.camera} sends more than its {meter.bps} bit/s")
+            return
         if message.backfill:
             if isinstance(message, UnitMessage):
                 self._intake.backlog.take_unit(session, message.data)
@@ -118,7 +126,7 @@ class Connection:
             case Positions():
                 for channel, position in message.cameras:
                     session = self._channels.get(channel)
-                    if session is not None and session.position <= position <= MAX_SEQ:
+                    if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
             case Hello():
@@ -186,6 +194,8 @@ class Connection:
         """Give more credit, if there is any to give."""
         if not any(self._channels.values()):
             return  # it has no camera open, so nothing to send
+        if self._intake.quotas.site(self.grant.site or "").over:
+            return  # the watch asks again
         if (total := self._intake.credit.grant(self._account)) is not None:
             self.outbox.credit(total)
             self._wake(False)
@@ -196,7 +206,7 @@ class Connection:
             "version" if isinstance(error, VersionMismatch) else "limit" if isinstance(error, TooLarge) else "protocol"
         )
         metrics.faults.labels(code).inc()
-        log.warning("connection faulted", who=self.grant.subject, code=code, error=str(error))
+        log.warning("connection faulted", who=self.grant.holder, code=code, error=str(error))
         self.outbox.end(Fault(code, str(error)))
         self._wake(True)
 
@@ -273,6 +283,10 @@ class Connection:
             return Refusal(camera.channel, "invalid", str(error))
         if not self.grant.allows(camera.camera):
             return Refusal(camera.channel, "forbidden", f"the token does not cover {camera.camera}")
+        meter = self._intake.quotas.camera(camera.camera)
+        if meter.over:
+            why = f"{camera.camera} sends more than its {meter.bps} bit/s"
+            return Refusal(camera.channel, "limit", why, math.ceil(meter.wait_s) + MEASURE_S)
         return await self._intake.open(self, camera, boot=hello.boot, number=hello.hello)
 
 
@@ -285,8 +299,9 @@ def _check_hello(hello: Hello) -> None:
     if len(hello.cameras) > MAX_CAMERAS:
         raise TooLarge(f"a hello names at most {MAX_CAMERAS} cameras")
     for camera in hello.cameras:
-        numbers = (camera.epoch, camera.position, camera.oldest, *camera.clean)
-        if not (0 <= camera.channel <= MAX_CHANNEL and all(0 <= number <= MAX_SEQ for number in numbers)):
+        seqs = (camera.position, camera.oldest - 1, *camera.clean)
+        in_range = 0 <= camera.epoch <= MAX_SEQ and all(-1 <= seq <= MOST_SEQ for seq in seqs)
+        if not (0 <= camera.channel <= MAX_CHANNEL and in_range):
             raise WireError(f"the hello for {camera.camera[:140]!r} has a number out of range")
         if len(camera.clean) > MAX_CLEAN_POINTS:
             raise TooLarge(f"the hello for {camera.camera[:140]!r} names over {MAX_CLEAN_POINTS} clean points")

@@ -2,11 +2,13 @@
 the uplink and WHIP.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
 from fishladder.gateway.admission import Admission
+from fishladder.gateway.limits import Limits
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
 from fishladder.gateway.whip import WhipSessions, allow_origins, options
@@ -27,14 +29,15 @@ _CAMERA = "/whip/{site}/{camera}"
 class Routes:
     """`keys` None lets everybody in. Until `ready` is called, nobody is."""
 
-    def __init__(self, keys: KeyFile | None, health: Callable[[], Health]) -> None:
+    def __init__(self, keys: KeyFile | None, health: Callable[[], Health], limits: Limits) -> None:
         self.admission = Admission(keys)
         self._health = health
+        self._limits = limits
         self._uplinks: Uplinks | None = None
         self._whips: WhipSessions | None = None
 
-    def app(self, *, body_bytes: int) -> web.Application:
-        app = web.Application(client_max_size=body_bytes)
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=self._limits.offer_bytes)
         app.router.add_get("/", self._about)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -74,6 +77,11 @@ class Routes:
         grant = self.admission.grant(request, "publish")
         if self._whips is None:
             raise unavailable()
+        try:
+            async with asyncio.timeout(self._limits.hello_s):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the offer came too slowly\n") from None
         return await self._whips.create(request, grant)
 
     async def _whip_delete(self, request: web.Request) -> web.Response:

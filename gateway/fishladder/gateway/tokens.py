@@ -62,6 +62,11 @@ class Grant:
     kid: str = ""
     issuer: "KeyFile | None" = field(default=None, repr=False, compare=False)
 
+    @property
+    def holder(self) -> str:
+        """Under what name this token's use is counted: a subject of one site is not that of another."""
+        return f"{self.site or ALL_SITES}/{self.subject}"
+
     def allows(self, camera: str) -> bool:
         """Whether a camera (`<site>/<camera>`) is covered; what may be done with it is another question, see `may`."""
         if not self.allows_site(site_of(camera)):

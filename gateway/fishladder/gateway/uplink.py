@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from fishladder.gateway import metrics
 from fishladder.gateway.connection import Connection
 from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.limits import Limits, Places
 from fishladder.gateway.tokens import Grant, still_valid
 from fishladder.wire.errors import WireError
 from fishladder.wire.framing import MAX_MESSAGE_BYTES
@@ -36,7 +36,7 @@ class Uplinks:
         self._intake = intake
         self._limits = limits
         self._gateway = gateway
-        self._occupancy = Occupancy(limits.connections_per_token, limits.connections)
+        self._places = Places(limits, limits.connections)
         self._open: dict[Connection, _End] = {}
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -46,7 +46,7 @@ class Uplinks:
 
     async def serve(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         """One agent, from the upgrade to the end of its connection."""
-        if not self._occupancy.enter(grant.subject):
+        if not self._places.enter(grant):
             metrics.refused.labels("connections").inc()
             return web.Response(status=429, text="too many connections\n", headers={"Retry-After": "30"})
         metrics.connections.labels("uplink").inc()
@@ -61,7 +61,7 @@ class Uplinks:
             return socket
         finally:
             metrics.connections.labels("uplink").dec()
-            self._occupancy.leave(grant.subject)
+            self._places.leave(grant)
 
     def drain(self, reason: str) -> None:
         """Ask every agent to go elsewhere."""
@@ -78,7 +78,7 @@ class Uplinks:
 
     async def _serve(self, socket: web.WebSocketResponse, grant: Grant, end: "_End") -> None:
         wake = _Wake()
-        connection = Connection(self._intake, self._limits, grant, self._gateway, wake)
+        connection = Connection(self._intake, self._limits.of(grant.site), grant, self._gateway, wake)
         self._open[connection] = end
         self._none_left.clear()
         seen = _Seen(time.monotonic())
@@ -117,7 +117,7 @@ class Uplinks:
                 else:
                     if message.type is WSMsgType.ERROR:
                         metrics.faults.labels("websocket").inc()
-                        log.warning("connection faulted", who=connection.grant.subject, error=str(message.data))
+                        log.warning("connection faulted", who=connection.grant.holder, error=str(message.data))
                     return
         except WireError as error:
             connection.fault(error)
@@ -142,11 +142,11 @@ class Uplinks:
             elif connection.outbox.overflowing:
                 fault = Fault("limit", "too many messages wait unread")
             elif not still_valid(connection.grant):
-                fault = Fault("token", "the token has expired")
+                fault = Fault("token", "the token has expired or was revoked")
             else:
                 continue
             metrics.faults.labels(fault.code).inc()
-            log.warning("connection ended", who=connection.grant.subject, code=fault.code, error=fault.message)
+            log.warning("connection ended", who=connection.grant.holder, code=fault.code, error=fault.message)
             await end([encode(fault)], WSCloseCode.POLICY_VIOLATION)
             return
 

@@ -1,0 +1,37 @@
+"""The rates at which sites and cameras may send, as used up by this process. Pure; a camera's meter outlives its
+connection, so that connecting anew gives nothing back.
+"""
+
+from fishladder.gateway.limits import Limits, Meter
+from fishladder.wire.ids import site_of
+
+
+class Quotas:
+    """Call `tick` now and then: meters are refilled there."""
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self._now = now
+        self._sites: dict[str, Meter] = {}
+        self._cameras: dict[str, Meter] = {}
+
+    def site(self, site: str) -> Meter:
+        meter = self._sites.get(site)
+        if meter is None:
+            meter = self._sites[site] = Meter(self._limits.of(site).site_bps, self._now)
+        return meter
+
+    def camera(self, camera: str) -> Meter:
+        meter = self._cameras.get(camera)
+        if meter is None:
+            meter = self._cameras[camera] = Meter(self._limits.of(site_of(camera)).camera_bps, self._now)
+        return meter
+
+    def tick(self, now: float) -> None:
+        """Refill all, and forget those nobody uses."""
+        self._now = now
+        for meters in (self._sites, self._cameras):
+            for meter in meters.values():
+                meter.refill(now)
+            for name in [name for name, meter in meters.items() if meter.full]:
+                del meters[name]
