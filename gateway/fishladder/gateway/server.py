@@ -88,6 +88,7 @@ class Server:
                 handle_signals=False,
                 shutdown_timeout=1.0,
                 keepalive_timeout=settings.limits.idle_s,
+                lingering_time=1.0,
                 logger=http_log(),
             )
             await runner.setup()
