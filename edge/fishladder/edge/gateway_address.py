@@ -136,7 +136,7 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
         case aiohttp.ClientConnectorCertificateError():
             return UplinkError(
                 f"{where}: its TLS certificate is not trusted ({error.certificate_error}); "
-                "if it is your own, name its CA with ca_file"
+                "if it is your own, name its CA with ca_file; captive portals show such certificates too"
             )
         case aiohttp.ClientConnectorDNSError():
             return UplinkError(f"{where}: its name cannot be resolved")

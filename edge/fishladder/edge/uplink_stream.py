@@ -16,6 +16,7 @@ from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.schedule import Scheduler, fragment_size
 from fishladder.edge.session import Session, State
+from fishladder.edge.token import TokenKeeper
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -60,6 +61,7 @@ class StreamUplink:
         self.connected = False
         self.boot = token_hex(16)
         self._to = to
+        self._token = TokenKeeper(to)
         self._sessions = {session.channel: session for session in sessions}
         self._clock = clock
         self._on_policy = on_policy
@@ -98,17 +100,17 @@ class StreamUplink:
                 await self._connection()
             except _Draining as draining:
                 delay_s = self._rng.uniform(0.1, 1.0)
-                said = f"the gateway is going away: {draining}"
+                said = f"the connection is made anew: {draining}"
             except (AuthRefused, ConfigError, VersionMismatch) as error:
                 delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
             except (UplinkError, WireError) as error:
                 delay_s, said = self._backoff.next(), str(error)
             log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
-            await asyncio.sleep(delay_s)
+            await self._token.pause(delay_s)
 
     async def _connection(self) -> None:
         try:
-            async with connect(self._to) as link:
+            async with connect(self._token.address()) as link:
                 self._scheduler = Scheduler()
                 self._outbox.clear()
                 async with asyncio.TaskGroup() as group:
@@ -154,6 +156,8 @@ class StreamUplink:
             first = False
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
+                if self._token.changed():
+                    raise _Draining("its token file has changed")
                 self._say_positions()
                 self._scheduler.fragment_bytes = fragment_size(link.delivery_rate_bytes_s(), self._fragment_limit)
             if now_s >= probe_s:
@@ -172,7 +176,12 @@ class StreamUplink:
             self._hellos += 1
             cameras = due[first : first + _HELLO_CAMERAS]
             hello = messages.Hello(
-                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=cameras, agent=self._agent
+                versions=VERSIONS,
+                boot=self.boot,
+                hello=self._hellos,
+                cameras=cameras,
+                agent=self._agent,
+                renews=self._token.renews,
             )
             self._outbox.append(messages.encode(hello))
             self._wake.set()
@@ -221,6 +230,8 @@ class StreamUplink:
                     self._obey(message.channel, message.policy)
                 if message.keyframe and message.channel in self._sessions:
                     self._on_keyframe(message.channel)
+            case messages.Token():
+                self._token.renewed(message.token)
             case messages.Drain():
                 raise _Draining(message.reason or "it is being stopped")
             case messages.Fault(code="version"):

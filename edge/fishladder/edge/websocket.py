@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 
 from fishladder.edge.gateway_address import GatewayAddress, explain
+from fishladder.edge.redirects import guarded
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
@@ -90,6 +91,7 @@ async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
     async with aiohttp.ClientSession(
         ws_response_class=Response,
         connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
+        trace_configs=[guarded(to, follow=False)],
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
     ) as session:
         try:

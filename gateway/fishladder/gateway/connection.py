@@ -13,18 +13,17 @@ import structlog
 from fishladder.gateway import metrics
 from fishladder.gateway.backlog import Told
 from fishladder.gateway.clock import wall_us
+from fishladder.gateway.hello import check_hello
 from fishladder.gateway.intake import MEASURE_S, Intake
 from fishladder.gateway.limits import MOST_SEQ, Limits
 from fishladder.gateway.open import Opened
 from fishladder.gateway.outbox import Outbox
 from fishladder.gateway.session import LogSession, OutOfStep
-from fishladder.gateway.tokens import Grant
-from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
-from fishladder.wire.framing import MAX_CHANNEL, MAX_MESSAGE_BYTES, Reassembler, UnitMessage
-from fishladder.wire.ids import MAX_SEQ, check_camera
+from fishladder.gateway.tokens import Grant, renew, renewal_due
+from fishladder.wire.errors import FishladderError, TooLarge, VersionMismatch, WireError
+from fishladder.wire.framing import MAX_MESSAGE_BYTES, Reassembler, UnitMessage
+from fishladder.wire.ids import check_camera
 from fishladder.wire.messages import (
-    MAX_CAMERAS,
-    MAX_CLEAN_POINTS,
     CameraHello,
     CameraWelcome,
     Control,
@@ -38,6 +37,7 @@ from fishladder.wire.messages import (
     Probe,
     Probed,
     Refusal,
+    Token,
     Welcome,
     choose_version,
     from_agent,
@@ -48,7 +48,6 @@ log = structlog.get_logger(__name__)
 _KEYFRAME_EVERY_S = 1.0
 #: Hellos that wait to be answered; an agent that says more at once does not listen.
 _HELLOS_WAITING = 64
-_META_BYTES = 4096
 
 
 class Connection:
@@ -60,6 +59,7 @@ class Connection:
         self.outbox = Outbox()
         self.grant = grant
         self.said_hello = False
+        self._renews = False
         self._intake = intake
         self._limits = limits
         self._gateway = gateway
@@ -131,8 +131,9 @@ class Connection:
                         self._intake.positions.report(session)
             case Hello():
                 self.said_hello = True
+                self._renews = message.renews
                 choose_version(message.versions)
-                _check_hello(message)
+                check_hello(message)
                 for camera in message.cameras:
                     self._begin(camera)
                 try:
@@ -208,6 +209,22 @@ class Connection:
         metrics.faults.labels(code).inc()
         log.warning("connection faulted", who=self.grant.holder, code=code, error=str(error))
         self.outbox.end(Fault(code, str(error)))
+        self._wake(True)
+
+    def wants_token(self, now: float) -> bool:
+        """Whether a new token is due, for an agent that can keep it."""
+        return self._renews and renewal_due(self.grant, now)
+
+    def renew_token(self, now: float) -> None:
+        """Send a new token; this connection is then good for as long as that one."""
+        try:
+            token, self.grant = renew(self.grant, now)
+        except FishladderError as error:
+            self._renews = False  # until it connects again
+            log.error("token not renewed", who=self.grant.holder, error=str(error))
+            return
+        log.info("token renewed", who=self.grant.holder, id=self.grant.id)
+        self.outbox.say(Token(token))
         self._wake(True)
 
     def drain(self, reason: str) -> None:
@@ -288,22 +305,3 @@ class Connection:
             why = f"{camera.camera} sends more than its {meter.bps} bit/s"
             return Refusal(camera.channel, "limit", why, math.ceil(meter.wait_s) + MEASURE_S)
         return await self._intake.open(self, camera, boot=hello.boot, number=hello.hello)
-
-
-def _check_hello(hello: Hello) -> None:
-    """Numbers within what stores and Lua keep exact. Raises `WireError`."""
-    if not (0 < len(hello.boot) <= 64 and hello.boot.isascii() and hello.boot.isprintable()):
-        raise WireError("a hello's boot is 1 to 64 printable ASCII characters")
-    if not 0 < hello.hello <= MAX_SEQ:
-        raise WireError(f"hello number {hello.hello} is out of range")
-    if len(hello.cameras) > MAX_CAMERAS:
-        raise TooLarge(f"a hello names at most {MAX_CAMERAS} cameras")
-    for camera in hello.cameras:
-        seqs = (camera.position, camera.oldest - 1, *camera.clean)
-        in_range = 0 <= camera.epoch <= MAX_SEQ and all(-1 <= seq <= MOST_SEQ for seq in seqs)
-        if not (0 <= camera.channel <= MAX_CHANNEL and in_range):
-            raise WireError(f"the hello for {camera.camera[:140]!r} has a number out of range")
-        if len(camera.clean) > MAX_CLEAN_POINTS:
-            raise TooLarge(f"the hello for {camera.camera[:140]!r} names over {MAX_CLEAN_POINTS} clean points")
-        if sum(len(name) + len(value) for name, value in camera.meta.items()) > _META_BYTES:
-            raise TooLarge(f"the hello for {camera.camera[:140]!r} has over {_META_BYTES} bytes of meta")

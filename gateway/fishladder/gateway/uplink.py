@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 #: Acknowledgements follow one another no closer than this; what is urgent does not wait.
 _SAY_EVERY_S = 0.02
 _PING_S = 20.0
+#: Tokens are renewed one after the other: each writes a file.
+_RENEW_EVERY_S = 0.5
 _CLOSE_S = 2.0
 #: For what a connection is told last and its close; then it is cut.
 _LAST_WORDS_S = 4.0
@@ -38,6 +40,7 @@ class Uplinks:
         self._gateway = gateway
         self._places = Places(limits, limits.connections)
         self._open: dict[Connection, _End] = {}
+        self._renewed_at = float("-inf")
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -135,6 +138,9 @@ class Uplinks:
             await asyncio.sleep(min(1.0, self._limits.hello_s / 4))
             connection.top_up()
             now = time.monotonic()
+            if now - self._renewed_at > _RENEW_EVERY_S and connection.wants_token(time.time()):
+                self._renewed_at = now
+                connection.renew_token(time.time())
             if not connection.said_hello and now - began > self._limits.hello_s:
                 fault = Fault("timeout", f"no hello within {self._limits.hello_s:g} s")
             elif now - seen.at > self._limits.idle_s:
