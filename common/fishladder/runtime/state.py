@@ -153,7 +153,7 @@ async def name_camera(state: Redis, partition: int, camera: str, *, most: int) -
 def _policy(camera: str, stored: bytes) -> Policy:
     try:
         return msgspec.json.decode(stored, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise StoreError(f"the policy stored for {camera} cannot be: {error}") from None
 
 

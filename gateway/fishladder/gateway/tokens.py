@@ -170,7 +170,7 @@ def _new_secret() -> str:
 def _read(path: Path) -> dict[str, str]:
     try:
         keys = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ConfigError(f"key file {path}: {error}") from None
     if not keys:
         raise ConfigError(f"key file {path} holds no key")
