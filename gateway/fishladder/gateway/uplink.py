@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 #: Acknowledgements follow one another no closer than this; what is urgent does not wait.
 _SAY_EVERY_S = 0.02
 _PING_S = 20.0
+#: One connection after the other: none goes on for longer while others have something too.
+_TURN_S = 0.002
 #: Tokens are renewed one after the other: each writes a file.
 _RENEW_EVERY_S = 0.5
 _CLOSE_S = 2.0
@@ -108,11 +110,15 @@ class Uplinks:
 
     async def _read(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
         """Until the connection ends, or breaks the protocol (then the fault is in the outbox)."""
-        received_binary = connection.received_binary
+        received_binary, turn = connection.received_binary, time.monotonic()
         try:
             while True:
                 message = await socket.receive()
                 seen.at = time.monotonic()
+                if seen.at - turn > _TURN_S:
+                    # What has come already is given out without a pause: one who sends much would keep the loop busy.
+                    await asyncio.sleep(0)
+                    turn = time.monotonic()
                 if message.type is WSMsgType.BINARY:
                     received_binary(message.data)
                 elif message.type is WSMsgType.TEXT:
