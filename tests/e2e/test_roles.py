@@ -20,7 +20,7 @@ from fishladder.wire import keys
 
 ACL = Path(__file__).parents[2] / "docs" / "acl"
 STATE_USERS, FRAMES_USERS = ((ACL / f"{store}.acl").read_text() for store in ("state", "frames"))
-PASSWORDS = {"gateway": "gw-53cret-a", "worker": "wk-53cret-b", "reader": "rd-53cret-c"}
+PASSWORDS = {"gateway": "gw-53cret-a", "worker": "wk-53cret-b", "reader": "rd-53cret-c", "admin": "ad-53cret-d"}
 CAMERA = "shop/door"
 
 
@@ -114,6 +114,8 @@ async def test_the_whole_way_under_the_documented_users_and_no_secret_in_sight(t
                 await system.settled(stores, CAMERA)
                 status, ledger_out, err = await system.run("ledger", "--redis", reader)
                 assert status == 0, err
+                status, _, err = await system.run("forget", CAMERA, "--yes", "--redis", as_user(urls.state, "admin"))
+                assert status == 0, err
             await bad.stop()
             assert await denied(urls.state) == []
             assert await denied(urls.frames) == []
@@ -154,6 +156,8 @@ async def test_the_whole_way_under_the_documented_users_and_no_secret_in_sight(t
         ("gateway", "state", ("FLUSHALL",)),
         ("gateway", "state", ("KEYS", "*")),
         ("gateway", "frames", ("ACL", "LIST")),
+        ("admin", "state", ("FLUSHALL",)),
+        ("admin", "frames", ("PING",)),
         ("worker", "frames", ("SHUTDOWN",)),
         ("worker", "state", ("GET", "somebody:elses")),
     ],
