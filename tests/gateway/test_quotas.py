@@ -17,7 +17,7 @@ from fishladder.gateway.tokens import KeyFile, verify
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
-from fishladder.wire.framing import range_message
+from fishladder.wire.framing import fragments, range_message
 from fishladder.wire.messages import CameraHello, Fenced, Hello, Positions, encode
 from fishladder.wire.unit import Range
 
@@ -172,3 +172,31 @@ async def test_a_revoked_token_ends_its_connection(stores: Stores, tmp_path: Pat
             async with agent(it.url, token):
                 pass
         assert refused.value.status == 401
+
+
+async def test_units_that_are_never_finished_hold_so_much_of_a_site(stores: Stores, tmp_path: Path) -> None:
+    limits = {"unfinished_bytes_per_site": 300_000}
+    begun = next(fragments(0, unit(1, 1, size=600_000).pack(), 200_000))
+    async with gateway(tmp_path, stores.urls, limits=limits) as it, agent(it.url, it.token("shop-8")) as other:
+        await other.open("shop-8/door")
+        async with agent(it.url, it.token("shop-7"), boot="one") as one:
+            await one.open("shop-7/one")
+            await one.socket.send_bytes(begun)
+            async with agent(it.url, it.token("shop-7"), boot="two") as two:
+                await two.open("shop-7/two")
+                await two.socket.send_bytes(begun)
+                assert (await two.fault()).code == "limit"
+            await other.socket.send_bytes(begun)
+        async with agent(it.url, it.token("shop-7"), boot="three") as three:  # what is gone holds nothing
+            await three.open("shop-7/three")
+            await three.socket.send_bytes(begun)
+            await three.open("shop-7/four", 1)
+        await other.open("shop-8/yard", 1)
+
+
+async def test_hellos_that_are_not_waited_for_are_bounded(stores: Stores, tmp_path: Path) -> None:
+    names = [CameraHello(f"no name {channel}", channel) for channel in range(1000)]
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client:
+        for number in range(1, 20):
+            await client.socket.send_str(encode(Hello((1, 1), "boot", number, names)))
+        assert (await client.fault()).code == "limit"

@@ -24,6 +24,7 @@ from fishladder.wire.errors import FishladderError, TooLarge, VersionMismatch, W
 from fishladder.wire.framing import MAX_MESSAGE_BYTES, Reassembler, UnitMessage
 from fishladder.wire.ids import check_camera
 from fishladder.wire.messages import (
+    MAX_CAMERAS,
     CameraHello,
     CameraWelcome,
     Control,
@@ -48,6 +49,8 @@ log = structlog.get_logger(__name__)
 _KEYFRAME_EVERY_S = 1.0
 #: Hellos that wait to be answered; an agent that says more at once does not listen.
 _HELLOS_WAITING = 64
+#: And cameras in them.
+_CAMERAS_WAITING = 4 * MAX_CAMERAS
 
 
 class Connection:
@@ -70,6 +73,9 @@ class Connection:
         self._cameras: dict[str, int] = {}  # and the other way round:
         self._names: dict[int, str] = {}
         self._hellos: asyncio.Queue[Hello] = asyncio.Queue(_HELLOS_WAITING)
+        self._cameras_waiting = 0
+        self._held_bytes = 0  # of unfinished units, as counted for the site
+        self._taken = asyncio.Event()
         self._asked_at: dict[int, float] = {}
 
     # What the engine hands in. Whatever of this raises `WireError` ends the connection.
@@ -81,6 +87,8 @@ class Connection:
             if self._account.overdrawn > self._limits.unit_bytes + MAX_MESSAGE_BYTES:
                 raise TooLarge(f"{self._account.overdrawn} bytes came beyond the credit given")
         message = self._reassembler.feed(data)
+        if self._reassembler.held_bytes != self._held_bytes:
+            self._count_held(self._reassembler.held_bytes)
         if message is None:
             return
         channel = message.channel
@@ -116,6 +124,13 @@ class Connection:
         else:
             self.advanced(session)
 
+    def _count_held(self, now_bytes: int) -> None:
+        """Count what this connection's unfinished units hold for its site. Raises `TooLarge`."""
+        held = self._intake.quotas.hold(self.grant.site or "", now_bytes - self._held_bytes)
+        self._held_bytes = now_bytes
+        if held > self._limits.unfinished_bytes_per_site:
+            raise TooLarge(f"{held} bytes of unfinished units of this site are held, over the limit")
+
     def received_text(self, text: str | bytes) -> None:
         received_us = wall_us()
         message = from_agent(text)
@@ -136,15 +151,18 @@ class Connection:
                 check_hello(message)
                 for camera in message.cameras:
                     self._begin(camera)
-                try:
-                    self._hellos.put_nowait(message)
-                except asyncio.QueueFull:
-                    raise TooLarge(f"{_HELLOS_WAITING} hellos wait for their answer") from None
+                self._cameras_waiting += len(message.cameras)
+                if self._hellos.full() or self._cameras_waiting > _CAMERAS_WAITING:
+                    raise TooLarge(f"{self._hellos.qsize()} hellos wait for their answer")
+                self._hellos.put_nowait(message)
 
     async def answer_hellos(self) -> None:
-        """Answer one hello after the other, for ever; the cameras of one are opened side by side."""
+        """Answer one hello after the other, for ever, each when the answer before it is on its way: else those who do
+        not listen would fill the memory. The cameras of one are opened side by side.
+        """
         while True:
             hello = await self._hellos.get()
+            self._cameras_waiting -= len(hello.cameras)
             outcomes = await asyncio.gather(*(self._open(hello, camera) for camera in hello.cameras))
             welcomes: list[CameraWelcome] = []
             refusals: list[Refusal] = []
@@ -189,7 +207,14 @@ class Connection:
                 tell = functools.partial(self._tell_open, channel, outcome.session)
                 self._intake.backlog.open(outcome.session, outcome.cursor, outcome.open, tell)
             self.top_up()
+            self._taken.clear()
             self._wake(True)
+            await self._taken.wait()
+
+    def take(self) -> list[str]:
+        """What there is to send now."""
+        self._taken.set()
+        return self.outbox.take()
 
     def top_up(self) -> None:
         """Give more credit, if there is any to give."""
@@ -235,6 +260,8 @@ class Connection:
     def close(self) -> None:
         """Give everything back. What was taken already is still written: it may be all that is left of it."""
         self._intake.credit.close(self._account)
+        self._intake.quotas.hold(self.grant.site or "", -self._held_bytes)
+        self._held_bytes = 0
         self._channels.clear()
         for camera in self._cameras:
             self._intake.retire(self, camera)

@@ -34,6 +34,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cameras_per_site: int = 1024  #: names a site may have in all; the one limit that all gateways share
     camera_bps: int = 50_000_000
     site_bps: int = 1_000_000_000
+    unfinished_bytes_per_site: int = 64 * 1024 * 1024  #: of units whose last fragment has not come
     connections_per_token: int = 64
     connections_per_site: int = 256
     connections: int = 4096

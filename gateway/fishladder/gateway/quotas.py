@@ -1,6 +1,8 @@
-"""The rates at which sites and cameras may send, as used up by this process. Pure; a camera's meter outlives its
-connection, so that connecting anew gives nothing back.
+"""The rates at which sites and cameras may send, as used up by this process, and what sites hold of its memory. Pure; a
+camera's meter outlives its connection, so that connecting anew gives nothing back.
 """
+
+from collections import Counter
 
 from fishladder.gateway.limits import Limits, Meter
 from fishladder.wire.ids import site_of
@@ -14,6 +16,7 @@ class Quotas:
         self._now = now
         self._sites: dict[str, Meter] = {}
         self._cameras: dict[str, Meter] = {}
+        self._held: Counter[str] = Counter()
 
     def site(self, site: str) -> Meter:
         meter = self._sites.get(site)
@@ -26,6 +29,14 @@ class Quotas:
         if meter is None:
             meter = self._cameras[camera] = Meter(self._limits.of(site_of(camera)).camera_bps, self._now)
         return meter
+
+    def hold(self, site: str, more_bytes: int) -> int:
+        """Count what a site's unfinished units hold in memory, or hold no more; how much that is now."""
+        self._held[site] += more_bytes
+        held = self._held[site]
+        if not held:
+            del self._held[site]
+        return held
 
     def tick(self, now: float) -> None:
         """Refill all, and forget those nobody uses."""

@@ -103,7 +103,7 @@ class Uplinks:
                 self._none_left.set()
             connection.close()
         if not socket.closed:
-            await end(connection.outbox.take(), WSCloseCode.POLICY_VIOLATION)
+            await end(connection.take(), WSCloseCode.POLICY_VIOLATION)
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
                 raise outcome
@@ -134,7 +134,7 @@ class Uplinks:
     async def _write(self, socket: web.WebSocketResponse, connection: Connection, wake: "_Wake") -> None:
         while True:
             await wake.wait()
-            for text in connection.outbox.take():
+            for text in connection.take():
                 await socket.send_str(text)
 
     async def _watch(self, connection: Connection, seen: "_Seen", end: "_End") -> None:
