@@ -7,13 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check fuzz bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
 	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
 	@echo "make check              lint, types, import rules"
+	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
@@ -38,6 +39,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@$(BIN)/python tests/fuzz/run.py --seconds $(or $(filter-out 0,$(SECONDS)),60) $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -20,6 +20,7 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.redirects import guarded
 from fishladder.edge.spool.settings import find
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.wire import messages
@@ -219,6 +220,7 @@ async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=to.tls() if url.startswith("https") else True),
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_S),
+                trace_configs=[guarded(to, follow=True)],
                 headers=to.headers(),
             ) as http,
             http.options(

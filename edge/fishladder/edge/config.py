@@ -18,7 +18,8 @@ from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.motion import Ignored
 from fishladder.edge.spool.settings import SpoolConfig
-from fishladder.runtime.config import load_config, read_secret
+from fishladder.runtime.config import load_config
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 
