@@ -18,7 +18,7 @@ from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.server import find_server, run_server
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
 from fishladder.wire import keys
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import Position
 from fishladder.wire.result import Detection
 from fishladder.wire.unit import Codec
@@ -157,7 +157,7 @@ async def test_a_stolen_lease_stops_commits_until_it_is_free(stores: Stores, mod
             token="thief",
             start=cursor,
             to=Position(1, 30),
-            counts=[(Fate.SAMPLED_OUT, 30 - cursor.seq)],
+            runs=[Run(Fate.SAMPLED_OUT, cursor.seq + 1, 30)],
             result=f'{{"camera":"site/camera","epoch":1,"first":{cursor.seq + 1},"last":30,'
             f'"runs":[[16,{cursor.seq + 1},30]]}}'.encode(),
             keep_bytes=1 << 24,

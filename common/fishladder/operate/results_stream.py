@@ -75,14 +75,14 @@ async def stored(
         commit = await anext(streams[index], None)
         if commit is not None:
             ms, n = commit.at
-            heapq.heappush(heads, ((sign * ms, sign * n), index, commit))
+            heapq.heappush(heads, ((sign * ms, sign * n), sign * index, commit))
 
     for index in range(len(streams)):
         await refill(index)
     while heads:
         _, index, commit = heapq.heappop(heads)
         yield commit
-        await refill(index)
+        await refill(sign * index)
 
 
 async def newest(reader: StateReader, camera: str) -> tuple[int, int]:

@@ -80,8 +80,6 @@ def reader_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for add in (
         click.argument("which", required=False, metavar="[CAMERA|SITE]", callback=check_which),
         click.option("--redis", envvar="FISHLADDER_REDIS", help="State store URL  [default: a gateway's on this host]"),
-        # Not needed to read, but one pair of flags shall do for all commands.
-        click.option("--frames", envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
         click.option(
             "--data-dir",
             type=click.Path(file_okay=False, path_type=Path),

@@ -15,7 +15,9 @@ State store (durable)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
                                     bytes = size of the results stream; trying = unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
-    fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:results:<cam>    stream  r = one commit's result, JSON; s = the same for the checkpoint (`lua/results.lua`)
+    fl:{p}:checkpoint:<cam> hash    cursor, open set and ledger as they were before the oldest result that is kept;
+                                    after = id of the last result that is in it
     fl:{p}:lease            string  a worker's random token, expiring
     fl:workers              hash    worker -> heartbeat, JSON
     fl:meta                 hash    schema, partitions (in both stores)
@@ -66,6 +68,10 @@ def ledger(partition: int, camera: str) -> str:
 
 def results(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:results:{camera}"
+
+
+def checkpoint(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:checkpoint:{camera}"
 
 
 def lease(partition: int) -> str:
