@@ -1,11 +1,13 @@
 # Everything here makes its own .venv and needs nothing beforehand but Python 3.11+, pip and make.
 PYTHON ?= python3
 SECONDS ?= 0
+FAULTS ?= 300
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check bench chaos format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +15,7 @@ help:
 	@echo "make test [ARGS=...]    run the tests (ARGS go to pytest)"
 	@echo "make check              lint, types, import rules"
 	@echo "make bench              measure the hot paths against plain loops"
+	@echo "make chaos [FAULTS=300 SEED=1]  kill, pause, cut and fill parts of a whole system; then audit every frame"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
 
@@ -39,6 +42,9 @@ check: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+chaos: $(READY)
+	@$(BIN)/python tests/chaos/run.py --faults $(FAULTS) --seed $(SEED)
 
 format: $(READY)
 	$(BIN)/ruff format .

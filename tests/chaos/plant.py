@@ -49,7 +49,7 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict)
     restart_s: float = 0.2
     expected: bool = False  #: we ended it
-    surprises: list[str] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)  #: with what status, when it was not us
     process: asyncio.subprocess.Process | None = None
     over: bool = False
     ready: Callable[[], Awaitable[None]] | None = None
@@ -67,7 +67,7 @@ class Part:
                 )
             status = await self.process.wait()
             if not self.expected and not self.over:
-                self.surprises.append(f"{self.name} ended by itself with status {status}")
+                self.ended.append(status)
             self.expected = False
             await asyncio.sleep(self.restart_s)
 

@@ -40,6 +40,7 @@ class Outcome:
     gaps: dict[str, float] = field(default_factory=dict)
     unaccounted: int = 0
     duplicates: int = 0
+    crashes: int = 0  #: of workers, by poison
     problems: list[str] = field(default_factory=list)
 
 
@@ -60,7 +61,10 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
         await _quiet(it, outcome)
         await _account(it, outcome, time.monotonic() - began)
         for part in it.parts.values():
-            outcome.problems += part.surprises
+            poisoned = [status for status in part.ended if status == -signal.SIGABRT and outcome.hit[Kind.POISON]]
+            outcome.crashes += len(poisoned)
+            others = [status for status in part.ended if status not in poisoned]
+            outcome.problems += [f"{part.name} ended by itself with status {status}" for status in others]
         if outcome.problems:
             kept = log.with_suffix(".logs")
             kept.mkdir(exist_ok=True)
@@ -132,6 +136,8 @@ def tell(outcome: Outcome, seed: int) -> None:
     for kind, count in sorted(outcome.hit.items()):
         print(f"  {count:4} {kind}")
     print(f"faults        {outcome.hit.total()} of {len(outcome.hit)} kinds, seed {seed}")
+    if outcome.crashes:
+        print(f"crashes       {outcome.crashes} of workers by poison units, each of which may cost two")
     print(f"captured      {outcome.captured}")
     for reason, count in outcome.counts.most_common():
         print(f"  {reason:12}{count}")

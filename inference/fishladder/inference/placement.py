@@ -28,18 +28,32 @@ def alive(heartbeats: Mapping[str, Heartbeat], now_ms: int, ttl_ms: int) -> list
     return sorted(settled or heard)
 
 
-def place(partitions: int, workers: Sequence[str], occupied: Collection[int] = ()) -> dict[int, str]:
+def place(
+    partitions: int,
+    workers: Sequence[str],
+    occupied: Collection[int] = (),
+    heard: Collection[str] | None = None,
+) -> dict[int, str]:
     """Who should hold each partition. Nobody gets more than an even share (rounded up) of the `occupied` ones, which
     have cameras, nor of the rest.
 
     Each pair of partition and worker has a score; pairs are served by score while both are free. So when a worker joins
-    or leaves, few partitions change hands besides its own.
+    or leaves, few partitions change hands besides its own. For a worker that is not among those `heard` (all, if None)
+    the others stand in, and change nothing else: it may be back soon.
     """
     if not workers:
         return {}
     busy = sorted(set(occupied) & set(range(partitions)))
     rest = sorted(set(range(partitions)) - set(busy))
-    return _spread(busy, workers) | _spread(rest, workers)
+    there = [worker for worker in workers if heard is None or worker in heard]
+    placed: dict[int, str] = {}
+    for group in (busy, rest):
+        spread = _spread(group, workers)
+        if there:
+            left = [partition for partition in group if spread[partition] not in there]
+            spread |= _spread(left, there)
+        placed |= spread
+    return placed
 
 
 def _spread(partitions: Sequence[int], workers: Sequence[str]) -> dict[int, str]:

@@ -113,7 +113,7 @@ class Worker:
         self._leases = Leases(stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms)
         self._roster.worker = self._leases.name
         self._mender = Mender(stores.frames, self._feed, self._runs)
-        self._trimmer = Trimmer(stores.frames, stores.state, self._runs)
+        self._trimmer = Trimmer(stores.frames, stores.state, self._runs, cameras=lambda: self._leases.cameras)
         self._backfill = Backfill(
             stores.frames,
             stores.state,
