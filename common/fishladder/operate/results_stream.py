@@ -69,20 +69,20 @@ async def stored(
         for camera in cameras
     ]
     sign = -1 if newest_first else 1
-    heads: list[tuple[tuple[int, int], int, Commit]] = []
+    heads: list[tuple[tuple[int, int, int], int, Commit]] = []
 
     async def refill(index: int) -> None:
         commit = await anext(streams[index], None)
         if commit is not None:
             ms, n = commit.at
-            heapq.heappush(heads, ((sign * ms, sign * n), sign * index, commit))
+            heapq.heappush(heads, ((sign * ms, sign * n, sign * index), index, commit))
 
     for index in range(len(streams)):
         await refill(index)
     while heads:
         _, index, commit = heapq.heappop(heads)
         yield commit
-        await refill(sign * index)
+        await refill(index)
 
 
 async def newest(reader: StateReader, camera: str) -> tuple[int, int]:
