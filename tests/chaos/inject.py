@@ -89,7 +89,7 @@ class Injector:
                 plant.poison.unlink(missing_ok=True)
                 return True
             case Kind.DISK_FULL:
-                return False
+                return await self._disk_full(for_s)
 
     async def _ended(self, target: str, number: int, down_s: float) -> bool:
         part = self._plant.parts[target]
@@ -154,6 +154,20 @@ class Injector:
                 await store.config_set("maxmemory", str(limit_bytes))
                 return True
         return False
+
+    async def _disk_full(self, for_s: float) -> bool:
+        if not self._plant.disk.is_mount():
+            return False
+        ballast = self._plant.disk / "ballast"
+        try:
+            with ballast.open("wb") as file:
+                while True:
+                    file.write(bytes(1 << 16))
+                    file.flush()
+        except OSError:  # there is no room for more
+            await asyncio.sleep(for_s)
+        ballast.unlink()
+        return True
 
     async def _clock(self, fault: Fault) -> bool:
         """Steps ahead or back, and stays there."""

@@ -7,10 +7,11 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from fishladder.wire.unit import Codec
 
 SITE = "shop"
 FPS = {"bframes": 8, "longgop": 8, "pattern": 5, "small": 4}
-FRAMES_BYTES, STATE_BYTES = 64 << 20, 64 << 20
+FRAMES_BYTES, STATE_BYTES, DISK_BYTES = 64 << 20, 64 << 20, 32 << 20
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 #: What an agent may take for its last words.
 DRAIN_S = 60
@@ -50,6 +51,7 @@ class Part:
     restart_s: float = 0.2
     expected: bool = False  #: we ended it
     ended: list[int] = field(default_factory=list)  #: with what status, when it was not us
+    pids: list[int] = field(default_factory=list)  #: all it ever had
     process: asyncio.subprocess.Process | None = None
     over: bool = False
     ready: Callable[[], Awaitable[None]] | None = None
@@ -65,6 +67,7 @@ class Part:
                 self.process = await asyncio.create_subprocess_exec(
                     *self.command, stdout=out, stderr=out, env={**os.environ, **self.environment}
                 )
+            self.pids.append(self.process.pid)
             status = await self.process.wait()
             if not self.expected and not self.over:
                 self.ended.append(status)
@@ -100,7 +103,7 @@ class Plant:
     state: Redis
     clock: Path | None  #: what the agent's wall clock is off by, if that can be faked
     poison: Path  #: while it exists, marked units crash whoever decodes them
-    disk: Path  #: the agent's, where that can be filled
+    disk: Path  #: the agent's, of `DISK_BYTES` where a file system may be mounted
 
     @property
     def urls(self) -> tuple[str, str]:
@@ -201,7 +204,10 @@ async def plant() -> AsyncIterator[Plant]:
 
         way = await stack.enter_async_context(link(to_gateway))
         poison, clock, disk = place / "poison", place / "faketime", place / "disk"
-        disk.mkdir()
+        stack.enter_context(small_disk(disk))
+        memory = Path("/dev/shm") / place.name if Path("/dev/shm").is_dir() else place / "memory"
+        memory.mkdir(mode=0o700)
+        stack.callback(shutil.rmtree, memory, ignore_errors=True)
         clock.write_text("+0\n")
         urls = {"FISHLADDER_FRAMES": socket_url(place / "f.sock"), "FISHLADDER_REDIS": socket_url(place / "s.sock")}
         parts: dict[str, Part] = {}
@@ -235,7 +241,8 @@ async def plant() -> AsyncIterator[Plant]:
 
         token = await _token(place)
         config = f'[edge]\ngateway = "{way.url}"\nsite = "{SITE}"\nmetrics_port = 0\ndrain_s = {DRAIN_S}\n'
-        (place / "edge.toml").write_text(config + _sources(place))
+        spool = f'[spool]\ndirectory = "{disk}"\n'
+        (place / "edge.toml").write_text(config + spool + _sources(place))
         lying = {}
         if _FAKETIME:
             lying = {
@@ -243,7 +250,9 @@ async def plant() -> AsyncIterator[Plant]:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
             }  # fmt: skip
         agent = ("edge", "run", "--config", str(place / "edge.toml"))
-        part("agent", *way.prefix, *FISHLADDER, *agent, FISHLADDER_EDGE_TOKEN=token, **lying)
+        own = {"FISHLADDER_EDGE_TOKEN": token, "XDG_RUNTIME_DIR": str(memory)}
+        part("agent", *way.prefix, *FISHLADDER, *agent, **own, **lying)
+        stack.callback(_forget_clocks, parts["agent"].pids)
         stack.push_async_callback(_end, list(parts.values()))
         keeping = [asyncio.create_task(one.keep(), name=one.name) for one in parts.values()]
         stack.push_async_callback(_cancelled, keeping)
@@ -252,6 +261,20 @@ async def plant() -> AsyncIterator[Plant]:
                 print(f"--- {one.name}\n{one.log.read_text(errors='replace')[-1500:]}")
             raise AssertionError("the system does not come up")
         yield it
+
+
+@contextlib.contextmanager
+def small_disk(where: Path) -> Iterator[None]:
+    """A directory that can be filled without filling the machine's disk; a plain one where nothing may be mounted."""
+    where.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "flc", str(where)], capture_output=True
+    )
+    try:
+        yield
+    finally:
+        if done.returncode == 0:
+            subprocess.run(["umount", "-l", str(where)], capture_output=True, check=False)
 
 
 async def _token(place: Path) -> str:
@@ -267,6 +290,13 @@ async def _token(place: Path) -> str:
     )
     out, _ = await process.communicate()
     return out.decode().strip()
+
+
+def _forget_clocks(pids: list[int]) -> None:
+    """What libfaketime leaves of processes that were killed."""
+    for pid in pids:
+        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+            (Path("/dev/shm") / name).unlink(missing_ok=True)
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -27,9 +27,7 @@ ACCEPTABLE: dict[str, set[Kind]] = {
     "encoder": {Kind.CAMERA_KILLED, Kind.AGENT_KILLED, Kind.AGENT_RESTARTED, Kind.AGENT_PAUSED},
     "undecodable": {Kind.POISON},
     "no_reference": {Kind.POISON},
-    # Without a spool an agent that dies takes what it held with it, and a log that dies with it what it had sent.
-    "spool_lost": {Kind.AGENT_KILLED},
-    "log_lost": {Kind.AGENT_KILLED},
+    "spool_full": {Kind.DISK_FULL},
 }
 
 
