@@ -205,8 +205,7 @@ async def plant() -> AsyncIterator[Plant]:
         way = await stack.enter_async_context(link(to_gateway))
         poison, clock, disk = place / "poison", place / "faketime", place / "disk"
         stack.enter_context(small_disk(disk))
-        memory = Path("/dev/shm") / place.name if Path("/dev/shm").is_dir() else place / "memory"
-        memory.mkdir(mode=0o700)
+        memory = _memory(place)
         stack.callback(shutil.rmtree, memory, ignore_errors=True)
         clock.write_text("+0\n")
         urls = {"FISHLADDER_FRAMES": socket_url(place / "f.sock"), "FISHLADDER_REDIS": socket_url(place / "s.sock")}
@@ -290,6 +289,14 @@ async def _token(place: Path) -> str:
     )
     out, _ = await process.communicate()
     return out.decode().strip()
+
+
+def _memory(place: Path) -> Path:
+    """A directory for the agent's runtime files, in memory if there is such a place."""
+    shared = Path("/dev/shm")
+    memory = shared / place.name if shared.is_dir() else place / "memory"
+    memory.mkdir(mode=0o700)
+    return memory
 
 
 def _forget_clocks(pids: list[int]) -> None:
