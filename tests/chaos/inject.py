@@ -25,10 +25,11 @@ class Injector:
         self._log = log
         self._began = time.monotonic()
         self._offset_s = 0
+        self.began_ms = 0  #: when the first fault was due, Unix milliseconds
 
     async def run(self, faults: list[Fault]) -> None:
         """All of them, each at its time; returns when all are healed."""
-        self._began = time.monotonic()
+        self._began, self.began_ms = time.monotonic(), time.time_ns() // 1_000_000
         async with asyncio.TaskGroup() as group:
             for fault in faults:
                 group.create_task(self._inject(fault), name=f"fault {fault.number}")

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from chaos.inject import Injector
 from chaos.plan import Fault, Kind, schedule
 from chaos.plant import DRAIN_S, FPS, SITE, Plant, plant
 from support.fleet import FISHLADDER
+
+from fishladder.wire import keys
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import PARTITIONS, partition_of
+from fishladder.wire.result import decode
 
 #: Which faults a reason needs before a person would accept it. Those that are not here are never acceptable.
 ACCEPTABLE: dict[str, set[Kind]] = {
@@ -42,6 +48,7 @@ class Outcome:
     unaccounted: int = 0
     duplicates: int = 0
     crashes: int = 0  #: of workers, by poison
+    losses: list[str] = field(default_factory=list)  #: what was not inferred, and when that was committed
     problems: list[str] = field(default_factory=list)
 
 
@@ -61,12 +68,13 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
         outcome = Outcome(Counter(fault.kind.value for fault in injector.hit))
         await _quiet(it, outcome)
         await _account(it, outcome, time.monotonic() - began)
+        outcome.losses = [loss async for loss in _losses(it, injector.began_ms)]
         for part in it.parts.values():
             poisoned = [status for status in part.ended if status == -signal.SIGABRT and outcome.hit[Kind.POISON]]
             outcome.crashes += len(poisoned)
             others = [status for status in part.ended if status not in poisoned]
             outcome.problems += [f"{part.name} ended by itself with status {status}" for status in others]
-        if outcome.problems:
+        if outcome.problems or outcome.losses:
             kept = log.with_suffix(".logs")
             kept.mkdir(exist_ok=True)
             for part in it.parts.values():
@@ -133,6 +141,18 @@ async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
             outcome.problems.append(f"{count} frames {reason}: nobody would accept that of these faults")
 
 
+async def _losses(it: Plant, began_ms: int) -> AsyncIterator[str]:
+    """From the results, so that they can be laid beside the faults."""
+    for camera in FPS:
+        name = f"{SITE}/{camera}"
+        for entry_id, fields in await it.state.xrange(keys.results(partition_of(name, PARTITIONS), name)):
+            one = decode(fields[b"r"])
+            for fate, first, last in ((Fate(code), first, last) for code, first, last in one.runs):
+                if fate.group == "dropped":
+                    at_s = (int(entry_id.split(b"-")[0]) - began_ms) / 1000
+                    yield f"{name} {one.epoch}-{first}..{last} {fate.label} ({one.lane}) at {at_s:.1f} s by {one.worker}"
+
+
 def tell(outcome: Outcome, seed: int) -> None:
     for kind, count in sorted(outcome.hit.items()):
         print(f"  {count:4} {kind}")
@@ -146,6 +166,8 @@ def tell(outcome: Outcome, seed: int) -> None:
     print(f"unaccounted   {outcome.unaccounted}")
     gaps = ", ".join(f"{camera} {gap_s:.1f} s" for camera, gap_s in sorted(outcome.gaps.items()))
     print(f"source_gap    {gaps} (never captured, by the cameras' rate: agent or camera was dead or paused)")
+    for loss in outcome.losses:
+        print(f"lost          {loss}")
     for problem in outcome.problems:
         print(f"PROBLEM       {problem}")
     print("clean" if not outcome.problems else f"NOT clean: repeat with SEED={seed}")
