@@ -150,7 +150,8 @@ async def _losses(it: Plant, began_ms: int) -> AsyncIterator[str]:
             for fate, first, last in ((Fate(code), first, last) for code, first, last in one.runs):
                 if fate.group == "dropped":
                     at_s = (int(entry_id.split(b"-")[0]) - began_ms) / 1000
-                    yield f"{name} {one.epoch}-{first}..{last} {fate.label} ({one.lane}) at {at_s:.1f} s by {one.worker}"
+                    what = f"{name} {one.epoch}-{first}..{last} {fate.label}"
+                    yield f"{what} ({one.lane}) at {at_s:.1f} s by {one.worker}"
 
 
 def tell(outcome: Outcome, seed: int) -> None:

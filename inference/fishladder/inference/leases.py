@@ -63,13 +63,14 @@ class Holder(Protocol):
 
 
 class Leases:
-    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int) -> None:
+    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int, weight: float = 1.0) -> None:
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.held: dict[int, Lease] = {}
         self._state = state
         self._partitions = partitions
         self._holder = holder
         self._ttl_ms = ttl_ms
+        self._weight = weight
         self._since_ms = 0
         self._lapsed = False
         self._closing = False
@@ -78,7 +79,7 @@ class Leases:
         self._renew_at = 0.0
         self._occupied_at = 0.0
         self._occupied: set[int] = set()
-        self._known: tuple[tuple[str, ...], frozenset[str], frozenset[int]] = ((), frozenset(), frozenset())
+        self._known: object = None  # what `_placed` follows from
         self._placed: dict[int, str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -151,7 +152,7 @@ class Leases:
         self._since_ms = self._since_ms or now_ms
         if self._lapsed:
             self._since_ms, self._lapsed = now_ms + RECOVER_TTLS * self._ttl_ms, False
-        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
+        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid(), self._weight)
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
             if dead:
@@ -164,13 +165,14 @@ class Leases:
             raise said
 
     def _wanted(self, heartbeats: dict[str, Heartbeat], now_ms: int) -> set[int]:
-        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms)
+        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms, weight=self._weight)
         workers = tuple(alive(heartbeats, now_ms, OUT_TTLS * self._ttl_ms))
         heard = frozenset(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
-        known = (workers, heard, frozenset(self._occupied))
+        weights = {name: beat.weight for name, beat in heartbeats.items() if beat.weight > 0}
+        known = (workers, heard, frozenset(self._occupied), tuple(weights.get(name, 1.0) for name in workers))
         if known != self._known:
             self._known = known
-            self._placed = place(self._partitions, workers, self._occupied, heard)
+            self._placed = place(self._partitions, workers, self._occupied, heard, weights)
         return {partition for partition, worker in self._placed.items() if worker == self.name}
 
     async def _acquire(self, partitions: Iterable[int]) -> None:

@@ -110,7 +110,9 @@ class Worker:
         self._suspects = Suspects(self._pipeline, stores.state, self._take_reports)
         self._feed = Feed(stores.frames, self._suspects, self._runs)
         self._roster = Roster(stores.state, self._suspects, self._feed, self._runs, self._lanes)
-        self._leases = Leases(stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms)
+        self._leases = Leases(
+            stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms, weight=settings.weight
+        )
         self._roster.worker = self._leases.name
         self._mender = Mender(stores.frames, self._feed, self._runs)
         self._trimmer = Trimmer(stores.frames, stores.state, self._runs, cameras=lambda: self._leases.cameras)
