@@ -50,6 +50,11 @@ class Replay:
             self._ahead.append(unit)
 
     @property
+    def begun(self) -> bool:
+        """Whether any unit was read: before that nobody knows what the log holds behind the cursor."""
+        return bool(self._behind or self._ahead)
+
+    @property
     def replayable(self) -> bool:
         """Whether a decoder that starts anew from what is kept misses nothing of what comes after the last unit."""
         first = self._behind or self._ahead

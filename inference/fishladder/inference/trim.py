@@ -50,6 +50,8 @@ class Trimmer:
         for run in self._runs.values():
             replay = run.progress.replay
             replay.keep_bytes = most
+            if not replay.begun:
+                continue
             run.keep_from = max(run.keep_from, replay.advance(run.progress.slots.cursor, now))
             run.keyframe_wanted |= replay.keyframe_wanted
 
