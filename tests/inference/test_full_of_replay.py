@@ -44,8 +44,11 @@ async def test_what_is_kept_for_take_overs_does_not_fill_the_store(model: Path) 
                 return [(await ledger_of(producer)).cursor for producer in producers] == ends
 
             await wait_until(send, 60, "all is sent and settled")
-            used = int((await stores.frames.info("memory"))["used_memory"])
-            assert used < FRAMES_BYTES * 0.8, "there is room for what comes next"
+
+            async def room() -> bool:
+                return int((await stores.frames.info("memory"))["used_memory"]) < FRAMES_BYTES * 0.8
+
+            await wait_until(room, 30, "there is room for what comes next")
             for producer in producers:
                 account = await settled(producer)
                 assert set(account.fates.values()) == {Fate.INFERRED}
