@@ -13,13 +13,17 @@ State store (durable)
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
                                     policy_set (1: for this camera, not its gateway's default), meta
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
-                                    bytes = size of the results stream; trying = unit under suspicion
+                                    bytes = size of the results stream; poison = units that crash their worker;
+                                    begun:<lane>, trying:<lane> = the worker at it, and the unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
-    fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:results:<cam>    stream  r = one commit's result, JSON; s = the same for the checkpoint (`lua/results.lua`)
     fl:{p}:forgetting:<cam> stream  results on their way to take the place of the others (`fishladder forget`)
+    fl:{p}:checkpoint:<cam> hash    cursor, open set and ledger as they were before the oldest result that is kept;
+                                    after = id of the last result that is in it
     fl:{p}:lease            string  a worker's random token, expiring
     fl:site:<site>          set     names of the site's cameras, for the limit on their number
     fl:workers              hash    worker -> heartbeat, JSON
+    fl:poison               stream  samples of units that crashed their worker: camera, unit, units
     fl:meta                 hash    schema, partitions (in both stores)
 
 Publish/subscribe (state store)
@@ -31,6 +35,7 @@ Publish/subscribe (state store)
 SCHEMA = 1
 META = "fl:meta"
 WORKERS = "fl:workers"
+POISON = "fl:poison"
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -76,6 +81,10 @@ def results(partition: int, camera: str) -> str:
 
 def forgetting(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:forgetting:{camera}"
+
+
+def checkpoint(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:checkpoint:{camera}"
 
 
 def lease(partition: int) -> str:
