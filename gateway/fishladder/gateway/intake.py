@@ -36,14 +36,14 @@ _OPENING_AT_ONCE = 32
 class Intake:
     """One gateway process's hold on the stores. `assumed_bytes` stands for a frame store's limit where it has none."""
 
-    def __init__(self, stores: Stores, *, default_policy: Policy, assumed_bytes: int) -> None:
+    def __init__(self, stores: Stores, *, default_policy: Policy, assumed_bytes: int, gateway: str = "") -> None:
         self.stores = stores
         self.default_policy = default_policy
         self.sessions: dict[str, LogSession] = {}
         self.frames = FrameLog(FrameLink(stores.urls.frames))
         self.credit = CreditPool()
         self.room = RoomWatch()
-        self.positions = Positions(stores.state)
+        self.positions = Positions(stores.state, gateway)
         self.backlog = Backlog(stores, self.frames.fence)
         self.feed = CommittedFeed(stores.state, self.sessions, self.backlog.settled)
         self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)

@@ -72,10 +72,13 @@ class Server:
             stores = await self._stores(stack, urls, stopping)
             if stores is None:
                 return
-            intake = Intake(stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes)
+            name = f"{socket.gethostname()}/{os.getpid()}"
+            intake = Intake(
+                stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes, gateway=name
+            )
             async with intake.running():
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
-                uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
+                uplinks = Uplinks(intake, settings.limits, name)
                 whips = WhipSessions(intake, settings.limits)
                 routes.ready(uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))

@@ -17,11 +17,12 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
-from fishladder.inference.placement import Heartbeat, alive, place
+from fishladder.inference.placement import alive, place
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreError
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
 #: A worker not heard of for this part of a lease's time is out: its leases are about to end.

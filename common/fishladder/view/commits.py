@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as ReplyTimeout
 
-from fishladder.operate.state_reader import StateReader
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.runtime.store import redacted
+from fishladder.view.reader import StateReader
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreUnavailable
 from fishladder.wire.result import Result, decode
@@ -69,13 +69,13 @@ async def stored(
         for camera in cameras
     ]
     sign = -1 if newest_first else 1
-    heads: list[tuple[tuple[int, int], int, Commit]] = []
+    heads: list[tuple[tuple[int, int, int], int, Commit]] = []
 
     async def refill(index: int) -> None:
         commit = await anext(streams[index], None)
         if commit is not None:
             ms, n = commit.at
-            heapq.heappush(heads, ((sign * ms, sign * n), index, commit))
+            heapq.heappush(heads, ((sign * ms, sign * n, sign * index), index, commit))
 
     for index in range(len(streams)):
         await refill(index)
