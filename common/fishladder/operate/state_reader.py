@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from fishladder.runtime.embedded import default_urls
+from fishladder.runtime.secret_files import SecretOption
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import check_camera, check_name
 
@@ -31,9 +32,14 @@ def check_which(_: click.Context, __: click.Parameter, which: str | None) -> str
 def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say which store (`redis`, `data_dir`)."""
     for add in (
-        click.option("--redis", envvar="FISHLADDER_REDIS", help="State store URL  [default: a gateway's on this host]"),
+        click.option(
+            "--redis",
+            cls=SecretOption,
+            envvar="FISHLADDER_REDIS",
+            help="State store URL  [default: a gateway's on this host]",
+        ),
         # Not needed to read, but one pair of flags shall do for all commands.
-        click.option("--frames", envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
+        click.option("--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
         click.option(
             "--data-dir",
             type=click.Path(file_okay=False, path_type=Path),
