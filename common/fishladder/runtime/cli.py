@@ -24,6 +24,7 @@ COMMANDS = {
     "gateway": Lazy("fishladder.gateway.cli:gateway", "Take in units from agents and WHIP clients.", "gateway"),
     "worker": Lazy("fishladder.inference.cli:worker", "Decode, detect and commit results.", "inference"),
     "demo": Lazy("fishladder.operate.demo:demo", "Run all of it on this machine, with real footage.", "all"),
+    "status": Lazy("fishladder.operate.status:status", "Say how sites, cameras and workers do.", "gateway"),
     "results": Lazy("fishladder.operate.results:results", "Print detections, or follow them with -f.", "gateway"),
     "ledger": Lazy("fishladder.operate.ledger:ledger", "Show what became of every captured frame.", "gateway"),
     "token": Lazy("fishladder.gateway.tokens_cli:token", "Make tokens for agents and WHIP clients.", "gateway"),

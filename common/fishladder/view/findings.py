@@ -66,7 +66,7 @@ def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
         return Finding(Severity.NOTE, f"analysis is {duration(waited_s)} behind")
     if facts.deferred:
         return Finding(Severity.NOTE, f"live; {count(facts.deferred, 'frame')} from an outage still to come")
-    return Finding(Severity.OK, f"live, {facts.fps:.1f} fps, {rate(facts.bps)}")
+    return Finding(Severity.OK, f"live, {facts.fps:.1f} fps, {rate(facts.bps)}" if facts.fps >= 0.05 else "live")
 
 
 def judge_site(cameras: Sequence[CameraView], uplink: UplinkView) -> Finding:
@@ -93,8 +93,7 @@ def judge_site(cameras: Sequence[CameraView], uplink: UplinkView) -> Finding:
     if notes:
         others = f"; {count(len(notes) - 1, 'more camera')} likewise" if len(notes) > 1 else ""
         return Finding(Severity.NOTE, f"{notes[0].name}: {notes[0].finding.what}", notes[0].finding.since_ms, others)
-    what = "all well" if len(cameras) != 1 else "well"
-    return Finding(Severity.OK, f"{what}, {rate(uplink.used_bps)} up")
+    return Finding(Severity.OK, "all well" if len(cameras) != 1 else "well")
 
 
 def spool_words(uplink: UplinkView) -> str:

@@ -2,20 +2,25 @@
 `fishladder status --json` and of the live page, which are the same. Times are Unix milliseconds, ages seconds.
 """
 
-from enum import IntEnum
+from enum import StrEnum
 
 import msgspec
 
 from fishladder.wire.messages import Policy
 
 
-class Severity(IntEnum):
+class Severity(StrEnum):
     """How bad it is. What is worst is shown first."""
 
-    OK = 0
-    NOTE = 1  #: worth knowing, nothing to do
-    TROUBLE = 2  #: something does not do its work
-    DOWN = 3  #: nothing works there
+    OK = "ok"
+    NOTE = "note"  #: worth knowing, nothing to do
+    TROUBLE = "trouble"  #: something does not do its work
+    DOWN = "down"  #: nothing works there
+
+    @property
+    def rank(self) -> int:
+        """0 is best."""
+        return list(Severity).index(self)
 
 
 class Finding(msgspec.Struct, frozen=True):

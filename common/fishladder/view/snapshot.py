@@ -4,8 +4,8 @@ workers, uplinks and sinks what they say of themselves. Judging it is `findings`
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,9 +60,19 @@ class Snapshot:
         ]
         return Overview(
             self.at_us // 1000,
-            sorted(sites, key=lambda it: (-it.finding.severity, it.site)),
-            sorted(self.workers, key=lambda it: (-it.finding.severity, it.worker)),
-            sorted(self.sinks, key=lambda it: (-it.finding.severity, it.sink)),
+            sorted(sites, key=lambda it: (-it.finding.severity.rank, it.site)),
+            sorted(self.workers, key=lambda it: (-it.finding.severity.rank, it.worker)),
+            sorted(self.sinks, key=lambda it: (-it.finding.severity.rank, it.sink)),
+        )
+
+    def only(self, allows: Callable[[str], bool], *, everything: bool) -> "Snapshot":
+        """What somebody may see who is allowed these cameras; workers and sinks only who may see `everything`."""
+        cameras = tuple(camera for camera in self.cameras if allows(camera.camera))
+        return replace(
+            self,
+            cameras=cameras,
+            workers=self.workers if everything else (),
+            sinks=self.sinks if everything else (),
         )
 
     def by_site(self) -> dict[str, list[CameraView]]:
@@ -80,7 +90,7 @@ class Snapshot:
 
 
 def worst_first(cameras: Iterable[CameraView]) -> list[CameraView]:
-    return sorted(cameras, key=lambda it: (-it.finding.severity, it.camera))
+    return sorted(cameras, key=lambda it: (-it.finding.severity.rank, it.camera))
 
 
 async def read_snapshot(reader: StateReader, *, names: Sequence[str] | None = None, depth: int = FAR) -> Snapshot:
@@ -223,7 +233,7 @@ def site_view(site: str, cameras: Sequence[CameraView], report: UplinkReport | N
         site,
         findings.judge_site(worst_first(cameras), uplink),
         cameras=len(cameras),
-        cameras_ok=sum(it.finding.severity <= Severity.NOTE for it in cameras),
+        cameras_ok=sum(it.finding.severity.rank <= Severity.NOTE.rank for it in cameras),
         fps=round(sum(it.fps or 0.0 for it in cameras), 2),
         uplink=uplink,
         pending=sum(it.ledger.pending for it in cameras),

@@ -15,6 +15,7 @@ fenced = Counter("fishladder_gateway_fenced_total", "Sessions whose log was lost
 refused = Counter("fishladder_gateway_refused_total", "Connections and cameras refused.", ["reason"])
 faults = Counter("fishladder_gateway_faults_total", "Connections ended for breaking the protocol.", ["code"])
 connections = Gauge("fishladder_gateway_connections", "Open connections.", ["kind"])
+viewer_skipped = Counter("fishladder_gateway_viewer_skipped_total", "Units slow viewers were not sent.")
 queued_bytes = Gauge("fishladder_gateway_log_queue_bytes", "Bytes taken and not yet known to be in the log.")
 credit_bytes = Gauge("fishladder_gateway_credit_bytes", "Bytes agents may send at this moment.")
 append_seconds = Histogram(

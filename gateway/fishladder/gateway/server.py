@@ -59,7 +59,7 @@ class Server:
             if urls is None:
                 own = embedded_stores(settings.data_path, frames_bytes=settings.frames_bytes)
                 urls = await stack.enter_async_context(own)
-            routes = Routes(keys, lambda: self.health)
+            routes = Routes(keys, lambda: self.health, settings.limits)
             app = routes.app(body_bytes=settings.limits.offer_bytes)
             runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
             await runner.setup()
@@ -80,7 +80,7 @@ class Server:
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
                 uplinks = Uplinks(intake, settings.limits, name)
                 whips = WhipSessions(intake, settings.limits)
-                routes.ready(uplinks, whips)
+                routes.ready(stores, uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
@@ -88,7 +88,7 @@ class Server:
                     watch.cancel()
                 self.health = Health(False, "draining")
                 await site.stop()
-                await self._drain(uplinks, whips)
+                await asyncio.gather(self._drain(uplinks, whips), routes.watch.close())
         log.info("stopped")
 
     async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:
