@@ -1,4 +1,6 @@
-"""Debian's Chromium, headless, driven over its DevTools protocol: open a page, evaluate in it, type, wait. Only what the tests of the live page need."""
+"""Debian's Chromium, headless, driven over its DevTools protocol: open a page, evaluate in it, type, wait. Only what
+the tests of the live page need.
+"""
 
 import asyncio
 import itertools

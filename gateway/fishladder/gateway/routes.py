@@ -2,6 +2,7 @@
 the uplink and WHIP.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
@@ -37,7 +38,7 @@ class Routes:
 
     def __init__(self, keys: KeyFile | None, health: Callable[[], Health], limits: Limits) -> None:
         self.admission = Admission(keys)
-        self.watch = Watch(self.admission, limits)
+        self._watch = Watch(self.admission, limits)
         self._api = Api(self.admission)
         self._page = Page()
         self._health = health
@@ -54,7 +55,7 @@ class Routes:
         app.router.add_post(_CAMERA, self._whip)
         app.router.add_route("OPTIONS", _CAMERA + "/{session}", options)
         app.router.add_delete(_CAMERA + "/{session}", self._whip_delete)
-        app.router.add_get("/v1/live", guarded(self.watch.serve))
+        app.router.add_get("/v1/live", guarded(self._watch.serve))
         self._api.add_to(app)
         self._page.add_to(app)
         app.on_response_prepare.append(allow_origins)
@@ -62,9 +63,13 @@ class Routes:
 
     def ready(self, stores: Stores, uplinks: Uplinks, whip: WhipSessions) -> None:
         """The stores are open."""
-        self.watch.ready(stores)
+        self._watch.ready(stores)
         self._api.ready(Snapshots(stores))
         self._uplinks, self._whips = uplinks, whip
+
+    async def close(self) -> None:
+        """Whoever watches or follows goes."""
+        await asyncio.gather(self._watch.close(), self._api.close())
 
     async def _about(self, request: web.Request) -> web.Response:
         if "text/html" in request.headers.get("Accept", ""):

@@ -88,7 +88,7 @@ class Server:
                     watch.cancel()
                 self.health = Health(False, "draining")
                 await site.stop()
-                await asyncio.gather(self._drain(uplinks, whips), routes.watch.close())
+                await asyncio.gather(self._drain(uplinks, whips), routes.close())
         log.info("stopped")
 
     async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:

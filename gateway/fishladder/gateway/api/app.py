@@ -29,6 +29,10 @@ class Api:
         """The stores are open."""
         self._rest.ready(snapshots)
 
+    async def close(self) -> None:
+        """End what has no end by itself."""
+        await self._rest.events.close()
+
     def add_to(self, app: web.Application) -> None:
         for one in self.endpoints:
             app.router.add_route(one.method, one.path, guarded(one.handler))

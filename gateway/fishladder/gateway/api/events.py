@@ -3,6 +3,7 @@ on where he was, missing nothing that is still kept. A client that reads slowly 
 """
 
 import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Events:
         self._admission = admission
         self._reader: StateReader | None = None
         self._occupancy = Occupancy(_EACH, _IN_ALL)
+        self._following: set[asyncio.Task[None]] = set()
         self.parameters = (
             Parameter("site", "query", "Only this site's cameras.", SITE.schema),
             Parameter("camera", "query", "Only this camera, as <site>/<camera>.", {"type": "string", "maxLength": 129}),
@@ -68,20 +70,41 @@ class Events:
                 headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             )
             await response.prepare(request)
-            await response.write(b": from here on\n\n")
-            await self._follow(response, reader, grant, which, mark)
+            following = asyncio.create_task(self._follow(request, response, reader, grant, which, mark), name="events")
+            self._following.add(following)
+            try:
+                await asyncio.wait((following,))
+            finally:
+                self._following.discard(following)
+                following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):  # we go, or he is gone or, a time-out, deaf
+                await following
             return response
         finally:
             metrics.connections.labels("events").dec()
             self._occupancy.leave(grant.subject)
 
+    async def close(self) -> None:
+        """Everybody goes, and comes back with a bookmark."""
+        self._reader = None
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+
     async def _follow(
-        self, response: web.StreamResponse, reader: StateReader, grant: Grant, which: str | None, mark: Bookmark
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        reader: StateReader,
+        grant: Grant,
+        which: str | None,
+        mark: Bookmark,
     ) -> None:
+        await response.write(b": from here on\n\n")
         seen: dict[str, tuple[int, int]] = {}
         names: list[str] = []
         said_s = time.monotonic()
-        while still_valid(grant):
+        while still_valid(grant) and request.transport is not None and not request.transport.is_closing():
             began_s = time.monotonic()
             try:
                 async with asking(reader.state, "state store, reading results"):

@@ -88,7 +88,8 @@ class CameraTail:
                 break
             bound = f"({page[-1][0].decode()}"
         self._after = found[0][0] if found else b"0-0"
-        for entry_id, fields in reversed(found):
+        begin = next((place for place, (_, fields) in enumerate(found) if _is_clean(fields)), 0)
+        for entry_id, fields in reversed(found[: begin + 1]):
             self._take(entry_id, fields)
 
     def _take(self, entry_id: bytes, fields: dict[bytes, bytes]) -> None:

@@ -32,21 +32,22 @@ class Viewer:
         self._max_bytes = max_bytes
         self._queue: deque[bytes | str] = deque()
         self._bytes = 0
-        self._waits: set[int] = set()  # cameras whose next picture must be a clean one
+        self._waits: dict[int, bool] = {}  # cameras whose next picture must be a clean one: whether it is too slow
         self._wake = asyncio.Event()
 
     def begins(self, index: int) -> None:
         """From here on a camera begins anew, or something of it is missing."""
-        self._waits.add(index)
+        self._waits.setdefault(index, False)
 
     def offer_unit(self, index: int, unit: LoggedUnit, packed: memoryview) -> None:
         clean = bool(unit.header.flags & Flag.CLEAN)
         if not clean and (self._clean_only or index in self._waits):
+            self.skipped += self._waits.get(index, False)
             return
         if self._bytes + len(packed) > self._max_bytes:
             self._overflow(index)
             return
-        self._waits.discard(index)
+        self._waits.pop(index, None)
         self._push(unit_message(index, unit, packed))
 
     def offer_text(self, text: str) -> None:
@@ -68,7 +69,7 @@ class Viewer:
     def _overflow(self, index: int) -> None:
         """Drop what waits, of all cameras: the newest is worth more."""
         units = [message for message in self._queue if isinstance(message, bytes)]
-        self._waits |= {int.from_bytes(message[1:3], "big") for message in units} | {index}
+        self._waits |= dict.fromkeys([index, *(int.from_bytes(message[1:3], "big") for message in units)], True)
         self.skipped += len(units) + 1
         self._queue.clear()
         self._bytes = 0
