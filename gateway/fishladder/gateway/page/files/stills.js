@@ -40,8 +40,9 @@ export class Stills {
         else done(picture, picture ? null : cannot(unit));
         picture?.close();
       } catch {
-        this.decoder = null;
-        done(null, "the picture cannot be decoded");
+        this.frame?.close();
+        this.frame = this.decoder = null;
+        if (!this.closed) done(null, "the picture cannot be decoded");
       }
     }
     this.busy = false;
