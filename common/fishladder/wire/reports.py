@@ -63,6 +63,10 @@ class SinkReport(msgspec.Struct, frozen=True, omit_defaults=True):
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+def encode(report: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(report)
+
+
 def read(kind: type[T], data: bytes | str | None) -> T | None:
     """A report, or None where there is none or a later version wrote one that cannot be read."""
     if not data:
