@@ -131,5 +131,7 @@ class Intake:
             self.credit.closed = not self.frames.taking
             waiting = self.credit.waiting if self.frames.link.connected else 0  # else it is not room that lacks
             self.room.look(waiting, clock(), used_bytes=used, limit_bytes=limit)
+            metrics.frames_used_bytes.set(used)
+            metrics.frames_limit_bytes.set(limit)
             metrics.credit_bytes.set(self.credit.outstanding)
             await asyncio.sleep(MEASURE_S)
