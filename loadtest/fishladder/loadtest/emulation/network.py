@@ -26,8 +26,9 @@ from fishladder.loadtest.links.timeline import WAYS, Timeline, Way
 
 SITE_ADDRESS = "10.200.1.2"
 CORE_ADDRESS = "10.200.3.2"
-#: What the relay carries in one direction, in bits a second; a link above it is emulated at this rate.
-RELAY_CEILING_BPS = 100e6
+#: What the relay carries, in bits a second; a direction above it is emulated at this rate. Downstream go little more
+#: than acknowledgements.
+RELAY_CEILING_BPS: dict[Way, float] = {"up": 200e6, "down": 100e6}
 MTU_BYTES = 1500
 _ETHERNET_BYTES = 14
 #: The kernel's bucket holds at least a packet and what it sends in so long: with less, late timers cost rate.
@@ -70,16 +71,17 @@ def emulated(link: Link) -> tuple[Link, tuple[str, ...]]:
     notes = []
     for way in WAYS:
         direction: Direction = getattr(link, way)
-        if direction.rate_bps > RELAY_CEILING_BPS:
-            queue = round(direction.queue_ms * RELAY_CEILING_BPS / 8000)
-            capped = replace(direction, rate_bps=RELAY_CEILING_BPS, queue_bytes=queue, trace=None)
+        ceiling_bps = RELAY_CEILING_BPS[way]
+        if direction.rate_bps > ceiling_bps:
+            queue_bytes = round(direction.queue_ms * ceiling_bps / 8000)
+            capped = replace(direction, rate_bps=ceiling_bps, queue_bytes=queue_bytes, trace=None)
             link = replace(link, up=capped) if way == "up" else replace(link, down=capped)
             notes.append(
-                f"{way}link emulated at {RELAY_CEILING_BPS / 1e6:g} instead of {direction.rate_bps / 1e6:g} Mbit/s, "
-                f"with the same delay of a full queue: the relay carries no more"
+                f"{way}link emulated at {ceiling_bps / 1e6:g} instead of {direction.rate_bps / 1e6:g} Mbit/s, with the "
+                "same delay of a full queue: the relay carries no more"
             )
     steps = tuple(
-        replace(step, rate_bps=min(step.rate_bps, RELAY_CEILING_BPS)) if step.rate_bps is not None else step
+        step if step.rate_bps is None else replace(step, rate_bps=min(step.rate_bps, RELAY_CEILING_BPS[step.direction]))
         for step in link.schedule
     )
     return replace(link, schedule=steps), tuple(notes)

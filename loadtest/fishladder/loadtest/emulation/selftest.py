@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fishladder.loadtest.emulation.datagrams import MAX_IP_BYTES, Exchange, Floats, Ints, exchange
-from fishladder.loadtest.emulation.network import Network, Report
+from fishladder.loadtest.emulation.network import Network, Report, kernel_queue
 from fishladder.loadtest.errors import SelfTestInvalid
 from fishladder.loadtest.links.impairments import loss_schedule, way_seed
 from fishladder.loadtest.links.link import Direction
@@ -25,6 +25,7 @@ _BASE_PACKETS, _BASE_BYTES, _BASE_GAP_MS = 60, 100, 23.0
 _LOSS_PACKETS, _LOSS_BYTES = 1000, 60
 _LOSS_GAP_MS = 0.5
 _FLOOD_PACKETS = 150
+_FILLED = 0.7
 _FLOOD_MS = (600.0, 2500.0)
 
 
@@ -53,6 +54,7 @@ class WayTest:
     probes: int
     lost: Measured
     as_scheduled: bool  #: exactly those packets that the seed says
+    filled: bool  #: the flood was enough to fill the queue
     relay_late_ms: float  #: mean; its own delay, taken off `owd_ms.found` already
     overrun: int
 
@@ -78,7 +80,9 @@ class SelfTest:
                 rate = way.rate_bps
                 yield f"its {way.way}link carries {rate.found / 1e6:.3g} instead of {rate.expected / 1e6:.3g} Mbit/s"
             full = way.full_ms
-            if abs(full.error) > REFUSED and abs(full.found - full.expected) > REFUSED_RTT_MS:
+            if not way.filled:
+                yield f"its {way.way}link could not be filled: the sender of the test is too slow"
+            elif abs(full.error) > REFUSED and abs(full.found - full.expected) > REFUSED_RTT_MS:
                 yield f"its full {way.way}link queue delays by {full.found:.1f} instead of {full.expected:.1f} ms"
             if way.overrun:
                 yield f"its {way.way}link relay could not keep up and lost {way.overrun} packets"
@@ -95,9 +99,15 @@ class SelfTest:
 
 
 def self_test(network: Network) -> SelfTest:
-    """Takes some seconds for each direction; begins the link anew before each."""
-    ways = tuple(_test(network, way) for way in WAYS)
-    return SelfTest(network.asked.name, network.seed, ways, network.notes)
+    """Takes some seconds for each direction; begins the link anew before each. One that fails is tried once more: on a
+    machine with neighbours a test is disturbed now and then.
+    """
+    for _ in range(2):
+        ways = tuple(_test(network, way) for way in WAYS)
+        test = SelfTest(network.asked.name, network.seed, ways, network.notes)
+        if not any(test.faults()):
+            break
+    return test
 
 
 def _test(network: Network, way: Way) -> WayTest:
@@ -133,7 +143,7 @@ def _plan(direction: Direction) -> tuple[Ints, Ints, int, float]:
             sizes.append(_LOSS_BYTES)
     now_ms += 50
     probes = len(at_ms)
-    excess = 2.0 if direction.rate_bps <= 20e6 else 1.3
+    excess = 2.0 if direction.rate_bps <= 20e6 else 1.3 if direction.rate_bps <= 100e6 else 1.15
     packet_ms = MAX_IP_BYTES * 8000 / direction.rate_bps
     fill_ms = 1.2 * direction.queue_ms / (excess - 1) + direction.bucket_bytes * 8000 / direction.rate_bps
     window_ms = min(max(_FLOOD_PACKETS * packet_ms, _FLOOD_MS[0]), _FLOOD_MS[1])
@@ -178,6 +188,8 @@ def _judge(
         probes=probes,
         lost=Measured(sum(index < probes for index in scheduled), len(missing)),
         as_scheduled=missing == [index for index in scheduled if index < probes] and report.relay.lost == scheduled,
+        filled=float(np.nanmean(expected[flood] - done.sent_ms[flood])) - owd.expected
+        > _FILLED * (direction.queue_ms if kernel_queue(direction) else 0.0),
         relay_late_ms=late_ms,
         overrun=report.relay.overrun,
     )
