@@ -6,7 +6,9 @@ to be in its first line of input, takes `begin NS` and `report` in the next, and
 import ctypes
 import gc
 import os
+import platform
 import select
+import struct
 import sys
 import time
 from collections import deque
@@ -25,9 +27,14 @@ from fishladder.loadtest.links.timeline import Timeline
 
 _CONTROL = 0  #: stdin
 _PR_SET_TIMERSLACK = 29
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_SCHED_ATTR = struct.Struct("=IIQiIQQQ")  # size, policy, flags, nice, priority, runtime, deadline, period
+_TURN_NS = 100_000
 _IPV4 = b"\x08\x00"
 _HELD = 100_000  #: most frames on the way
 _LISTED = 10_000  #: most lost packets that are listed one by one
+_LATE = 65_536  #: as many packets' lateness is kept
+_LONE_NS = 5_000_000  #: with nothing sent for so long before it, a packet is alone
 
 
 class RelaySpec(msgspec.Struct, frozen=True):
@@ -55,6 +62,7 @@ class RelayReport:
     late_mean_us: float = 0.0  #: sent after it was due
     late_p99_us: float = 0.0
     late_max_us: float = 0.0
+    late_lone_us: float = 0.0  #: median of packets that came alone
     realtime: bool = False
 
 
@@ -80,7 +88,9 @@ class Relay:
         self._medium = Medium(timeline, seed)
         self._departures = 0
         self._report = RelayReport(realtime=self._realtime)
-        self._late: deque[int] = deque(maxlen=65_536)
+        self._late: deque[int] = deque(maxlen=_LATE)
+        self._late_lone: deque[int] = deque(maxlen=_LATE)
+        self._sent_ns = start_ns
 
     def run(self) -> None:
         """Relay until the input ends."""
@@ -98,6 +108,9 @@ class Relay:
                     send(frame)
                 now_ns = monotonic_ns()
                 self._late.append(now_ns - due_ns)
+                if due_ns - self._sent_ns > _LONE_NS:
+                    self._late_lone.append(now_ns - due_ns)
+                self._sent_ns = now_ns
                 self._report.forwarded += 1
             timeout_s = max(0, held[0][0] - now_ns) / 1e9 if held else None
             readable, _, _ = select.select(waits_on, [], [], timeout_s)
@@ -151,17 +164,23 @@ class Relay:
             report.late_mean_us = sum(late) / len(late) / 1000
             report.late_p99_us = late[int(0.99 * (len(late) - 1))] / 1000
             report.late_max_us = late[-1] / 1000
+        if lone := sorted(self._late_lone):
+            report.late_lone_us = lone[len(lone) // 2] / 1000
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.buffer.flush()
 
 
 def _hurry() -> bool:
-    """Wake in time, if the kernel lets us. Returns whether we have a real-time priority."""
+    """Wake in time, as far as the kernel lets us. Returns whether we have a real-time priority."""
     gc.disable()
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
+        # Without the right to that, newer kernels let those first who ask for short turns; older ones refuse.
+        if (number := _SCHED_SETATTR.get(platform.machine())) is not None:
+            libc.syscall(number, 0, _SCHED_ATTR.pack(_SCHED_ATTR.size, 0, 0, 0, 0, _TURN_NS, 0, 0), 0)
         return False
     return True
 

@@ -55,7 +55,7 @@ class WayTest:
     lost: Measured
     as_scheduled: bool  #: exactly those packets that the seed says
     filled: bool  #: the flood was enough to fill the queue
-    relay_late_ms: float  #: mean; its own delay, taken off `owd_ms.found` already
+    relay_late_ms: float  #: median of single packets; taken off `owd_ms.found` already
     overrun: int
 
 
@@ -165,11 +165,11 @@ def _judge(
     probes: int,
     full: int,
 ) -> WayTest:
-    late_ms = report.relay.late_mean_us / 1000
+    late_ms, lone_ms = report.relay.late_mean_us / 1000, report.relay.late_lone_us / 1000
     base = slice(0, _BASE_PACKETS)
     owd = Measured(
         float(np.nanmedian(expected[base] - done.sent_ms[base])),
-        float(np.nanmedian(done.arrived_ms[base] - done.sent_ms[base])) - late_ms,
+        float(np.nanmedian(done.arrived_ms[base] - done.sent_ms[base])) - lone_ms,
     )
     flood = slice(full, len(sizes))
     found_rate = _rate_bps(done.arrived_ms[flood], sizes[flood])
@@ -190,7 +190,7 @@ def _judge(
         as_scheduled=missing == [index for index in scheduled if index < probes] and report.relay.lost == scheduled,
         filled=float(np.nanmean(expected[flood] - done.sent_ms[flood])) - owd.expected
         > _FILLED * (direction.queue_ms if kernel_queue(direction) else 0.0),
-        relay_late_ms=late_ms,
+        relay_late_ms=lone_ms,
         overrun=report.relay.overrun,
     )
 
