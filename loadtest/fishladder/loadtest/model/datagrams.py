@@ -1,5 +1,5 @@
-"""Frames as datagrams, as WHIP and `calibrate` send them: cut into packets, sent at once or paced, and never sent again.
-A frame arrives when its last packet does, and not at all if one is missing.
+"""Frames as datagrams, as WHIP and `calibrate` send them: cut into packets, sent at once or paced. A frame arrives when
+its last packet does, and not at all if one is missing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from fishladder.loadtest.traffic import Floats, Ints, Outcome, Traffic
 PAYLOAD_BYTES = 1200  #: of a frame in one packet, as WebRTC stacks send it
 OVERHEAD_BYTES = 20 + 8 + 12 + 10  #: IPv4, UDP, RTP, and SRTP's tag
 _PACED_SHARE = 0.8  #: of the frame interval, over which a paced frame's packets are spread
+_NACK_US = 20_000.0  #: from a gap to the request for what is missing
 _QUEUE_POINTS = 4000
 
 
@@ -48,12 +49,19 @@ def carry(packets: Packets, way: Way) -> tuple[Floats, Floats, int]:
     return arrival_us, leave_us, int(lost.sum())
 
 
-def send_datagrams(traffic: Traffic, way: Way, *, paced: bool = False) -> Outcome:
+def send_datagrams(traffic: Traffic, way: Way, *, paced: bool = False, repair_us: float | None = None) -> Outcome:
+    """With `repair_us`, the round trip, packets the line lost are asked for and sent again, once, as WebRTC does; that
+    they load the queue again, and that those it dropped are asked for too, is left out.
+    """
     packets = packetise(traffic, paced=paced)
     arrival_us, leave_us, lost = carry(packets, way)
-    frames = np.full(len(traffic), -np.inf)
-    np.maximum.at(frames, packets.frame, arrival_us)  # nan wins
     sent = ~np.isnan(leave_us)
+    if repair_us is not None:
+        missing = np.flatnonzero(sent & np.isnan(arrival_us))
+        arrival_us[missing], _ = way.arrivals(leave_us[missing] + repair_us + _NACK_US)
+    frames = np.full(len(traffic), -np.inf)
+    with np.errstate(invalid="ignore"):
+        np.maximum.at(frames, packets.frame, arrival_us)  # nan wins
     every = max(int(sent.sum()) // _QUEUE_POINTS, 1)
     return Outcome(
         arrival_us=frames,

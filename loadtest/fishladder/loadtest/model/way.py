@@ -1,13 +1,15 @@
 """One direction of a link as the model sees it: the capacity its schedule or trace leaves, its queue, and the line
-behind that: the grant cycle, loss in bursts, delay and jitter with order kept. Everything random comes from the seed.
+behind that: the grant cycle, loss in bursts, delay and jitter with order kept. Chances are `links.impairments`'.
 """
 
+import math
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from fishladder.loadtest.links.link import Direction, Jitter, Link
+from fishladder.loadtest.links.impairments import LossProcess, jitter_ms, way_seed
+from fishladder.loadtest.links.link import Direction, Link
 from fishladder.loadtest.model.capacity import Capacity, ConstantRate, Steps, Trace
 from fishladder.loadtest.model.pie import Pie
 from fishladder.loadtest.model.queue import Queue, departures
@@ -23,8 +25,10 @@ class Way:
     def __init__(self, link: Link, direction: Literal["up", "down"], seed: int) -> None:
         self.direction: Direction = getattr(link, direction)
         self.capacity, self._from_us, self._states = _schedule(link, direction)
-        self._seed = seed
-        self._rng = np.random.default_rng([seed, 0 if direction == "up" else 1, 0xF15])
+        self._seed = way_seed(seed, direction)
+        self._pie_seed = seed
+        self._loss = LossProcess(self.direction.loss.burst, self._seed)
+        self._jitter_by_slot: list[float] = []
 
     def queue(self) -> Queue:
         it = self.direction
@@ -49,75 +53,70 @@ class Way:
         arrival_us[lost] = np.nan
         return arrival_us, lost
 
-    def state(self, at_us: float) -> tuple[Direction, bool]:
-        """The direction at that time, and whether it is out."""
-        return self._states[max(int(np.searchsorted(self._from_us, at_us, "right")) - 1, 0)]
+    def cross(self, leave_us: float, packets: int) -> tuple[float, int, int]:
+        """When the last of some packets in a row arrives, how many of them are lost, and the first that is.
+
+        Order against earlier calls is the caller's to keep.
+        """
+        it, out = self._states[0] if len(self._states) == 1 else self._states[self._step(leave_us)]
+        if it.grant_ms:
+            grant_us = it.grant_ms * 1000
+            leave_us = math.ceil(leave_us / grant_us) * grant_us
+        offset_ms = 0.0
+        if it.jitter.kind != "none":
+            slot = int(leave_us / 1000 // it.jitter.period_ms)
+            self._draw_jitter(slot)
+            offset_ms = self._jitter_by_slot[slot]
+        arrival_us = leave_us + max(it.delay_ms + offset_ms, 0.0) * 1000
+        if out:
+            return arrival_us, packets, 0
+        if not it.loss.rate:
+            return arrival_us, 0, packets
+        lost = [index for index in range(packets) if self._loss.next(it.loss.rate)]
+        return arrival_us, len(lost), lost[0] if lost else packets
+
+    def _step(self, at_us: float) -> int:
+        return max(int(np.searchsorted(self._from_us, at_us, "right")) - 1, 0)
 
     def outage_ends_us(self, at_us: float) -> float:
         """When an outage at that time is over (`at_us` itself if there is none)."""
-        step = max(int(np.searchsorted(self._from_us, at_us, "right")) - 1, 0)
+        step = self._step(at_us)
         while self._states[step][1] and step + 1 < len(self._states):
             step += 1
             at_us = float(self._from_us[step])
         return at_us
 
-    @property
-    def changes(self) -> bool:
-        return len(self._states) > 1
-
     def _pie(self) -> Pie | None:
         it = self.direction
-        return Pie(self._seed, it.pie_target_ms) if it.discipline == "pie" else None
+        return Pie(self._pie_seed, it.pie_target_ms) if it.discipline == "pie" else None
 
     def _jitter_ms(self, leave_us: Floats) -> Floats:
         jitter = self.direction.jitter
-        match jitter.kind:
-            case "normal":
-                return np.clip(self._rng.normal(0, jitter.ms, len(leave_us)), -3 * jitter.ms, 3 * jitter.ms)
-            case "uniform":
-                return self._rng.uniform(0, jitter.ms, len(leave_us))
-            case "steps":
-                return step_offset_ms(jitter, self._seed, leave_us)
-            case _:
-                return np.zeros(len(leave_us))
+        if jitter.kind == "none" or not len(leave_us):
+            return np.zeros(len(leave_us))
+        slot = (leave_us / 1000 // jitter.period_ms).astype(np.int64)
+        self._draw_jitter(int(slot.max()))
+        return np.array(self._jitter_by_slot)[slot]
+
+    def _draw_jitter(self, last: int) -> None:
+        known = len(self._jitter_by_slot)
+        if last < known:
+            return
+        until = max(last + 1, 2 * known)
+        self._jitter_by_slot += [jitter_ms(self.direction.jitter, self._seed, slot) for slot in range(known, until)]
 
     def _lost(self, step: Ints) -> Bools:
-        """Loss by a two-state chain (Gilbert), with the rate of each packet's step of the schedule."""
-        lost = np.zeros(len(step), bool)
-        if not len(step):
-            return lost
-        bounds = [0, *(np.flatnonzero(np.diff(step)) + 1).tolist(), len(step)]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            state, out = self._states[int(step[begin])]
-            lost[begin:end] = True if out else bursts(self._rng, end - begin, state.loss.rate, state.loss.burst)
+        rates = np.array([state.loss.rate for state, _ in self._states])
+        out: Bools = np.array([out for _, out in self._states])[step]
+        if not rates.any():
+            return out
+        lost: Bools = out | np.array([self._loss.next(rate) for rate in rates[step].tolist()], bool)
         return lost
 
 
 def granted(leave_us: Floats, grant_ms: float) -> Floats:
     """Held until the next multiple of the grant cycle."""
     return np.ceil(leave_us / (grant_ms * 1000)) * (grant_ms * 1000) if grant_ms else leave_us
-
-
-def step_offset_ms(jitter: Jitter, seed: int, at_us: Floats) -> Floats:
-    """The offset of each period, the same whenever it is asked for."""
-    period = (np.asarray(at_us) // (jitter.period_ms * 1000)).astype(np.int64)
-    offsets = np.random.default_rng([seed, 0x57E]).uniform(0, jitter.ms, int(period.max(initial=0)) + 1)
-    return np.asarray(offsets[period])
-
-
-def bursts(rng: np.random.Generator, count: int, rate: float, burst: float) -> Bools:
-    """Which of `count` packets are lost: a share of `rate`, in rows of a mean length of `burst`."""
-    if rate <= 0:
-        return np.zeros(count, bool)
-    if burst <= 1:
-        return np.asarray(rng.random(count) < rate)
-    turns = int(count * rate / burst * 2) + 20
-    good = rng.geometric(min(rate / (burst * (1 - rate)), 1.0), turns)
-    bad = rng.geometric(1 / burst, turns)
-    lost = np.repeat(np.tile([False, True], turns), np.column_stack([good, bad]).ravel())
-    while len(lost) < count:
-        lost = np.concatenate([lost, bursts(rng, count - len(lost), rate, burst)])
-    return np.asarray(lost[:count])
 
 
 def _schedule(link: Link, direction: str) -> tuple[Capacity, Floats, list[tuple[Direction, bool]]]:

@@ -19,9 +19,7 @@ class EncodedSizes:
     key: NDArray[np.bool_]
 
 
-def draw(
-    spec: CameraSpec, cameras: int, seconds: float, seed: int, *, footage: EncodedSizes | None = None
-) -> Traffic:
+def draw(spec: CameraSpec, cameras: int, seconds: float, seed: int, *, footage: EncodedSizes | None = None) -> Traffic:
     """What `cameras` of this kind offer in `seconds`, from time 0.
 
     Each begins somewhere in its group of pictures ("staggered") or with a keyframe at time 0 ("aligned"). With
