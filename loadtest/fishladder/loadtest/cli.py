@@ -6,6 +6,7 @@ from fishladder.runtime.cli import Lazy, LazyGroup
 
 COMMANDS = {
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
+    "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }
 
 
