@@ -58,7 +58,7 @@ class _Stream:
         self._latest_us = -float("inf")
         self._limited_until_us = -float("inf")
         self._tail: tuple[int, float] | None = None
-        self._lost = 0
+        self._packets = self._dropped = self._lost = 0
         self._waits: list[tuple[float, float]] = []
 
     def run(self) -> Outcome:
@@ -93,8 +93,8 @@ class _Stream:
         waits = np.array(self._waits[::every]).reshape(-1, 2)
         return Outcome(
             arrival_us=in_order[last_fragment] if count else np.zeros(0),
-            packets=self._queue.packets,
-            packets_dropped=self._queue.dropped,
+            packets=self._packets,
+            packets_dropped=self._dropped,
             packets_lost=self._lost,
             queue_at_us=waits[:, 0],
             queue_us=waits[:, 1],
@@ -137,13 +137,20 @@ class _Stream:
         """
         wire = size + segments * SEGMENT_OVERHEAD_BYTES
         parts = segments if self._by_segment or wire > self._up.direction.queue_bytes // 8 else 1
-        leaves = [self._queue.offer(now, wire // parts) for _ in range(parts)]
-        kept = [leave_us for leave_us in leaves if leave_us == leave_us]
+        kept = self._offer(now, wire // parts, parts)
         leave_us = kept[-1] if kept else max(now, self._latest_us)
         # What the fragment found before it: its own time on the wire is no queue.
         self._wait_us = max(leave_us - now - wire * self._us_per_byte, 0.0)
         self._waits.append((now, self._wait_us))
         return leave_us, segments - len(kept) * (segments // parts)
+
+    def _offer(self, now: float, size: int, count: int) -> list[float]:
+        """When those packets leave that are not dropped."""
+        leaves_ms = [self._queue.offer(now / 1000, size) for _ in range(count)]
+        kept = [leave_ms * 1000 for leave_ms in leaves_ms if leave_ms is not None]
+        self._packets += count
+        self._dropped += count - len(kept)
+        return kept
 
     def _cross(self, leave_us: float, segments: int) -> tuple[float, int, int]:
         """When the last arrives, in order; how many are lost, and the first of those."""
@@ -171,8 +178,7 @@ class _Stream:
     def _resend_until(self, now: float) -> None:
         while self._again and self._again[0][0] <= now:
             at_us, fragment, segments, timeout_us = heappop(self._again)
-            leaves = [self._queue.offer(at_us, SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES) for _ in range(segments)]
-            kept = [leave_us for leave_us in leaves if leave_us == leave_us]
+            kept = self._offer(at_us, SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES, segments)
             lost, arrived_us = segments - len(kept), at_us
             if kept:
                 arrived_us, lost_here, _ = self._cross(kept[-1], len(kept))
