@@ -6,6 +6,9 @@ from fishladder.runtime.cli import Lazy, LazyGroup
 
 COMMANDS = {
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
+    "measure": Lazy(
+        "fishladder.loadtest.measure.cli:measure_command", "Write a link from the line you are on.", "loadtest"
+    ),
     "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }
 
