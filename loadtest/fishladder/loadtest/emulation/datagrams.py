@@ -44,9 +44,11 @@ class Exchange:
     late_ms: Floats  #: sent after it was due
 
 
-def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float) -> Exchange:
-    """Begin the link anew and send datagrams of `ip_bytes` (32..1500) at `at_us` after its start; wait `settle_s` after
-    the last for those still on the way. Raises `CannotEmulate`.
+def exchange(
+    network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float, still: bool = False
+) -> Exchange:
+    """Begin the link anew (see `Network.begin`) and send datagrams of `ip_bytes` (32..1500) at `at_us` after its start;
+    wait `settle_s` after the last for those still on the way. Raises `CannotEmulate`.
     """
     near, far = (network.site, network.core) if way == "up" else (network.core, network.site)
     address = CORE_ADDRESS if way == "up" else SITE_ADDRESS
@@ -54,7 +56,7 @@ def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_
         _started(far, "receive", "c0" if way == "up" else "s0", address) as receiver,
         _started(near, "send", address) as sender,
     ):
-        start_ns = network.begin(lead_s=_LEAD_S)
+        start_ns = network.begin(lead_s=_LEAD_S, still=still)
         head = _HEAD.pack(start_ns, len(at_us))
         plan = head + at_us.astype("<i8").tobytes() + ip_bytes.astype("<i8").tobytes()
         span_s = float(at_us[-1]) / 1e6 if len(at_us) else 0.0

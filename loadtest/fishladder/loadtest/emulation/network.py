@@ -100,15 +100,15 @@ class Network:
         self._before: dict[Way, QueueState] = {}
         self.begin()
 
-    def begin(self, *, lead_s: float = 0.0) -> int:
-        """Start the link anew, `lead_s` from now: its schedule, its chances and its counts. Returns the start,
-        CLOCK_MONOTONIC ns.
+    def begin(self, *, lead_s: float = 0.0, still: bool = False) -> int:
+        """Start the link anew, `lead_s` from now: its schedule (unless it shall stay `still`), its chances and its
+        counts. Returns the start, CLOCK_MONOTONIC ns.
         """
         start_ns = time.monotonic_ns() + int(lead_s * 1e9)
         for medium in self._media.values():
-            medium.begin(start_ns)
+            medium.begin(start_ns, still=still)
         self._before = {way: state for way in WAYS if (state := self.queue(way)) is not None}
-        self._schedule.begin(start_ns)
+        self._schedule.begin(start_ns, still=still)
         return start_ns
 
     def report(self, way: Way) -> Report:
