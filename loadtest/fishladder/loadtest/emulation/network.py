@@ -62,6 +62,11 @@ class Report:
     queue: QueueState | None
 
     @property
+    def offered(self) -> int:
+        """Packets that came to the queue, those it dropped among them."""
+        return self.queue.packets + self.queue.dropped if self.queue else self.relay.packets
+
+    @property
     def dropped(self) -> int:
         return self.relay.queue_dropped + (self.queue.dropped if self.queue else 0)
 
@@ -115,9 +120,11 @@ class Network:
         self._before: dict[Way, QueueState] = {}
         self.begin()
 
-    def begin(self) -> int:
-        """Start the link anew: its schedule, its chances and its counts. Returns the start, CLOCK_MONOTONIC ns."""
-        start_ns = time.monotonic_ns()
+    def begin(self, *, lead_s: float = 0.0) -> int:
+        """Start the link anew, `lead_s` from now: its schedule, its chances and its counts. Returns the start,
+        CLOCK_MONOTONIC ns.
+        """
+        start_ns = time.monotonic_ns() + int(lead_s * 1e9)
         for relay in self._relays.values():
             relay.ask(f"begin {start_ns}")
         self._before = {way: state for way in WAYS if (state := self.queue(way)) is not None}
