@@ -5,6 +5,7 @@ import click
 from fishladder.runtime.cli import Lazy, LazyGroup
 
 COMMANDS = {
+    "saturate": Lazy("fishladder.loadtest.commands.saturate:saturate", "How many cameras fit on a link?", "loadtest"),
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
     "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }
