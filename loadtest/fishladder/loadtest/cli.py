@@ -6,6 +6,7 @@ from fishladder.runtime.cli import Lazy, LazyGroup
 
 COMMANDS = {
     "saturate": Lazy("fishladder.loadtest.commands.saturate:saturate", "How many cameras fit on a link?", "loadtest"),
+    "accuracy": Lazy("fishladder.loadtest.commands.accuracy:accuracy", "What do bits cost in detections?", "loadtest"),
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
     "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }

@@ -27,6 +27,7 @@ from fishladder.loadtest.report.progress import Progress
 from fishladder.loadtest.report.summary import LinkAnswer
 from fishladder.loadtest.saturation.answer import Question, answer
 from fishladder.loadtest.scenario import Adaptive, Scenario
+from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.wire.errors import ConfigError
 
 _BASE_OF_SPLITS = "docsis30"
@@ -121,6 +122,10 @@ def _ask(
             found.append(said)
             runs += [(said.link, run) for run in made]
             progress.say(_line(said))
+    found = [
+        msgspec.structs.replace(said, detections=_detections(s, said))
+        for (s, _), said in zip(scenarios, found, strict=True)
+    ]
     if backend != "model":
         for index, (scenario, _) in enumerate(scenarios):
             found[index], real, warning = _confirmed(scenario, found[index], flags, backend, progress)
@@ -150,6 +155,13 @@ def _confirmed(
     return said, real.runs, warning
 
 
+def _detections(scenario: Scenario, said: LinkAnswer) -> str:
+    """What the last camera costs, as far as `accuracy` was measured here."""
+    from fishladder.loadtest.accuracy.worth import what_the_last_costs
+
+    return what_the_last_costs(scenario, said)
+
+
 def scenario_of(link: Link, flags: dict[str, Any], progress: Progress) -> Scenario:
     """From the flags. Raises `ConfigError`."""
     given = dict(flags)
@@ -169,12 +181,12 @@ def scenario_of(link: Link, flags: dict[str, Any], progress: Progress) -> Scenar
         transport=flags["transport"],
         law=law_of(flags["congestion"]),
         seconds=flags["seconds"],
-        adaptive=_adaptive(flags, spec.bitrate_bps, spec.fps, progress),
+        adaptive=_adaptive(flags, spec, progress),
         footage=sizes,
     )
 
 
-def _adaptive(flags: dict[str, Any], wanted_bps: float, fps: float, progress: Progress) -> Adaptive | None:
+def _adaptive(flags: dict[str, Any], spec: CameraSpec, progress: Progress) -> Adaptive | None:
     floor, floor_f1 = flags["floor"], flags["floor_f1"]
     if not flags["adaptive"]:
         if floor is not None or floor_f1 is not None:
@@ -187,8 +199,8 @@ def _adaptive(flags: dict[str, Any], wanted_bps: float, fps: float, progress: Pr
     if floor_f1 is not None:
         from fishladder.loadtest.accuracy.table import floor_bps
 
-        return Adaptive(floor_bps(floor_f1, progress.step))
-    if not 0 < floor * 1e6 <= wanted_bps:
+        return Adaptive(floor_bps(floor_f1, spec, progress.step))
+    if not 0 < floor * 1e6 <= spec.bitrate_bps:
         raise ConfigError(f"--floor {floor:g}: expected above 0 and up to --bitrate")
     return Adaptive(floor * 1e6)
 

@@ -54,7 +54,7 @@ def knees(answers: Sequence[LinkAnswer], target: float) -> Plot:
     ax.set_xlim(left=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(loc="center left", bbox_to_anchor=(0.0, 0.45) if len(answers) < 4 else (0.0, 0.4))
+    fig.legend(loc="outside lower center", ncols=3, frameon=False)
     return Plot("knees", fig, _knees_say(answers, target))
 
 
@@ -101,8 +101,7 @@ def capacities(answers: Sequence[LinkAnswer]) -> Plot:
     ax.set_xlim(0, most * 1.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False, axis="y")
-    if most > 0:
-        ax.legend(loc="lower right", fontsize=10)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10)
     best = max(answers, key=lambda answer: answer.passing)
     worst = min(answers, key=lambda answer: answer.passing)
     says = f"Of {len(answers)} links {best.link} carries most: {fits(best)}, {worst.link} least: {fits(worst)}."
@@ -176,7 +175,9 @@ def delays(answers: Sequence[LinkAnswer], deadline_ms: float) -> Plot:
     fig = figure()
     ax = axes(fig, title="How old frames are when they arrive", x="age of a frame (ms)", y="share of frames")
     ax.axvline(deadline_ms, color=GREY, linewidth=1.2, linestyle="--")
-    ax.text(deadline_ms * 1.04, 0.03, f"deadline {deadline_ms:g} ms", color=GREY, rotation=90, va="bottom", fontsize=10)
+    ax.annotate(
+        f"deadline {deadline_ms:g} ms", (deadline_ms, 1.03), xycoords=("data", "axes fraction"), color=GREY, ha="center"
+    )
     level = np.arange(101) / 100
     for index, answer in enumerate(answers):
         colour = COLOURS[index % len(COLOURS)]
@@ -249,45 +250,37 @@ def tornado(answer: LinkAnswer) -> Plot | None:
         return None
     fig = figure(height=1.9 + 0.42 * len(bars))
     ax: Any = axes(fig, title=f"{answer.link}: what {fits(answer)} rest on", x="cameras that fit", y="")
-    reach = [abs(it - answer.passing) for bar in bars for it in (bar.low_passing, bar.high_passing)]
-    margin = max(*reach, 1) * 0.06
+    values = [answer.passing, *(it for bar in bars for it in (bar.low_passing, bar.high_passing))]
+    span = max(max(values) - min(values), 2)
     for row, bar in enumerate(bars):
         ends = ((bar.low_passing, bar.low, COLOURS[0]), (bar.high_passing, bar.high, COLOURS[1]))
-        same_side = (bar.low_passing - answer.passing) * (bar.high_passing - answer.passing) > 0
-        for place, (value, label, colour) in enumerate(ends):
-            ax.barh(row, value - answer.passing, left=answer.passing, color=colour, height=0.6, alpha=0.9)
-            left = value < answer.passing or (value == answer.passing and place == 0)
-            shift = 0.0
-            if same_side and abs(value - answer.passing) < abs(ends[1 - place][0] - answer.passing):
-                left = not left
-                value = answer.passing
-            ax.text(
-                value + (-margin if left else margin) + shift,
-                row,
-                label,
-                va="center",
-                ha="right" if left else "left",
-                fontsize=10,
-            )
+        for (value, label, colour), (other, _, _), usual in ((*ends, "right"), (*ends[::-1], "left")):
+            ax.barh(row, value - answer.passing, left=answer.passing, color=colour, height=0.6)
+            at, side = _label_place(value, other, answer.passing, usual)
+            ax.text(at + (-0.02 if side == "right" else 0.02) * span, row, label, va="center", ha=side, fontsize=10)
     ax.axvline(answer.passing, color="black", linewidth=1.2)
     ax.set_yticks(range(len(bars)), [bar.name for bar in bars])
     ax.set_ylim(len(bars) - 0.4, -0.6)
-    low, high = (min(*reach_values(answer), answer.passing), max(*reach_values(answer), answer.passing))
-    span = max(high - low, 2)
-    ax.set_xlim(low - span * 0.45, high + span * 0.45)
+    ax.set_xlim(min(values) - span * 0.3, max(values) + span * 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False, axis="y")
     longest = bars[0]
     if longest.low_passing == longest.high_passing == answer.passing:
         says = f"{answer.link}: no assumption by itself changes the answer of {fits(answer)}."
     else:
-        values = (longest.low_passing, longest.high_passing)
         says = (
             f"{answer.link}: of all assumptions {longest.name} weighs most: between {longest.low} and {longest.high}, "
-            f"N* goes from {values[0]} to {values[1]}. Measure what is long here before signing a contract."
+            f"N* goes from {longest.low_passing} to {longest.high_passing}. Measure what is long here before signing a "
+            "contract."
         )
     return Plot(f"tornado-{answer.link}", fig, says)
 
 
-def reach_values(answer: LinkAnswer) -> list[int]:
-    return [it for bar in answer.tornado for it in (bar.low_passing, bar.high_passing)] or [answer.passing]
+def _label_place(value: int, other: int, centre: int, usual: str) -> tuple[int, str]:
+    """Where a bar's label is anchored, and by which of its sides: beyond its end, and never on another bar."""
+    if value == centre:
+        return centre, "left" if other < centre else "right" if other > centre else usual
+    same_side = (value - centre) * (other - centre) > 0
+    if same_side and abs(value - centre) <= abs(other - centre) and (value != other or usual == "right"):
+        return centre, "left" if value < centre else "right"
+    return value, "right" if value < centre else "left"

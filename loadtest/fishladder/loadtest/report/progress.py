@@ -50,8 +50,9 @@ class Progress:
         now_s = time.monotonic()
         if self._step[0] != what:
             self._step, self._step_began_s = (what, 0), now_s
-        eta = self._eta_s(now_s, done, total)
-        self._show(now_s, [("doing", what), ("done", f"{done / total:.0%}" if total else ""), ("", note), ("ETA", eta)])
+        done = min(max(done, 0.0), total) if total else done
+        cells = [("", what), ("done", f"{done / total:.0%}" if total else f"{done:g}"), ("", note)]
+        self._show(now_s, [*cells, ("ETA", self._eta_s(now_s, done, total))])
 
     def on_run(self, what: str, run: Run, done: int, seeds: int) -> None:
         now_s = time.monotonic()
@@ -87,4 +88,6 @@ class Progress:
             self._live.update(table)
         elif now_s - self._said_s >= _PLAIN_S:
             self._said_s = now_s
-            self._console.print(", ".join(f"{name} {value}".strip() for name, value in cells if value), markup=False)
+            self._console.print(
+                ", ".join(f"{name} {value}".strip() for name, value in cells if value), markup=False, soft_wrap=True
+            )

@@ -15,9 +15,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#6b6b6b"
 _STYLE: Any = {
     "font.size": 12,
-    "axes.titlesize": 14,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.labelsize": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -38,7 +35,7 @@ def figure(width: float = 9.6, height: float = 5.0) -> Figure:
 def axes(of: Figure, *, title: str, x: str, y: str) -> Any:
     with mpl.rc_context(_STYLE):
         made = of.subplots()
-    made.set_title(title, pad=12)
+    made.set_title(title, pad=12, loc="left", fontweight="bold", fontsize=14)
     made.set_xlabel(x)
     made.set_ylabel(y)
     return made
