@@ -8,6 +8,9 @@ COMMANDS = {
     "saturate": Lazy("fishladder.loadtest.commands.saturate:saturate", "How many cameras fit on a link?", "loadtest"),
     "accuracy": Lazy("fishladder.loadtest.commands.accuracy:accuracy", "What do bits cost in detections?", "loadtest"),
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
+    "measure": Lazy(
+        "fishladder.loadtest.measure.cli:measure_command", "Write a link from the line you are on.", "loadtest"
+    ),
     "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }
 

@@ -113,9 +113,8 @@ def self_test(network: Network) -> SelfTest:
 def _test(network: Network, way: Way) -> WayTest:
     direction: Direction = network.link.up if way == "up" else network.link.down
     at_us, sizes, probes, full_from_us = _plan(direction)
-    start_ns = network.begin()
     settle_s = (direction.base_ms + direction.jitter.ms * 3 + direction.queue_ms) / 1000 + 0.2
-    done = exchange(network, way, at_us, sizes, settle_s=settle_s, start_ns=start_ns)
+    done = exchange(network, way, at_us, sizes, settle_s=settle_s)
     report = network.report(way)
     expected = arrivals_ms(network.link, way, network.seed, done.sent_ms, sizes)
     return _judge(

@@ -5,14 +5,11 @@ cameras may send, waits for `start NS` (CLOCK_MONOTONIC), plays the plan, writes
 """
 
 import asyncio
-import os
-import socket
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -24,13 +21,13 @@ from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.feed import Feed
 from fishladder.edge.session import State
 from fishladder.loadtest.sites.payload import marked, synthetic
+from fishladder.loadtest.sites.tcp_info import busiest, congestion_control
 from fishladder.runtime.logs import configure_logging
 from fishladder.wire.errors import UplinkError
 from fishladder.wire.unit import Codec, Flag
 
 _OPEN_S = 60.0
 _LOOK_S = 0.01
-_TCP_CONGESTION = 13
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
@@ -47,6 +44,8 @@ class SiteSpec(msgspec.Struct, frozen=True):
     result: str
     uplink: Literal["stream", "whip"] = "stream"
     clip: str = ""
+    ca_file: str = ""
+    proxy: str = "none"
     width: int = 1280
     height: int = 720
     settle_s: float = 5.0
@@ -100,27 +99,37 @@ class Acknowledged:
                     seen[which] = to
 
 
-def _agent(spec: SiteSpec) -> Agent:
-    cameras = tuple(CameraConfig(name=f"cam{index}", source="test:", mode="encode") for index in range(spec.cameras))
-    agent = Agent(
-        EdgeConfig(
-            gateway=spec.gateway,
-            site=spec.site,
-            token=spec.token,
-            proxy="none",
-            uplink=spec.uplink,
-            ring_bytes=spec.ring_bytes,
-            drain_s=0.5,
-            metrics_port=0,
-            cameras=cameras,
-        )
-    )
+def camera_to_play(name: str) -> CameraConfig:
+    return CameraConfig(name=name, source="test:", mode="encode")
+
+
+def agent_to_play(config: EdgeConfig) -> Agent:
+    """An agent that captures nothing by itself: its feeds are given records by whoever plays."""
+    agent = Agent(config)
     for feed in agent.feeds:
         feed.child = Player()  # type: ignore[assignment]
     return agent
 
 
-async def _open(agent: Agent) -> None:
+def _agent(spec: SiteSpec) -> Agent:
+    return agent_to_play(
+        EdgeConfig(
+            gateway=spec.gateway,
+            site=spec.site,
+            token=spec.token,
+            ca_file=spec.ca_file,
+            proxy=spec.proxy,
+            uplink=spec.uplink,
+            ring_bytes=spec.ring_bytes,
+            drain_s=0.5,
+            metrics_port=0,
+            cameras=tuple(camera_to_play(f"cam{index}") for index in range(spec.cameras)),
+        )
+    )
+
+
+async def all_open(agent: Agent) -> None:
+    """Wait until all cameras may send. Raises `TimeoutError`."""
     async with asyncio.timeout(_OPEN_S):
         while not (agent.uplink.connected and all(it.state is State.OPEN for it in agent.sessions)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -170,8 +179,8 @@ async def play(spec: SiteSpec, plan: Plan, agent: Agent, start_ns: int) -> None:
         sent_us[index] = (time.monotonic_ns() - start_ns) / 1000
         kept[index] = _hand_over(feed, unit)
         heard.frame_of[camera[index]].append(index)
-        if index % 64 == 0:
-            control = control or _congestion_control(spec.gateway)
+        if not control and spec.uplink == "stream" and index % 64 == 0:
+            control = _congestion_control()
     with suppress(TimeoutError):
         async with asyncio.timeout(spec.settle_s):
             while spec.uplink == "whip" or any(feed.sink.pending for feed in agent.feeds):  # noqa: ASYNC110 - nobody tells
@@ -195,14 +204,12 @@ def _hand_over(feed: Feed, unit: CapturedUnit) -> bool:
     return feed.sink.dropped == dropped
 
 
-def _congestion_control(gateway: str) -> str:
-    """Of this process' connection to the gateway, '' if there is none."""
-    port = urlsplit(gateway).port
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(int(entry.name))) as found:
-            if found.family in (socket.AF_INET, socket.AF_INET6) and found.getpeername()[1] == port:
-                return found.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16).rstrip(b"\0").decode()
-    return ""
+def _congestion_control() -> str:
+    """Of this process' connection to the gateway, '' if there is none yet."""
+    if (connection := busiest()) is None:
+        return ""
+    with connection:
+        return congestion_control(connection)
 
 
 async def _run(spec: SiteSpec) -> None:
@@ -211,7 +218,7 @@ async def _run(spec: SiteSpec) -> None:
     stopping = asyncio.Event()
     running = asyncio.create_task(agent.run(stopping))
     try:
-        await _open(agent)
+        await all_open(agent)
         print("open", flush=True)  # noqa: T201 - the other side of a pipe
         told = (await asyncio.to_thread(sys.stdin.readline)).split()
         if len(told) == 2:

@@ -57,11 +57,13 @@ class SiteRun:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A stack that is not ours: the user's own, at `url`."""
+    """A stack that is not ours: the user's own, at `url`. `ca_file` and `proxy` are as in `[edge]`."""
 
     url: str
     site: str
     token: str
+    ca_file: str = ""
+    proxy: str = ""
 
 
 def run_site(
@@ -151,6 +153,8 @@ def _spec(
         result=str(folder / "result.npz"),
         uplink=uplink,
         clip=clip_file,
+        ca_file=stack.ca_file if isinstance(stack, Foreign) else "",
+        proxy=stack.proxy if isinstance(stack, Foreign) else "none",
         width=size[0],
         height=size[1],
         settle_s=settle_s,
