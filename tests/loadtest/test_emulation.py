@@ -5,7 +5,8 @@ import pytest
 from support.links import cannot_emulate, link
 
 from fishladder.loadtest.emulation.datagrams import Exchange, exchange
-from fishladder.loadtest.emulation.network import Network, emulate, emulated, kernel_queue
+from fishladder.loadtest.emulation.kernel_queue import is_kernels
+from fishladder.loadtest.emulation.network import Network, emulate, emulated
 from fishladder.loadtest.emulation.selftest import SelfTest, self_test
 from fishladder.loadtest.links.impairments import loss_schedule, way_seed
 from fishladder.loadtest.links.link import Link
@@ -32,7 +33,7 @@ def test_the_kernels_queue_with_delay_jitter_loss_and_grants() -> None:
         'loss = { rate = 0.02, burst = 3 }\njitter = { kind = "normal", ms = 2 }',
         'rate_mbps = 50\nqueue_ms = 40\ndelay_ms = 5\njitter = { kind = "uniform", ms = 2 }',
     )
-    assert kernel_queue(cable.up)
+    assert is_kernels(cable.up)
     test = measured(cable)
     assert list(test.faults()) == []
     up = test.ways[0]
@@ -45,8 +46,8 @@ def test_pie_and_a_trace_in_the_relay() -> None:
         'rate_mbps = 20\nqueue_ms = 200\ndelay_ms = 3\ndiscipline = "pie"',
         "rate_mbps = 10\ntrace = { sigma = 0.3 }\nqueue_ms = 100\ndelay_ms = 3",
     )
-    assert not kernel_queue(odd.up)
-    assert not kernel_queue(odd.down)
+    assert not is_kernels(odd.up)
+    assert not is_kernels(odd.down)
     test = measured(odd)
     assert list(test.faults()) == []
     assert test.ways[0].full_ms.found < 180  # a drop-tail queue of 200 ms would be full
@@ -100,3 +101,22 @@ def test_links_above_the_relays_ceiling_are_capped_and_say_so() -> None:
     assert capped.up.queue_ms == pytest.approx(load_link("fibre-1000").up.queue_ms)
     assert len(notes) == 2
     assert emulated(load_link("adsl2plus")) == (load_link("adsl2plus"), ())
+
+
+def test_the_kernels_own_medium(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is nothing to delay or lose, it needs no netem, which not every kernel has."""
+    monkeypatch.setattr("fishladder.loadtest.emulation.network.kernel_has_netem", lambda _: True)
+    bare = "rate_mbps = 30\nqueue_ms = 60\nbucket_bytes = 6000"
+    test = measured(link(bare, bare))
+    assert list(test.faults()) == []
+    assert {way.relay_late_ms for way in test.ways} == {0}
+
+
+def test_netem() -> None:
+    plain = link(
+        "rate_mbps = 30\nqueue_ms = 60\ndelay_ms = 10\nloss = { rate = 0.02 }", "rate_mbps = 300\nqueue_ms = 20"
+    )
+    with emulate(plain) as network:
+        if not network.report("up").relay.by_netem:
+            pytest.skip("this kernel has no netem")
+        assert list(self_test(network).faults()) == []

@@ -64,6 +64,7 @@ class RelayReport:
     late_max_us: float = 0.0
     late_lone_us: float = 0.0  #: median of packets that came alone
     realtime: bool = False
+    by_netem: bool = False  #: not from a relay, so without `lost` and lateness
 
 
 class Relay:
