@@ -5,14 +5,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from fishladder.loadtest.model.run import Run, run_once
 from fishladder.loadtest.scenario import Scenario
 
 _LOOK_S = 1.0
+T = TypeVar("T")
 
 
 class Pool:
@@ -24,7 +26,11 @@ class Pool:
 
     def runs(self, jobs: Iterable[tuple[Scenario, int, int]]) -> Iterator[Run]:
         """The runs of (scenario, cameras, seed), as they are done."""
-        futures: list[Future[Run]] = [self._executor.submit(run_once, *job) for job in jobs]
+        return self.results(run_once, jobs)
+
+    def results(self, function: Callable[..., T], jobs: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+        """What a function of a module makes of each of the arguments, as it is done."""
+        futures: list[Future[T]] = [self._executor.submit(function, *job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
