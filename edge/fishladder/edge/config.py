@@ -15,7 +15,8 @@ from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
-from fishladder.runtime.config import load_config, read_secret
+from fishladder.runtime.config import load_config
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohttp
 from yarl import URL
 
-from fishladder.runtime.config import read_secret
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkError
 
 

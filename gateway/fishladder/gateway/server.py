@@ -46,9 +46,9 @@ class Server:
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`, then drain."""
         settings = self._settings
-        keys = KeyFile(settings.keys_path) if settings.auth == "on" else None
-        if keys is not None:
-            keys.keys()  # a bad key file is found now, not at the first connection
+        keys = KeyFile(settings.keys_path, settings.register_path) if settings.auth == "on" else None
+        if keys is not None:  # a bad file is found now, not at the first connection
+            keys.keys(), keys.register.tokens()
         context = tls_context(settings)
         await rtc.prepare()
         async with AsyncExitStack() as stack:
