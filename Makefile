@@ -7,12 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test test-stack check bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
 	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
+	@echo "make test-stack         build the image and run the real compose stack through faults (needs Docker)"
 	@echo "make check              lint, types, import rules"
 	@echo "make bench              measure the hot paths against plain loops"
 	@echo "make format             let ruff format the code"
@@ -32,6 +33,9 @@ demo: $(READY)
 test: $(READY)
 	@tests/system-packages
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-stack: $(READY)
+	@$(BIN)/python -m pytest tests/compose -s $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -62,6 +62,7 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
 
     settings = _load(config, cameras, loop, flags)
     configure_logging(settings.log_level)
+    settings = settings.with_encoder()
 
     well = False
 
