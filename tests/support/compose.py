@@ -74,18 +74,13 @@ class Stack:
         until(lambda: self.containers(service)[0]["RestartCount"] > before["RestartCount"], f"{service} is back")
 
     def ledger(self) -> dict[str, Any]:
-        done = subprocess.run(
-            [*self._head, "exec", "-T", "gateway", "fishladder", "ledger", "--json"],
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            text=True,
-        )
-        found: dict[str, Any] = json.loads(done.stdout) if done.stdout.startswith("{") else {"cameras": []}
+        found: dict[str, Any] = json.loads(self.fishladder("ledger", "--json"))
         return found
 
     def inferred(self) -> dict[str, int]:
-        return {it["camera"]: it["inferred"] for it in self.ledger()["cameras"]}
+        """Results by camera; nothing while the gateway's container or the state store is away."""
+        said = self.compose("exec", "-T", "gateway", "fishladder", "ledger", "--json", check=False)
+        return {it["camera"]: it["inferred"] for it in json.loads(said)["cameras"]} if said else {}
 
     def goes_on(self, what: str, *, frames: int = 5) -> None:
         """Wait until each of the demo's cameras has so many results more than now."""
