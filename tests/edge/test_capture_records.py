@@ -12,15 +12,16 @@ from fishladder.edge.capture_records import (
     Captured,
     CapturedUnit,
     Ended,
+    Left,
     Opened,
     Record,
-    Refused,
     Sampled,
     pack,
     read_head,
     unpack,
 )
 from fishladder.wire.errors import TooLarge, WireError
+from fishladder.wire.fates import Fate
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec, Flag
 
 
@@ -58,7 +59,7 @@ records = st.one_of(
         i64,
         st.binary(max_size=300),
     ),
-    st.just(Refused()),
+    st.just(Left(Fate.GATED)),
     st.builds(Ended, st.none() | st.text(max_size=50)),
 )
 
