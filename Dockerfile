@@ -7,7 +7,10 @@
 FROM python:3.12-slim AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/fishladder/bin:$PATH
 # binutils has `strip`, which takes 70 MB off compiled modules.
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils && python3 -m venv /opt/fishladder
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends binutils \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv /opt/fishladder
 WORKDIR /src
 # What we depend on changes rarely, our own code often: so they are two layers.
 COPY docker/requirements.py pyproject.toml ./

@@ -93,14 +93,7 @@ class Stack:
 @contextmanager
 def stack(*profiles: str, **env: str) -> Iterator[Stack]:
     """A stack to start; whatever became of it, nothing of it stays."""
-    first = _free_udp(16)
-    ports = {
-        "FISHLADDER_LISTEN": "127.0.0.1",
-        "FISHLADDER_PORT": str(_free_tcp()),
-        "FISHLADDER_UDP_FIRST": str(first),
-        "FISHLADDER_UDP_LAST": str(first + 15),
-    }
-    made = Stack(f"fishladder-test-{os.getpid()}", profiles, **{**ports, **env})
+    made = Stack(f"fishladder-test-{os.getpid()}", profiles, **{**free_ports(), **env})
     try:
         yield made
     finally:
@@ -112,6 +105,17 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 90.0) -
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.3)
+
+
+def free_ports() -> dict[str, str]:
+    """What to set so that a stack gets in nobody's way."""
+    first = _free_udp(16)
+    return {
+        "FISHLADDER_LISTEN": "127.0.0.1",
+        "FISHLADDER_PORT": str(_free_tcp()),
+        "FISHLADDER_UDP_FIRST": str(first),
+        "FISHLADDER_UDP_LAST": str(first + 15),
+    }
 
 
 def _free_tcp() -> int:

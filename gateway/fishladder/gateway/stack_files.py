@@ -44,7 +44,6 @@ def init(place: Path, names: tuple[str, ...], tls_cert: Path | None, tls_key: Pa
     What is there is kept, so run it as often as you like: with other names the certificate is made anew by the same CA,
     and with --tls-cert and --tls-key your own takes its place. Gateways notice within seconds.
     """
-    os.umask(0o027)
     if (tls_cert is None) != (tls_key is None):
         raise ConfigError("--tls-cert and --tls-key go together: name both")
     wanted = [*dict.fromkeys(name for given in names for name in given.replace(",", " ").split())]
@@ -61,7 +60,7 @@ def init(place: Path, names: tuple[str, ...], tls_cert: Path | None, tls_key: Pa
 def make(place: Path, names: list[str], own: Pair | None, now: float) -> Iterator[str]:
     """Make what is missing; yields what to tell the operator. Raises `ConfigError`, `OSError`."""
     for part in ("own", *_STORES, *_READERS, "edge"):
-        (place / part).mkdir(parents=True, exist_ok=True)
+        (place / part).mkdir(mode=0o750, parents=True, exist_ok=True)
     passwords = {store: _password(place / store / "store.conf") for store in _STORES}
     for reader in _READERS:
         _keep(place / reader / "redis.url", f"redis://:{passwords['state']}@state:6379/0\n".encode())
