@@ -12,9 +12,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fishladder.operate.state_reader import open_reader, reader_options, state_url
+from fishladder.operate.state_reader import reader_options, state_url
 from fishladder.runtime.durability import Finding, state_durability
 from fishladder.runtime.ledger import Ledger, read_ledger
+from fishladder.view.reader import open_reader
 from fishladder.wire.errors import FishladderError
 
 _GROUPS = ("inferred", "skipped", "dropped")

@@ -297,17 +297,30 @@ async def settle(
 
 async def acquire_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Take a partition's lease if it is free."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["acquire", token, ttl_ms]))
+    return await acquire_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def renew_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Keep a lease; False if it is no longer ours."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["renew", token, ttl_ms]))
+    return await renew_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def release_lease(state: Redis, partition: int, token: str) -> bool:
     """Give a lease up, so that another worker need not wait for it to expire."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["release", token, 0]))
+    return await release_lease_of(state, keys.lease(partition), token)
+
+
+async def acquire_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    """The same of any lease, by its key."""
+    return bool(await run(state, "lease", [key], ["acquire", token, ttl_ms]))
+
+
+async def renew_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    return bool(await run(state, "lease", [key], ["renew", token, ttl_ms]))
+
+
+async def release_lease_of(state: Redis, key: str, token: str) -> bool:
+    return bool(await run(state, "lease", [key], ["release", token, 0]))
 
 
 async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:

@@ -11,13 +11,18 @@ Frame store (memory only)
 State store (durable)
     fl:{p}:cameras          set     names
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
-                                    policy_set (1: for this camera, not its gateway's default), meta
+                                    policy_set (1: for this camera, not its gateway's default), meta,
+                                    flow (what its gateway sees of it, see `reports`)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
                                     bytes = size of the results stream; trying = unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
     fl:{p}:results:<cam>    stream  r = one commit's result, JSON
     fl:{p}:lease            string  a worker's random token, expiring
-    fl:workers              hash    worker -> heartbeat, JSON
+    fl:workers              hash    worker -> heartbeat, JSON (these three: see `reports`)
+    fl:uplinks              hash    <site>/<token's subject> -> what its agent says of the uplink, JSON
+    fl:sinks                hash    sink -> how it does, JSON
+    fl:sink:{name}          string  lease of a sink, a random token, expiring
+    fl:sink:{name}:cursor   hash    camera -> id of the last result delivered
     fl:meta                 hash    schema, partitions (in both stores)
 
 Publish/subscribe (state store)
@@ -29,6 +34,8 @@ Publish/subscribe (state store)
 SCHEMA = 1
 META = "fl:meta"
 WORKERS = "fl:workers"
+UPLINKS = "fl:uplinks"
+SINKS = "fl:sinks"
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -70,6 +77,14 @@ def results(partition: int, camera: str) -> str:
 
 def lease(partition: int) -> str:
     return f"fl:{{{partition}}}:lease"
+
+
+def sink_lease(name: str) -> str:
+    return f"fl:sink:{{{name}}}"
+
+
+def sink_cursor(name: str) -> str:
+    return f"fl:sink:{{{name}}}:cursor"
 
 
 def committed(partition: int) -> str:

@@ -16,6 +16,7 @@ from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.schedule import Scheduler, fragment_size
 from fishladder.edge.session import Session, State
+from fishladder.edge.uplink_status import SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -74,6 +75,8 @@ class StreamUplink:
         self._outbox: deque[str | bytes] = deque()
         self._scheduler = Scheduler()
         self._fragment_limit = 0
+        self._sent_bytes = 0
+        self._sent_rate = SentRate()
 
     def wake(self) -> None:
         self._wake.set()
@@ -135,6 +138,7 @@ class StreamUplink:
                 elif (fragment := self._scheduler.next()) is not None:
                     await link.send(fragment)
                     metrics.SENT.inc(len(fragment))
+                    self._sent_bytes += len(fragment)
                 else:
                     self._wake.clear()
                     await self._wake.wait()
@@ -180,7 +184,9 @@ class StreamUplink:
     def _say_positions(self) -> None:
         cameras = [(it.channel, it.ring.position) for it in self._sessions.values() if it.state is State.OPEN]
         if cameras:
-            self._outbox.append(messages.encode(messages.Positions(cameras)))
+            now_s = asyncio.get_running_loop().time()
+            status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us)
+            self._outbox.append(messages.encode(messages.Positions(cameras, status)))
 
     def _take(self, session: Session) -> Unit | Range | None:
         if not session.has_more:

@@ -20,7 +20,7 @@ from fishladder.gateway.session import LogSession, OutOfStep
 from fishladder.gateway.tokens import Grant
 from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
 from fishladder.wire.framing import MAX_CHANNEL, MAX_MESSAGE_BYTES, Reassembler, UnitMessage
-from fishladder.wire.ids import MAX_SEQ, check_camera
+from fishladder.wire.ids import MAX_SEQ, check_camera, site_of
 from fishladder.wire.messages import (
     MAX_CAMERAS,
     MAX_CLEAN_POINTS,
@@ -70,6 +70,8 @@ class Connection:
         self._names: dict[int, str] = {}
         self._hellos: asyncio.Queue[Hello] = asyncio.Queue(_HELLOS_WAITING)
         self._asked_at: dict[int, float] = {}
+        self._agent = ""
+        self._site = ""  # of the cameras it has opened
 
     # What the engine hands in. Whatever of this raises `WireError` ends the connection.
 
@@ -121,8 +123,11 @@ class Connection:
                     if session is not None and session.position <= position <= MAX_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                if message.uplink is not None and self._site:
+                    self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():
                 self.said_hello = True
+                self._agent = message.agent
                 choose_version(message.versions)
                 _check_hello(message)
                 for camera in message.cameras:
@@ -153,6 +158,7 @@ class Connection:
                     metrics.refused.labels("unavailable").inc()
                     continue
                 self._channels[camera.channel] = session
+                self._site = site_of(camera.camera)
                 if camera.backfill:
                     backlogs.append((camera.channel, outcome))
                 welcomes.append(

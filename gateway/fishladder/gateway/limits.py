@@ -18,6 +18,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 60.0  #: a connection that says nothing for so long is closed
     whip_sessions: int = 256
     silent_s: float = 30.0  #: a WHIP session without video ends
+    viewers: int = 64  #: live pictures and boxes, each on a connection of its own
+    watched_cameras: int = 128  #: by all of them together
     offer_bytes: int = 64 * 1024  #: a WHIP offer
 
     def __post_init__(self) -> None:

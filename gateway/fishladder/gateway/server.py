@@ -9,9 +9,10 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from fishladder.gateway import rtc
+from fishladder.gateway import metrics, rtc
 from fishladder.gateway.asking import hang_up
 from fishladder.gateway.config import GatewaySettings
+from fishladder.gateway.fleet import Fleet
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.listen import bind, tls_context
 from fishladder.gateway.routes import Routes
@@ -59,7 +60,7 @@ class Server:
             if urls is None:
                 own = embedded_stores(settings.data_path, frames_bytes=settings.frames_bytes)
                 urls = await stack.enter_async_context(own)
-            routes = Routes(keys, lambda: self.health)
+            routes = Routes(keys, lambda: self.health, settings.limits)
             app = routes.app(body_bytes=settings.limits.offer_bytes)
             runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
             await runner.setup()
@@ -72,20 +73,26 @@ class Server:
             stores = await self._stores(stack, urls, stopping)
             if stores is None:
                 return
-            intake = Intake(stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes)
+            name = f"{socket.gethostname()}/{os.getpid()}"
+            intake = Intake(
+                stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes, gateway=name
+            )
             async with intake.running():
+                if settings.metrics_port:
+                    await stack.enter_async_context(Fleet(stores).running())
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
-                uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
+                uplinks = Uplinks(intake, settings.limits, name)
                 whips = WhipSessions(intake, settings.limits)
-                routes.ready(uplinks, whips)
+                routes.ready(stores, uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
                 finally:
                     watch.cancel()
                 self.health = Health(False, "draining")
+                metrics.ready.set(0)
                 await site.stop()
-                await self._drain(uplinks, whips)
+                await asyncio.gather(self._drain(uplinks, whips), routes.close())
         log.info("stopped")
 
     async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:
@@ -114,12 +121,14 @@ class Server:
                     state = await state_durability(stores.state)
                     frames = await frame_limits(stores.frames)
                 ready = intake.frames.link.connected
+                metrics.state_durable.set(state.sound is True)
                 self.health = Health(ready, f"state store: {state}; frame store: {frames}{intake.room}")
             except TimeoutError:
                 self.health = Health(False, "a store does not answer: time-out")
                 await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
             except (RedisError, OSError) as error:
                 self.health = Health(False, f"a store does not answer: {error}")
+            metrics.ready.set(self.health.ready)
             await asyncio.sleep(_HEALTH_S)
 
     async def _drain(self, uplinks: Uplinks, whips: WhipSessions) -> None:

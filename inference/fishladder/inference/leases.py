@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,11 +17,12 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
-from fishladder.inference.placement import Heartbeat, alive, place
+from fishladder.inference.placement import alive, place
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreError
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
 #: A worker not heard of for this part of a lease's time is out: its leases are about to end.
@@ -59,13 +60,22 @@ class Holder(Protocol):
 
 
 class Leases:
-    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int) -> None:
+    def __init__(
+        self,
+        state: Redis,
+        partitions: int,
+        holder: Holder,
+        *,
+        ttl_ms: int,
+        heartbeat: Callable[[Heartbeat], Heartbeat] = lambda beat: beat,
+    ) -> None:
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.held: dict[int, Lease] = {}
         self._state = state
         self._partitions = partitions
         self._holder = holder
         self._ttl_ms = ttl_ms
+        self._heartbeat = heartbeat
         self._since_ms = 0
         self._closing = False
         self.looked_at = 0.0  #: when the store was last heard, monotonic seconds
@@ -102,6 +112,7 @@ class Leases:
         if self.held.get(lease.partition) is lease:
             del self.held[lease.partition]
             metrics.leases.set(len(self.held))
+            metrics.lease_moves.labels("lost").inc()
             log.warning("lease lost", partition=lease.partition)
             self._holder.lost(lease)
 
@@ -139,7 +150,9 @@ class Leases:
         if self._closing:
             return
         self._since_ms = self._since_ms or now_ms
-        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
+        ours = self._heartbeat(
+            Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid(), partitions=len(self.held))
+        )
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
             if dead:
@@ -168,6 +181,7 @@ class Leases:
             if ok:
                 self.held[lease.partition] = lease
                 metrics.leases.set(len(self.held))
+                metrics.lease_moves.labels("took").inc()
                 self._holder.took(lease)
 
     async def _ask(self, what: str, leases: list[Lease]) -> list[bool]:
@@ -203,6 +217,7 @@ class Leases:
                 await release_lease(self._state, lease.partition, lease.token)
                 del self.held[lease.partition]
                 metrics.leases.set(len(self.held))
+                metrics.lease_moves.labels("left").inc()
         except (RedisError, OSError) as error:  # it expires by itself
             log.warning("a lease could not be released", partition=lease.partition, error=str(error))
             self.held.pop(lease.partition, None)

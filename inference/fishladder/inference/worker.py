@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -24,11 +25,13 @@ from fishladder.inference.model import Detector
 from fishladder.inference.pipeline import Lane, Pipeline, Report
 from fishladder.inference.roster import LEAVE_S, Roster
 from fishladder.inference.trim import Trimmer
+from fishladder.inference.vitals import VitalSigns
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.embedded import store_urls
 from fishladder.runtime.lifecycle import Backoff, supervise
 from fishladder.runtime.store import Stores, give_up_after, open_stores
 from fishladder.wire.errors import StoreError, StoreMismatch, StoreUnavailable
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
 _RETRY_ON = (RedisError, OSError, StoreError)
@@ -108,7 +111,9 @@ class Worker:
         )
         self._feed = Feed(stores.frames, self._pipeline, self._runs)
         self._roster = Roster(stores.state, self._pipeline, self._feed, self._runs, self._lanes)
-        self._leases = Leases(stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms)
+        self._leases = Leases(
+            stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms, heartbeat=self._heartbeat
+        )
         self._mender = Mender(stores.frames, self._feed, self._runs)
         self._trimmer = Trimmer(stores.frames, stores.state, self._runs)
         self._backfill = Backfill(
@@ -133,6 +138,7 @@ class Worker:
             lease_lost=lambda run: self._leases.drop(run.lease),
             deferred=self._backfill.deferred,
         )
+        self._vital_signs = VitalSigns()
         self._loop = asyncio.get_running_loop()
         self._provider = detector.provider
         self._model = detector.model
@@ -186,6 +192,20 @@ class Worker:
                 await asyncio.wait((leases,))
         except (RedisError, OSError) as error:
             log.warning("left without release; leases expire by themselves", error=str(error) or repr(error))
+
+    def _heartbeat(self, beat: Heartbeat) -> Heartbeat:
+        """What is to be said of this worker besides that it lives."""
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        vitals = self._vital_signs.take(self._runs.values(), self._committer.inferred, now, now_us)
+        return msgspec.structs.replace(
+            beat,
+            model=self._model.name,
+            provider=self._provider,
+            cameras=vitals.cameras,
+            fps=vitals.fps,
+            lag_ms=vitals.lag_ms,
+            backlog_bytes=vitals.backlog_bytes,
+        )
 
     def _compute(self) -> None:
         """Run the pipeline in this thread, which yields to what answers others: reading and committing, and a gateway
