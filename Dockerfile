@@ -15,7 +15,7 @@ WORKDIR /src
 # What we depend on changes rarely, our own code often: so they are two layers.
 COPY docker/requirements.py pyproject.toml ./
 ARG INFERENCE=inference
-RUN python requirements.py edge gateway loadtest "$INFERENCE" > requirements.txt && pip install -r requirements.txt
+RUN python requirements.py edge gateway sinks loadtest "$INFERENCE" > requirements.txt && pip install -r requirements.txt
 
 # Models and footage: the converter (onnx) is needed here and nowhere else.
 FROM packages AS assets
@@ -34,6 +34,7 @@ COPY common common
 COPY edge edge
 COPY gateway gateway
 COPY inference inference
+COPY sinks sinks
 COPY loadtest loadtest
 COPY docker/slim.py ./
 RUN pip install --no-deps . && python slim.py /opt/fishladder
@@ -49,7 +50,8 @@ RUN apt-get update -qq \
     && install -d -o fishladder -g fishladder -m 700 /var/lib/fishladder \
     && install -d -o fishladder -g fishladder -m 750 /run/fishladder /models \
     # Volumes take over owner and mode of the directory they are first mounted on.
-    && install -d -o fishladder -g fishladder -m 750 /init /init/own /init/frames /init/state /init/gateway /init/worker /init/edge
+    && install -d -o fishladder -g fishladder -m 750 /init /init/own /init/frames /init/state /init/gateway /init/worker /init/edge \
+        /init/grafana
 COPY --from=assets /opt/assets /opt/assets
 COPY --from=product /opt/fishladder /opt/fishladder
 ENV PATH=/opt/fishladder/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \

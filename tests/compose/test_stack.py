@@ -114,10 +114,9 @@ def test_an_agent_outside_trusts_the_printed_certificate(running: Stack, tmp_pat
 
 
 def test_health_and_metrics(running: Stack) -> None:
-    ports = {"gateway": 9998, "worker": 9990, "edge": 9997}
-    for service, port in ports.items():
-        assert "fishladder_" in running.get(f"http://{service}:{port}/metrics"), service
-        assert running.get(f"http://{service}:{port}/healthz") == "ok\n"
+    for service in OURS:
+        assert "fishladder_" in running.get(f"http://{service}:9998/metrics"), service
+        assert running.get(f"http://{service}:9998/healthz") == "ok\n"
     assert "state store: durable" in running.get("http://gateway:9998/readyz")
 
 

@@ -37,6 +37,7 @@ def test_each_reader_gets_its_own_and_nobody_else_may_read_it(tmp_path: Path) ->
         *(f"{reader}/{store}.url" for reader in ("gateway", "worker") for store in ("redis", "frames")),
         "edge/token",
         "edge/ca.pem",
+        "grafana/admin.password",
     }
     for name in content(tmp_path):
         assert not stat.S_IMODE((tmp_path / name).stat().st_mode) & 0o007, name

@@ -7,6 +7,7 @@ nothing else, to be mounted into its containers alone; what is there already is 
     gateway/  keys.json (signs tokens), cert.pem, key.pem, ca.pem, redis.url, frames.url
     worker/   redis.url, frames.url
     edge/     ca.pem, and a token for the demo's cameras
+    grafana/  admin.password
 """
 
 import os
@@ -59,12 +60,15 @@ def init(place: Path, names: tuple[str, ...], tls_cert: Path | None, tls_key: Pa
 
 def make(place: Path, names: list[str], own: Pair | None, now: float) -> Iterator[str]:
     """Make what is missing; yields what to tell the operator. Raises `ConfigError`, `OSError`."""
-    for part in ("own", *_STORES, *_READERS, "edge"):
+    for part in ("own", *_STORES, *_READERS, "edge", "grafana"):
         (place / part).mkdir(mode=0o750, parents=True, exist_ok=True)
     passwords = {store: _password(place / store / "store.conf") for store in _STORES}
     for reader in _READERS:
         _keep(place / reader / "redis.url", f"redis://:{passwords['state']}@state:6379/0\n".encode())
         _keep(place / reader / "frames.url", f"redis://:{passwords['frames']}@frames:6379/0\n".encode())
+    admin = place / "grafana" / "admin.password"
+    if not admin.exists():
+        _write(admin, secrets.token_urlsafe(18).encode() + b"\n")
     yield from _certificate(place, names, own, datetime.fromtimestamp(now, UTC))
     keys = KeyFile(place / "gateway" / KEYS_FILE)
     keys.keys()
