@@ -229,7 +229,10 @@ class Worker:
         or an encoder on the same host, need a core for a moment; inference can always use it.
         """
         if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPUTE_NICE)
+            thread = threading.get_native_id()
+            # Started under `nice` it may be beyond that already, and nobody may go back.
+            lower = max(os.getpriority(os.PRIO_PROCESS, thread), _COMPUTE_NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, lower)
         self._pipeline.run()
 
     def _deliver(self, reports: list[tuple[Lane, Report]]) -> None:
