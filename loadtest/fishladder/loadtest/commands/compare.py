@@ -34,11 +34,9 @@ def _rows(one: Summary, two: Summary) -> list[tuple[str, ...]]:
     a, b = _by_link(one), _by_link(two)
     for name in dict.fromkeys([*a, *b]):
         if name not in a or name not in b:
-            here, where = (a[name], "A") if name in a else (b[name], "B")
-            rows.append(
-                (name, *("-" if where == "B" else str(here.passing), "-" if where == "A" else str(here.passing)))
-            )
-            rows[-1] = (*rows[-1], f"only in {where}", *[""] * 3)
+            only, where = (a[name], "A") if name in a else (b[name], "B")
+            found = [str(only.passing) if where == side else "-" for side in "AB"]
+            rows.append((name, *found, f"only in {where}", "", "", ""))
             continue
         x, y = a[name], b[name]
         change = y.passing - x.passing

@@ -1,5 +1,5 @@
 """`saturate --gateway URL`: real agents here, over the line this machine is on, to a stack of the user's own. The line
-cannot be begun anew with another seed, so this is a search with one run a step: N* of an afternoon, without an interval.
+cannot be begun anew with another seed, so this is a search with one run a step, and no interval.
 """
 
 from pathlib import Path
@@ -43,6 +43,7 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
     seconds = min(flags["seconds"], _SECONDS)
     line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
     scenario = Scenario(line, spec, law=law_of(flags["congestion"]), seconds=seconds)
+    target: float = flags["target"]
     runs: dict[int, Run] = {}
     limits: list[str] = []
     with Progress() as progress:
@@ -52,7 +53,7 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
             runs[cameras] = run
             limits.extend([limit] if limit else [])
             progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms")
-            return run.decodable >= flags["target"]
+            return run.decodable >= target
 
         passing, failing = search(passes, flags["most"])
     said = _answer(scenario, runs, passing, failing, limits, flags)
@@ -62,17 +63,10 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
     settings |= {name: flags[name] for name in ("seed", "target", "deadline")}
     warnings = [f"Not a result of the line: {limits[0]}."] if limits else []
     rows = [(said.link, run) for run in runs.values()]
-    write_report(
-        folder, command_line(), [said], rows, settings, checked, warnings, "generator-limited" if limits else "ok"
-    )
-    click.echo(
-        table(
-            [
-                ("gateway", "N*", "fails at", ""),
-                (said.link, str(passing), str(failing or f"> {flags['most']}"), said.cause),
-            ]
-        )
-    )
+    status = "generator-limited" if limits else "ok"
+    write_report(folder, command_line(), [said], rows, settings, checked, warnings, status)
+    beyond = str(failing or f"> {flags['most']}")
+    click.echo(table([("gateway", "N*", "fails at", ""), (said.link, str(passing), beyond, said.cause)]))
     click.echo(f"report: {folder / 'report.html'}")
     if missed := [it for it in checked if not it["holds"]]:
         raise AssertionMissed("; ".join(f"{it['assertion']} (found {it['found']})" for it in missed))

@@ -65,11 +65,16 @@ def figures_of(found: Sequence[LinkAnswer], target: float, deadline_ms: float) -
 
 def _sentence(said: LinkAnswer, target: float) -> str:
     text = (
-        f"{said.link} ({said.down_bps / 1e6:.3g} down, {said.up_bps / 1e6:.3g} up Mbit/s) carries {fits(said)} of "
+        f"{said.link}{_rates(said)} carries {fits(said)} of "
         f"{said.camera}, each with {target:.0%} of its frames decodable in time. "
     )
     text += f"It surely fails at {said.failing}. " if said.failing else f"No limit was found up to {said.limit}. "
     return text + f"Cause: {said.cause}. {said.cause_text} {said.detections}".rstrip()
+
+
+def _rates(said: LinkAnswer) -> str:
+    """Nothing for a line whose rates nobody knows."""
+    return f" ({said.down_bps / 1e6:.3g} down, {said.up_bps / 1e6:.3g} up Mbit/s)" if said.up_bps else ""
 
 
 def _missed(assertions: Sequence[dict[str, Any]]) -> list[str]:
