@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.live import Live
 
 from fishladder.operate.demo_view import account, live_table, plain_line
-from fishladder.operate.watch import CameraView
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.ledger import Ledger, read_ledger
-from fishladder.runtime.lifecycle import run_until_signal
+from fishladder.runtime.lifecycle import end_process, run_until_signal
 from fishladder.runtime.store import Stores, open_stores
+from fishladder.view.recent import Recent
 from fishladder.wire import keys, result
 from fishladder.wire.errors import AssetError, FishladderError
 from fishladder.wire.ids import partition_of
@@ -103,7 +103,7 @@ class _Demo:
     seconds: int
     port: int = 0
     metrics_port: int = 0
-    views: dict[str, CameraView] = field(default_factory=dict)
+    views: dict[str, Recent] = field(default_factory=dict)
     read_to: dict[str, str] = field(default_factory=dict)
     bytes_before: dict[str, tuple[float, float]] = field(default_factory=dict)
     kbps: dict[str, float] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class _Demo:
     async def run(self, stopping: asyncio.Event) -> None:
         console = Console()
         cameras = [f"{SITE}/{name}" for name, _ in CAMERAS]
-        self.views = {camera: CameraView() for camera in cameras}
+        self.views = {camera: Recent() for camera in cameras}
         self.read_to = dict.fromkeys(cameras, "0-0")
         self.port, self.metrics_port = _free_port(), _free_port()
         async with AsyncExitStack() as stack:
@@ -122,7 +122,7 @@ class _Demo:
             worker = await self._start(stack, "worker", self._worker_command())
             edge = await self._start(stack, "edge", self._edge_command(), {"FISHLADDER_EDGE_TOKEN": token})
             await self._watch(console, stores, [gateway, worker, edge], stopping)
-            await _stop(edge)
+            await end_process(edge.process, 15)
             ledgers = await self._settle(stores)
         self._summary(console, ledgers)
 
@@ -171,7 +171,7 @@ class _Demo:
                 start_new_session=True,  # Ctrl-C goes to all of a terminal's processes: these end in their order
             )
         part = _Part(name, process, path)
-        stack.push_async_callback(_stop, part)
+        stack.push_async_callback(end_process, process, 15)
         return part
 
     async def _listening(self, gateway: _Part) -> None:
@@ -280,14 +280,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-async def _stop(part: _Part) -> None:
-    if part.process.returncode is None:
-        part.process.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await part.process.wait()
-        except TimeoutError:
-            part.process.kill()
-            await part.process.wait()
