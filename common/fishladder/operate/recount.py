@@ -13,7 +13,6 @@ from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.open_set import OpenRange
 from fishladder.wire.result import Result
 
-
 _CODES = frozenset(map(int, Fate))
 
 
