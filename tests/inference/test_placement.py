@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.inference.placement import HOLD_MS, Heartbeat, alive, place
+from fishladder.inference.placement import HOLD_MS, alive, place
+from fishladder.wire.reports import Heartbeat
 
 names = st.lists(st.text("abcdef0123456789-", min_size=1, max_size=12), min_size=1, max_size=12, unique=True)
 counts = st.integers(1, 96)

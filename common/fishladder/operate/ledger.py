@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from fishladder.operate.audit import Audit, audit, show
-from fishladder.operate.state_reader import open_reader, reader_options, state_url
+from fishladder.operate.state_reader import reader_options, state_url
 from fishladder.runtime.durability import Finding, state_durability
 from fishladder.runtime.embedded import store_urls
 from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import StoreUrls
+from fishladder.view.reader import open_reader
 from fishladder.wire.errors import FishladderError
 
 _GROUPS = ("inferred", "skipped", "dropped")

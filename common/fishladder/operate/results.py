@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
-from fishladder.operate.results_stream import Commit, follow, newest, stored
-from fishladder.operate.state_reader import StateReader, open_reader, reader_options, state_url
+from fishladder.operate.state_reader import reader_options, state_url
+from fishladder.view.commits import Commit, follow, newest, stored
+from fishladder.view.reader import StateReader, open_reader
 from fishladder.wire.ids import Position
 from fishladder.wire.result import FrameResult
 

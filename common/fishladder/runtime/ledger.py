@@ -110,7 +110,8 @@ async def read_books(state: Redis, partition: int, camera: str) -> Books:
         keys.checkpoint(partition, camera),
         keys.results(partition, camera),
     ]
-    fields, cursor, counts, opened, checkpoint, last = await run(state, "ledger", names, [cursor_field(), open_field()])
+    reply = await run(state, "ledger", names, [cursor_field(), open_field()], reads_only=True)
+    fields, cursor, counts, opened, checkpoint, last = reply
     at = Position.parse(cursor) if cursor else ORIGIN
     return Books(_flat(fields), at, _flat(counts), open_set.parse(opened), _flat(checkpoint), last.decode())
 

@@ -18,7 +18,9 @@ from fishladder.edge.knock import answers
 from fishladder.edge.schedule import fragment_size
 from fishladder.edge.session import Session
 from fishladder.edge.spool.lane import Lane
+from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
+from fishladder.edge.uplink_status import SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -34,8 +36,6 @@ _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
 _LAST_WORDS_S = 1.0
-#: Backfill leaves so much of the credit to live.
-_LIVE_CREDIT_BYTES = 64 * 1024
 #: A link that is away costs nobody anything to ask for; a gateway that answers otherwise may have too much to do.
 _DOWN_MOST_S = 1.0
 
@@ -62,9 +62,16 @@ class StreamUplink:
         self.offset = OffsetEstimator()
         self.connected = False
         self._to = to
+        self._token = TokenKeeper(to)
         self._clock = clock
         self._cameras = UplinkCameras(
-            sessions, clock, self.offset, on_policy=on_policy, on_keyframe=on_keyframe, agent=agent
+            sessions,
+            clock,
+            self.offset,
+            on_policy=on_policy,
+            on_keyframe=on_keyframe,
+            agent=agent,
+            renews=self._token.renews,
         )
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
@@ -76,6 +83,8 @@ class StreamUplink:
         self._pace = BackfillPace()
         self._fragment_limit = 0
         self._said = ""
+        self._sent_bytes = 0
+        self._sent_rate = SentRate()
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
@@ -106,7 +115,7 @@ class StreamUplink:
                 await self._connection()
             except _Draining as draining:
                 delay_s = self._rng.uniform(0.1, 1.0)
-                said = f"the gateway is going away: {draining}"
+                said = f"the connection is made anew: {draining}"
             except (AuthRefused, ConfigError, VersionMismatch) as error:
                 delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
             except UplinkDown as error:
@@ -116,13 +125,13 @@ class StreamUplink:
             if said != self._said:  # the same once a second would tell nobody more
                 self._said = said
                 log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
-            await asyncio.sleep(delay_s)
+            await self._token.pause(delay_s)
             if away and self._peer is not None:
                 await answers(*self._peer)
 
     async def _connection(self) -> None:
         try:
-            async with connect(self._to) as link:
+            async with connect(self._token.address()) as link:
                 self._peer = link.peer
                 self._cameras.connected()
                 self._pace = BackfillPace()
@@ -154,6 +163,7 @@ class StreamUplink:
                 elif (fragment := self._cameras.scheduler.next()) is not None:
                     await link.send(fragment)
                     metrics.SENT.inc(len(fragment))
+                    self._sent_bytes += len(fragment)
                 else:
                     self._wake.clear()
                     await self._backfill(link)
@@ -165,10 +175,11 @@ class StreamUplink:
         """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
         clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
         wait_s: float | None = None
-        if scheduler.credit_left > _LIVE_CREDIT_BYTES and not (wait_s := self._pace.wait_s(clock())):
+        if scheduler.has_spare_credit and not (wait_s := self._pace.wait_s(clock())):
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
                 return
             wait_s = None
@@ -191,7 +202,10 @@ class StreamUplink:
             self._pace.measured(state, now_s)
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
-                self._say(self._cameras.positions())
+                if self._token.changed():
+                    raise _Draining("its token file has changed")
+                status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us)
+                self._say(self._cameras.positions(status))
                 self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1
@@ -236,6 +250,8 @@ class StreamUplink:
                 self._outbox.extend(self._cameras.fenced(message, now_s))
             case messages.Control():
                 self._cameras.controlled(message)
+            case messages.Token():
+                self._token.renewed(message.token)
             case messages.Drain():
                 raise _Draining(message.reason or "it is being stopped")
             case messages.Fault(code="version"):

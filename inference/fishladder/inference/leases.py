@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,11 +17,12 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
-from fishladder.inference.placement import Heartbeat, alive, place
+from fishladder.inference.placement import alive, place
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreError
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
 #: A worker not heard of for this part of a lease's time is stood in for: its leases are about to end...
@@ -63,7 +64,16 @@ class Holder(Protocol):
 
 
 class Leases:
-    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int, weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        state: Redis,
+        partitions: int,
+        holder: Holder,
+        *,
+        ttl_ms: int,
+        weight: float = 1.0,
+        heartbeat: Callable[[Heartbeat], Heartbeat] = lambda beat: beat,
+    ) -> None:
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.held: dict[int, Lease] = {}
         self._state = state
@@ -71,6 +81,7 @@ class Leases:
         self._holder = holder
         self._ttl_ms = ttl_ms
         self._weight = weight
+        self._heartbeat = heartbeat
         self._since_ms = 0
         self._lapsed = False
         self._closing = False
@@ -112,6 +123,7 @@ class Leases:
             del self.held[lease.partition]
             metrics.leases.set(len(self.held))
             self._lapsed = not self.held
+            metrics.lease_moves.labels("lost").inc()
             log.warning("lease lost", partition=lease.partition)
             self._holder.lost(lease)
 
@@ -133,7 +145,7 @@ class Leases:
         for name, beat in beats.items():
             try:
                 heartbeats[text(name)] = msgspec.json.decode(beat, type=Heartbeat)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 log.warning("a heartbeat cannot be read", worker=text(name))
         return seconds * 1000 + micros // 1000, heartbeats
 
@@ -152,7 +164,15 @@ class Leases:
         self._since_ms = self._since_ms or now_ms
         if self._lapsed:
             self._since_ms, self._lapsed = now_ms + RECOVER_TTLS * self._ttl_ms, False
-        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid(), self._weight)
+        mine = Heartbeat(
+            now_ms,
+            self._since_ms,
+            socket.gethostname(),
+            os.getpid(),
+            weight=self._weight,
+            partitions=len(self.held),
+        )
+        ours = self._heartbeat(mine)
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
             if dead:
@@ -183,6 +203,7 @@ class Leases:
             if ok:
                 self.held[lease.partition] = lease
                 metrics.leases.set(len(self.held))
+                metrics.lease_moves.labels("took").inc()
                 self._holder.took(lease)
 
     async def _ask(self, what: str, leases: list[Lease]) -> list[bool]:
@@ -219,6 +240,7 @@ class Leases:
                 if self.held.get(lease.partition) is lease:  # it may have run out meanwhile
                     del self.held[lease.partition]
                     metrics.leases.set(len(self.held))
+                    metrics.lease_moves.labels("left").inc()
         except (RedisError, OSError) as error:  # it expires by itself
             log.warning("a lease could not be released", partition=lease.partition, error=str(error))
             self.held.pop(lease.partition, None)

@@ -7,20 +7,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 
-import msgspec
+from fishladder.wire.reports import Heartbeat
 
 #: A worker takes part once it has lived so long, so that one that restarts again and again moves nothing.
 HOLD_MS = 1000
-
-
-class Heartbeat(msgspec.Struct, frozen=True):
-    """What a worker says of itself in `fl:workers`; times on the state store's clock, Unix milliseconds."""
-
-    at_ms: int
-    since_ms: int
-    host: str = ""
-    pid: int = 0
-    weight: float = 1.0  #: how much it can do beside others
 
 
 def alive(heartbeats: Mapping[str, Heartbeat], now_ms: int, ttl_ms: int) -> list[str]:
