@@ -109,6 +109,8 @@ class StreamUplink:
 
     async def run(self) -> None:
         """Connect, again and again. Runs until cancelled."""
+        if self._to.in_clear:
+            log.warning("video and token go over the network in clear text: use https://", gateway=self._to.url)
         while True:
             delay_s, said, away = 0.0, "", False
             try:
