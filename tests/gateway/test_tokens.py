@@ -10,7 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from fishladder.gateway.tokens import ALL_SITES, Grant, KeyFile, bearer, issue, still_valid, verify
+from fishladder.gateway.tokens import ALL_SITES, Grant, KeyFile, bearer, issue, renew, renewal_due, still_valid, verify
 from fishladder.gateway.tokens_cli import lifetime_s
 from fishladder.wire.errors import AuthRefused, ConfigError
 
@@ -220,3 +220,29 @@ def test_a_register_that_cannot_be_read_lets_nobody_new_in(tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"tokens\.json"):
         verify(keys, token)
     assert still_valid(grant)
+
+
+def test_a_token_is_renewed_in_its_last_third_and_keeps_its_id(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    grant = verify(keys, made(keys, lifetime_s=9000))
+    assert not renewal_due(grant, NOW + 5000)
+    assert renewal_due(grant, NOW + 6001)
+    token, again = renew(grant, NOW + 6001)
+    assert (again.id, again.site, again.cameras) == (grant.id, grant.site, grant.cameras)
+    assert again.expires == pytest.approx(NOW + 15_001, abs=1.5)
+    assert not renewal_due(again, NOW + 6001)
+    assert len(keys.register.tokens()) == 1
+    keys.rotate()
+    assert renewal_due(again, NOW + 6001), "a new key goes round by itself"
+    assert verify(keys, renew(again, NOW + 6001)[0]).kid == list(keys.keys())[-1]
+    keys.register.revoke([grant.id], NOW)
+    with pytest.raises(AuthRefused, match="revoked"):
+        renew(again, NOW + 6001)
+    with pytest.raises(AuthRefused, match="revoked"):
+        verify(keys, token)
+
+
+def test_who_asked_for_no_renewal_gets_none(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    assert not renewal_due(verify(keys, made(keys, renew=False, lifetime_s=60)), NOW + 59)
+    assert not renewal_due(Grant("anyone", None), NOW)

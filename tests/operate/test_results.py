@@ -18,7 +18,7 @@ from fishladder.runtime import state
 from fishladder.runtime.embedded import state_options
 from fishladder.runtime.server import Server, find_server, run_server
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position, partition_of
 from fishladder.wire.result import Detection, FrameResult, Result, decode, encode
 
@@ -52,10 +52,10 @@ class Results:
             at = await self.stores.state.time()
 
     async def _commit(self, p: int, camera: str, start: Position, to: Position, result: bytes) -> None:
-        counts = [(Fate.INFERRED, to.seq - start.seq)] if result else []
+        runs = [Run(Fate.INFERRED, start.seq + 1, to.seq)] if result else []
         assert await state.acquire_lease(self.stores.state, p, "t", 600_000)
         done = await state.commit(
-            self.stores.state, p, camera, token="t", start=start, to=to, counts=counts, result=result,
+            self.stores.state, p, camera, token="t", start=start, to=to, runs=runs, result=result,
             keep_bytes=1 << 30, keep_ms=1 << 40,
         )  # fmt: skip
         assert done == state.Committed()

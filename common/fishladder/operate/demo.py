@@ -140,6 +140,7 @@ class _Demo:
 
     def _edge_command(self) -> list[str]:
         command = ["edge", "run", "--gateway", f"http://127.0.0.1:{self.port}", "--site", SITE, "--loop"]
+        command += ["--spool-dir", str(self.place / "spool")]
         command += ["--metrics-port", "0"]
         for name, clip in CAMERAS:
             command += ["--camera", f"{name}=file:{self.footage[clip]}"]

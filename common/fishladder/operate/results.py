@@ -42,6 +42,8 @@ def _since(_: click.Context, __: click.Parameter, since: str | None) -> int | No
 
 @click.command(short_help="Print detections, or follow them with -f.")
 @reader_options
+# Not needed, but one pair of flags shall do for all commands.
+@click.option("--frames", envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one commit each: all its frames and fates.")
 @click.option("--since", "since_ms", callback=_since, help="From 90s, 15m, 2h, 1d ago, or from a time (ISO 8601).")

@@ -38,8 +38,6 @@ def store_options(command: Callable[..., Any]) -> Callable[..., Any]:
             envvar="FISHLADDER_REDIS",
             help="State store URL  [default: a gateway's on this host]",
         ),
-        # Not needed to read, but one pair of flags shall do for all commands.
-        click.option("--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
         click.option(
             "--data-dir",
             type=click.Path(file_okay=False, path_type=Path),

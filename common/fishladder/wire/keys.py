@@ -14,10 +14,16 @@ State store (durable)
                                     policy_set (1: for this camera, not its gateway's default), meta,
                                     flow (what its gateway sees of it, see `reports`)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
-                                    bytes = size of the results stream; trying = unit under suspicion
+                                    bytes = size of the results stream; poison = units that crash their worker;
+                                    begun:<lane>, trying:<lane> = the worker at it, and the unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
-    fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:results:<cam>    stream  r = one commit's result, JSON; s = the same for the checkpoint (`lua/results.lua`)
+    fl:{p}:forgetting:<cam> stream  results on their way to take the place of the others (`fishladder forget`)
+    fl:{p}:checkpoint:<cam> hash    cursor, open set and ledger as they were before the oldest result that is kept;
+                                    after = id of the last result that is in it
     fl:{p}:lease            string  a worker's random token, expiring
+    fl:site:<site>          set     names of the site's cameras, for the limit on their number
+    fl:poison               stream  samples of units that crashed their worker: camera, unit, units
     fl:workers              hash    worker -> heartbeat, JSON (these three: see `reports`)
     fl:uplinks              hash    <site>/<token's subject> -> what its agent says of the uplink, JSON
     fl:sinks                hash    sink -> how it does, JSON
@@ -36,6 +42,7 @@ META = "fl:meta"
 WORKERS = "fl:workers"
 UPLINKS = "fl:uplinks"
 SINKS = "fl:sinks"
+POISON = "fl:poison"
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -59,6 +66,10 @@ def cameras(partition: int) -> str:
     return f"fl:{{{partition}}}:cameras"
 
 
+def site(name: str) -> str:
+    return f"fl:site:{name}"
+
+
 def camera(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:camera:{camera}"
 
@@ -73,6 +84,14 @@ def ledger(partition: int, camera: str) -> str:
 
 def results(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:results:{camera}"
+
+
+def forgetting(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:forgetting:{camera}"
+
+
+def checkpoint(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:checkpoint:{camera}"
 
 
 def lease(partition: int) -> str:

@@ -38,6 +38,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     since_ms: int
     host: str = ""
     pid: int = 0
+    weight: float = 1.0  #: how much it can do beside others
     model: str = ""
     provider: str = ""
     partitions: int = 0

@@ -3,7 +3,7 @@ whole, so that nothing starts with a setting that cannot work.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -17,6 +17,7 @@ from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.motion import Ignored
+from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
 from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
@@ -86,6 +87,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: int = 9997
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
+    spool: SpoolConfig = SpoolConfig()
 
     @property
     def address(self) -> GatewayAddress:
@@ -186,15 +188,26 @@ def split_login(source: str) -> tuple[str, str, str]:
 
 
 def load(
-    file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = (), *, needs_gateway: bool = True
+    file: Path | None,
+    flags: dict[str, Any],
+    cameras: Sequence[CameraConfig] = (),
+    *,
+    spool: Mapping[str, Any] | None = None,
+    needs_gateway: bool = True,
 ) -> EdgeConfig:
-    """Read and check an agent's settings. `cameras` from flags replace those of the file. Without `needs_gateway`
-    it may be missing, and then so may site and token. Raises `ConfigError`.
+    """Read and check an agent's settings. `cameras` from flags replace those of the file, `spool` are the flags for
+    [spool]. Without `needs_gateway` it may be missing, and then so may site and token. Raises `ConfigError`.
     """
     config = load_config(EdgeConfig, "edge", file=file, flags=flags)
     if config.cameras:
         raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
-    config = msgspec.structs.replace(config, cameras=tuple(cameras or _cameras(file)))
+    if config.spool != SpoolConfig():
+        raise ConfigError(f"settings of [edge] in {file}: give the spool as a [spool] of its own")
+    config = msgspec.structs.replace(
+        config,
+        cameras=tuple(cameras or _cameras(file)),
+        spool=load_config(SpoolConfig, "spool", file=file, flags=spool),
+    )
     _check(config, needs_gateway)
     return config
 
@@ -235,6 +248,7 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
     _more(config.ring_bytes, 1 << 20, "ring_bytes")
+    config.spool.check()
     for camera in config.cameras:
         what = f"camera {camera.name}"
         capture = config.capture(camera)

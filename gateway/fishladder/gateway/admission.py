@@ -3,6 +3,7 @@ asks here, with the scope it needs and, where there is one, the camera.
 """
 
 import time
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -26,6 +27,7 @@ class Admission:
 
     def __init__(self, keys: KeyFile | None) -> None:
         self._keys = keys
+        self.on_known: Callable[[web.Request], None] = lambda _: None  #: told of requests with a good token
         self._said = float("-inf")
         self._unsaid = 0
 
@@ -52,6 +54,7 @@ class Admission:
         What of it he may see is then up to `Grant.allows` for each camera.
         """
         if self._keys is None:
+            self.on_known(request)
             return _NO_AUTH
         try:
             grant = verify(self._keys, token or bearer(request.headers.get("Authorization")))
@@ -64,6 +67,7 @@ class Admission:
         if not grant.may(scope):
             self._refused(request, "scope", f"not a token to {scope}")
             raise web.HTTPForbidden(text=f"the token's scope is {' '.join(grant.scope)}, this needs {scope}\n")
+        self.on_known(request)
         return grant
 
     def camera(self, request: web.Request, scope: Scope) -> tuple[Grant, str]:

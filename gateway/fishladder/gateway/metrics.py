@@ -24,6 +24,7 @@ state_durable = Gauge(
 )
 frames_used_bytes = Gauge("fishladder_gateway_frames_used_bytes", "Memory the frame store uses.")
 frames_limit_bytes = Gauge("fishladder_gateway_frames_limit_bytes", "Memory it may use.")
+certificate_expires = Gauge("fishladder_gateway_certificate_expires_seconds", "When the certificate ends, Unix time.")
 append_seconds = Histogram(
     "fishladder_gateway_append_seconds",
     "One group commit, from writing it to its last reply.",

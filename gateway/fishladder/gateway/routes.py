@@ -42,11 +42,12 @@ class Routes:
         self._api = Api(self.admission)
         self._page = Page()
         self._health = health
+        self._limits = limits
         self._uplinks: Uplinks | None = None
         self._whips: WhipSessions | None = None
 
-    def app(self, *, body_bytes: int) -> web.Application:
-        app = web.Application(client_max_size=body_bytes)
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=self._limits.offer_bytes)
         app.router.add_get("/", self._about)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -97,6 +98,11 @@ class Routes:
         grant = self.admission.grant(request, "publish")
         if self._whips is None:
             raise unavailable()
+        try:
+            async with asyncio.timeout(self._limits.hello_s):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the offer came too slowly\n") from None
         return await self._whips.create(request, grant)
 
     async def _whip_delete(self, request: web.Request) -> web.Response:

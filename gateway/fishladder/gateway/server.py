@@ -3,7 +3,8 @@
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 from aiohttp import web
@@ -11,10 +12,13 @@ from redis.exceptions import RedisError
 
 from fishladder.gateway import metrics, rtc
 from fishladder.gateway.asking import hang_up
+from fishladder.gateway.certificate import Certificate
 from fishladder.gateway.config import GatewaySettings
+from fishladder.gateway.entrance import Entrance
 from fishladder.gateway.fleet import Fleet
+from fishladder.gateway.http_log import http_log
 from fishladder.gateway.intake import Intake
-from fishladder.gateway.listen import bind, tls_context
+from fishladder.gateway.listen import bind, descriptors
 from fishladder.gateway.routes import Routes
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
@@ -22,6 +26,7 @@ from fishladder.gateway.whip import WhipSessions
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.durability import frame_limits, state_durability
 from fishladder.runtime.embedded import embedded_stores
+from fishladder.runtime.lifecycle import supervise
 from fishladder.runtime.store import Stores, StoreUrls, open_stores, redacted
 from fishladder.wire.errors import StoreUnavailable
 
@@ -32,6 +37,20 @@ _HEALTH_TIMEOUT_S = 2.0
 _ASK_AGAIN_S = 1.0
 #: Agents that were asked to go have so long before their connections are closed.
 _LEAVE_S = 3.0
+
+
+@asynccontextmanager
+async def background(name: str, loop: Callable[[], Awaitable[None]]) -> AsyncIterator["asyncio.Task[None]"]:
+    """Run `loop` under supervision while the block runs."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(supervise(name, loop), name=name)
+            try:
+                yield task
+            finally:
+                task.cancel()
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # it is one: that of the block, or of the loop that ended it
 
 
 class Server:
@@ -50,7 +69,10 @@ class Server:
         keys = KeyFile(settings.keys_path, settings.register_path) if settings.auth == "on" else None
         if keys is not None:  # a bad file is found now, not at the first connection
             keys.keys(), keys.register.tokens()
-        context = tls_context(settings)
+        certificate = (
+            Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
+        )
+        descriptors()
         await rtc.prepare()
         async with AsyncExitStack() as stack:
             bound = stack.enter_context(bind(settings, shared=self._shared))
@@ -61,21 +83,38 @@ class Server:
                 own = embedded_stores(settings.data_path, frames_bytes=settings.frames_bytes)
                 urls = await stack.enter_async_context(own)
             routes = Routes(keys, lambda: self.health, settings.limits)
-            app = routes.app(body_bytes=settings.limits.offer_bytes)
-            runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+            runner = web.AppRunner(
+                routes.app(),
+                access_log=None,
+                handle_signals=False,
+                shutdown_timeout=1.0,
+                keepalive_timeout=settings.limits.idle_s,
+                lingering_time=1.0,
+                logger=http_log(),
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
-            site = web.SockSite(runner, bound, ssl_context=context, backlog=1024)
-            await site.start()
+            assert runner.server is not None
+            entrance = Entrance(
+                bound, runner.server, settings.limits, certificate.context if certificate else lambda: None
+            )
+            routes.admission.on_known = entrance.known
+            entering = await stack.enter_async_context(background("entrance", entrance.run))
+            if certificate is not None:
+                await stack.enter_async_context(background("certificate", certificate.watch))
             self.port = bound.getsockname()[1]
-            scheme = "https" if context else "http"
+            scheme = "https" if certificate else "http"
             log.info("listening", url=f"{scheme}://{settings.host}:{self.port}", auth=settings.auth)
             stores = await self._stores(stack, urls, stopping)
             if stores is None:
                 return
             name = f"{socket.gethostname()}/{os.getpid()}"
             intake = Intake(
-                stores, default_policy=settings.default_policy, assumed_bytes=settings.assumed_bytes, gateway=name
+                stores,
+                default_policy=settings.default_policy,
+                assumed_bytes=settings.assumed_bytes,
+                limits=settings.limits,
+                gateway=name,
             )
             async with intake.running():
                 if settings.metrics_port:
@@ -91,7 +130,9 @@ class Server:
                     watch.cancel()
                 self.health = Health(False, "draining")
                 metrics.ready.set(0)
-                await site.stop()
+                entering.cancel()
+                await asyncio.wait([entering])
+                bound.close()  # what waits there is refused, or goes to another process
                 await asyncio.gather(self._drain(uplinks, whips), routes.close())
         log.info("stopped")
 

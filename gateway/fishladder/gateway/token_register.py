@@ -99,7 +99,7 @@ class Register:
 def _read(path: Path) -> dict[str, Issued]:
     try:
         return {token.id: token for token in msgspec.json.decode(path.read_bytes(), type=list[Issued])}
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ConfigError(f"token register {path}: {error}") from None
 
 

@@ -36,6 +36,8 @@ _ALGORITHMS = ["HS256"]
 _LEEWAY_S = 10
 _MAX_TOKEN_BYTES = 4096
 _MIN_SECRET_BYTES = 32
+#: A token is renewed with this part of its life left, one in so many.
+RENEW_AT = 3
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class _Claims(msgspec.Struct, frozen=True):
     cameras: tuple[str, ...] = ("*",)
     scope: tuple[Scope, ...] = ("publish",)
     jti: str = ""  #: by which it can be revoked
+    iat: int = 0  #: when it was made, if it may be renewed before it expires
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,13 @@ class Grant:
     expires: float | None = None
     id: str = ""
     kid: str = ""
+    issued: float | None = None  #: when it was made; None: it is not to be renewed
     issuer: "KeyFile | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def holder(self) -> str:
+        """Under what name this token's use is counted: a subject of one site is not that of another."""
+        return f"{self.site or ALL_SITES}/{self.subject}"
 
     def allows(self, camera: str) -> bool:
         """Whether a camera (`<site>/<camera>`) is covered; what may be done with it is another question, see `may`."""
@@ -161,7 +170,7 @@ def _new_secret() -> str:
 def _read(path: Path) -> dict[str, str]:
     try:
         keys = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ConfigError(f"key file {path}: {error}") from None
     if not keys:
         raise ConfigError(f"key file {path} holds no key")
@@ -172,14 +181,25 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def issue(
-    keys: KeyFile, *, subject: str, site: str, cameras: list[str], scope: list[Scope], lifetime_s: int, now: float
+    keys: KeyFile,
+    *,
+    subject: str,
+    site: str,
+    cameras: list[str],
+    scope: list[Scope],
+    lifetime_s: int,
+    now: float,
+    renew: bool = True,
+    token_id: str = "",
 ) -> str:
-    """Make a token, signed with the newest key, and note it in the register. Raises `ConfigError`."""
+    """Make a token, signed with the newest key, and note it in the register. `token_id`: of the one it takes the place
+    of. Raises `ConfigError`.
+    """
     if site == ALL_SITES and "publish" in scope:
         raise ConfigError("a token to publish is for one site: name it with --site")
     kid, secret = list(keys.keys().items())[-1]
-    token_id, expires = secrets.token_hex(6), int(now + lifetime_s)
-    claims = _Claims(subject, site, expires, tuple(cameras), tuple(scope), token_id)
+    token_id, expires = token_id or secrets.token_hex(6), int(now + lifetime_s)
+    claims = _Claims(subject, site, expires, tuple(cameras), tuple(scope), token_id, int(now) if renew else 0)
     made = jwt.encode(msgspec.to_builtins(claims), secret, algorithm=_ALGORITHMS[0], headers={"kid": kid})
     if len(made) > _MAX_TOKEN_BYTES:
         raise ConfigError(f"that makes a token of {len(made)} bytes, over {_MAX_TOKEN_BYTES}: name fewer cameras")
@@ -199,7 +219,11 @@ def verify(keys: KeyFile, token: str) -> Grant:
         if secret is None:
             raise AuthRefused("the token is signed with a key this gateway does not have")
         found: dict[str, Any] = jwt.decode(
-            token, secret, algorithms=_ALGORITHMS, leeway=_LEEWAY_S, options={"require": ["exp", "sub"]}
+            token,
+            secret,
+            algorithms=_ALGORITHMS,
+            leeway=_LEEWAY_S,
+            options={"require": ["exp", "sub"], "verify_iat": False},
         )
         claims = msgspec.convert(found, _Claims)
     except jwt.ExpiredSignatureError:
@@ -211,7 +235,37 @@ def verify(keys: KeyFile, token: str) -> Grant:
     if keys.register.revoked(claims.jti):
         raise AuthRefused("the token was revoked")
     site = None if claims.site == ALL_SITES else claims.site
-    return Grant(claims.sub, site, claims.cameras, claims.scope, float(claims.exp), claims.jti, str(kid), keys)
+    issued = float(claims.iat) if claims.iat else None
+    return Grant(claims.sub, site, claims.cameras, claims.scope, float(claims.exp), claims.jti, str(kid), issued, keys)
+
+
+def renewal_due(grant: Grant, now: float) -> bool:
+    """Whether a good token has a third of its life left, or less, or is signed with a key that is not the newest."""
+    if grant.issued is None or grant.expires is None or grant.issuer is None or not grant.id:
+        return False
+    try:
+        newest = next(reversed(grant.issuer.keys()))
+    except ConfigError:
+        return False
+    return grant.kid != newest or grant.expires - now <= (grant.expires - grant.issued) / RENEW_AT
+
+
+def renew(grant: Grant, now: float) -> tuple[str, Grant]:
+    """A token in place of one that is good, with the same id and as long a life from now on. Raises `ConfigError`."""
+    assert grant.issuer is not None, "it is not due"
+    assert grant.issued is not None
+    assert grant.expires is not None
+    made = issue(
+        grant.issuer,
+        subject=grant.subject,
+        site=grant.site or ALL_SITES,
+        cameras=list(grant.cameras),
+        scope=list(grant.scope),
+        lifetime_s=int(grant.expires - grant.issued),
+        now=now,
+        token_id=grant.id,
+    )
+    return made, verify(grant.issuer, made)
 
 
 def bearer(authorization: str | None) -> str:

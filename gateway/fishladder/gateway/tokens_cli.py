@@ -63,6 +63,12 @@ def _key_file(keys_file: Path | None, register: Path | None, data_dir: Path | No
     multiple=True,
     help="publish video, view results and pictures, or admin: view and change. Repeatable; default publish.",
 )
+@click.option(
+    "--renew/--no-renew",
+    default=True,
+    show_default=True,
+    help="Agents are sent a new one over the uplink before it expires, until it is revoked.",
+)
 @click.option("--subject", help="Who it is for, as shown in logs and limits; default the site.")
 @_files
 def create(
@@ -70,6 +76,7 @@ def create(
     cameras: tuple[str, ...],
     expires: str,
     scopes: tuple[Scope, ...],
+    renew: bool,
     subject: str | None,
     **files: Path | None,
 ) -> None:
@@ -90,6 +97,7 @@ def create(
         scope=list(scopes) or ["publish"],
         lifetime_s=lifetime_s(expires),
         now=time.time(),
+        renew=renew,
     )
     click.echo(made)
 

@@ -118,11 +118,10 @@ class Committer:
                     token=run.lease.token,
                     start=commit.start,
                     to=commit.to,
-                    counts=commit.counts,
+                    runs=commit.runs,
                     result=self._entry(run, commit),
                     keep_bytes=self._keep_bytes,
                     keep_ms=self._keep_ms,
-                    deferred=commit.deferred,
                 )
                 pipe.evalsha(it.sha, len(names), *names, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)

@@ -25,8 +25,12 @@ from fishladder.wire.errors import StoreError
 from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
-#: A worker not heard of for this part of a lease's time is out: its leases are about to end.
+#: A worker not heard of for this part of a lease's time is stood in for: its leases are about to end...
 _SILENT = 0.75
+#: ...and after so many such times it is out: only then do others get another share. Who let a lease run out gets none
+#: before he has been well for so long.
+OUT_TTLS = 3
+RECOVER_TTLS = 3
 #: How often the set of partitions that have cameras is read, in seconds.
 _OCCUPIED_S = 1.0
 #: Heartbeats of workers silent for so long are deleted, in milliseconds.
@@ -67,6 +71,7 @@ class Leases:
         holder: Holder,
         *,
         ttl_ms: int,
+        weight: float = 1.0,
         heartbeat: Callable[[Heartbeat], Heartbeat] = lambda beat: beat,
     ) -> None:
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -76,13 +81,16 @@ class Leases:
         self._holder = holder
         self._ttl_ms = ttl_ms
         self._heartbeat = heartbeat
+        self._weight = weight
         self._since_ms = 0
+        self._lapsed = False
         self._closing = False
+        self.cameras = 0  #: in all partitions, at the last look
         self.looked_at = 0.0  #: when the store was last heard, monotonic seconds
         self._renew_at = 0.0
         self._occupied_at = 0.0
         self._occupied: set[int] = set()
-        self._known: tuple[tuple[str, ...], frozenset[int]] = ((), frozenset())
+        self._known: object = None  # what `_placed` follows from
         self._placed: dict[int, str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -108,11 +116,14 @@ class Leases:
         await self._state.hdel(keys.WORKERS, self.name)
 
     def drop(self, lease: Lease) -> None:
-        """The store says that a lease is no longer ours."""
+        """The store says that a lease is no longer ours. Whoever lets all run out, for want of a core or a connection,
+        may do so again: he gets nothing back before he has been well for a while.
+        """
         if self.held.get(lease.partition) is lease:
             del self.held[lease.partition]
             metrics.leases.set(len(self.held))
             metrics.lease_moves.labels("lost").inc()
+            self._lapsed = not self.held
             log.warning("lease lost", partition=lease.partition)
             self._holder.lost(lease)
 
@@ -128,12 +139,13 @@ class Leases:
             (seconds, micros), beats, *counts = await pipe.execute()
         if look_at_cameras:
             self._occupied = {partition for partition, count in enumerate(counts) if count}
+            self.cameras = sum(counts)
             self._occupied_at = now + _OCCUPIED_S
         heartbeats = {}
         for name, beat in beats.items():
             try:
                 heartbeats[text(name)] = msgspec.json.decode(beat, type=Heartbeat)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 log.warning("a heartbeat cannot be read", worker=text(name))
         return seconds * 1000 + micros // 1000, heartbeats
 
@@ -150,8 +162,17 @@ class Leases:
         if self._closing:
             return
         self._since_ms = self._since_ms or now_ms
+        if self._lapsed:
+            self._since_ms, self._lapsed = now_ms + RECOVER_TTLS * self._ttl_ms, False
         ours = self._heartbeat(
-            Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid(), partitions=len(self.held))
+            Heartbeat(
+                now_ms,
+                self._since_ms,
+                socket.gethostname(),
+                os.getpid(),
+                weight=self._weight,
+                partitions=len(self.held),
+            )
         )
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
@@ -165,12 +186,14 @@ class Leases:
             raise said
 
     def _wanted(self, heartbeats: dict[str, Heartbeat], now_ms: int) -> set[int]:
-        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms)
-        workers = tuple(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
-        known = (workers, frozenset(self._occupied))
+        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms, weight=self._weight)
+        workers = tuple(alive(heartbeats, now_ms, OUT_TTLS * self._ttl_ms))
+        heard = frozenset(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
+        weights = {name: beat.weight for name, beat in heartbeats.items() if beat.weight > 0}
+        known = (workers, heard, frozenset(self._occupied), tuple(weights.get(name, 1.0) for name in workers))
         if known != self._known:
             self._known = known
-            self._placed = place(self._partitions, workers, self._occupied)
+            self._placed = place(self._partitions, workers, self._occupied, heard, weights)
         return {partition for partition, worker in self._placed.items() if worker == self.name}
 
     async def _acquire(self, partitions: Iterable[int]) -> None:

@@ -25,6 +25,7 @@ cameras = Gauge("fishladder_worker_cameras", "Cameras of the partitions held.")
 read_bytes = Counter("fishladder_worker_read_bytes", "Payload bytes read from frame logs.")
 backlog_bytes = Gauge("fishladder_worker_backlog_bytes", "Payload bytes read and not yet decoded.")
 resets = Counter("fishladder_worker_resets", "Cameras begun anew at their cursor.")
+poison = Counter("fishladder_worker_poison_units", "Units found to crash their worker.")
 
 _labelled: set[str] = set()
 

@@ -24,6 +24,7 @@ from fishladder.inference.mend import Mender
 from fishladder.inference.model import Detector
 from fishladder.inference.pipeline import Lane, Pipeline, Report
 from fishladder.inference.roster import LEAVE_S, Roster
+from fishladder.inference.suspects import Suspects
 from fishladder.inference.trim import Trimmer
 from fishladder.inference.vitals import VitalSigns
 from fishladder.runtime.admin import Admin, Health
@@ -109,17 +110,24 @@ class Worker:
         self._pipeline = Pipeline(
             detector, batch=settings.batch, batch_wait_s=settings.batch_wait_ms / 1000, deliver=self._deliver
         )
-        self._feed = Feed(stores.frames, self._pipeline, self._runs)
-        self._roster = Roster(stores.state, self._pipeline, self._feed, self._runs, self._lanes)
+        self._suspects = Suspects(self._pipeline, stores.state, self._take_reports)
+        self._feed = Feed(stores.frames, self._suspects, self._runs)
+        self._roster = Roster(stores.state, self._suspects, self._feed, self._runs, self._lanes)
         self._leases = Leases(
-            stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms, heartbeat=self._heartbeat
+            stores.state,
+            stores.partitions,
+            self._roster,
+            ttl_ms=settings.lease_ms,
+            weight=settings.weight,
+            heartbeat=self._heartbeat,
         )
+        self._roster.worker = self._leases.name
         self._mender = Mender(stores.frames, self._feed, self._runs)
-        self._trimmer = Trimmer(stores.frames, stores.state, self._runs)
+        self._trimmer = Trimmer(stores.frames, stores.state, self._runs, cameras=lambda: self._leases.cameras)
         self._backfill = Backfill(
             stores.frames,
             stores.state,
-            self._pipeline,
+            self._suspects,
             self._runs,
             worker=self._leases.name,
             model=detector.model,
@@ -166,6 +174,7 @@ class Worker:
                     self._keep(group, "cameras", self._roster.run),
                     self._keep(group, "log trimming", self._trimmer.run),
                     self._keep(group, "backfill", self._backfill.run),
+                    self._keep(group, "suspects", self._suspects.run),
                     group.create_task(self._roster.watch_unusable(), name="unusable logs"),
                     group.create_task(self._empty_idle_decoders(), name="idle decoders"),
                 ]
