@@ -9,12 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check fuzz bench chaos format clean
+.PHONY: help demo test test-stack check fuzz bench chaos format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
 	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
+	@echo "make test-stack         build the image and run the real compose stack through faults (needs Docker)"
 	@echo "make check              lint, types, import rules"
 	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
@@ -36,6 +37,9 @@ demo: $(READY)
 test: $(READY)
 	@tests/system-packages
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+test-stack: $(READY)
+	@$(BIN)/python -m pytest tests/compose -s $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

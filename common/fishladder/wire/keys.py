@@ -40,9 +40,9 @@ Publish/subscribe (state store)
 SCHEMA = 1
 META = "fl:meta"
 WORKERS = "fl:workers"
+POISON = "fl:poison"
 UPLINKS = "fl:uplinks"
 SINKS = "fl:sinks"
-POISON = "fl:poison"
 
 LIVE = "live"
 BACKFILL = "backfill"

@@ -86,6 +86,7 @@ class UplinkCameras:
         )
 
     def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
+        """How far each has captured, and how the uplink does."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
         return messages.Positions(cameras, uplink) if cameras else None
 

@@ -83,10 +83,10 @@ class StreamUplink:
         self._outbox: deque[str | bytes] = deque()
         self._pace = BackfillPace()
         self._fragment_limit = 0
-        self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
+        self._said = ""
         self._sent_bytes = 0
         self._sent_rate = SentRate()
-        self._said = ""
+        self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
@@ -187,6 +187,7 @@ class StreamUplink:
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
                 return
             wait_s = None

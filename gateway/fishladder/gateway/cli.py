@@ -11,6 +11,7 @@ import click
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
 from fishladder.gateway.server import Server
+from fishladder.gateway.stack_files import init
 from fishladder.runtime.config import load_config
 from fishladder.runtime.embedded import embedded_stores, store_urls
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
@@ -25,6 +26,9 @@ _FILE = click.Path(dir_okay=False)
 @click.group()
 def gateway() -> None:
     """Take in units from agents and WHIP clients."""
+
+
+gateway.add_command(init)
 
 
 @gateway.command()

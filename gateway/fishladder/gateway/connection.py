@@ -150,8 +150,8 @@ class Connection:
                     self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():
                 self.said_hello = True
-                self._agent = message.agent
                 self._renews = message.renews
+                self._agent = message.agent
                 choose_version(message.versions)
                 check_hello(message)
                 for camera in message.cameras:

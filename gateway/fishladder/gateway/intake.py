@@ -41,7 +41,13 @@ class Intake:
     """One gateway process's hold on the stores. `assumed_bytes` stands for a frame store's limit where it has none."""
 
     def __init__(
-        self, stores: Stores, *, default_policy: Policy, assumed_bytes: int, limits: Limits, gateway: str = ""
+        self,
+        stores: Stores,
+        *,
+        default_policy: Policy,
+        assumed_bytes: int,
+        limits: Limits,
+        gateway: str = "",
     ) -> None:
         self.stores = stores
         self.default_policy = default_policy

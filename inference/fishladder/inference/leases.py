@@ -80,8 +80,8 @@ class Leases:
         self._partitions = partitions
         self._holder = holder
         self._ttl_ms = ttl_ms
-        self._heartbeat = heartbeat
         self._weight = weight
+        self._heartbeat = heartbeat
         self._since_ms = 0
         self._lapsed = False
         self._closing = False
@@ -122,8 +122,8 @@ class Leases:
         if self.held.get(lease.partition) is lease:
             del self.held[lease.partition]
             metrics.leases.set(len(self.held))
-            metrics.lease_moves.labels("lost").inc()
             self._lapsed = not self.held
+            metrics.lease_moves.labels("lost").inc()
             log.warning("lease lost", partition=lease.partition)
             self._holder.lost(lease)
 
@@ -164,16 +164,15 @@ class Leases:
         self._since_ms = self._since_ms or now_ms
         if self._lapsed:
             self._since_ms, self._lapsed = now_ms + RECOVER_TTLS * self._ttl_ms, False
-        ours = self._heartbeat(
-            Heartbeat(
-                now_ms,
-                self._since_ms,
-                socket.gethostname(),
-                os.getpid(),
-                weight=self._weight,
-                partitions=len(self.held),
-            )
+        mine = Heartbeat(
+            now_ms,
+            self._since_ms,
+            socket.gethostname(),
+            os.getpid(),
+            weight=self._weight,
+            partitions=len(self.held),
         )
+        ours = self._heartbeat(mine)
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
             if dead:

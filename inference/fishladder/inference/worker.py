@@ -43,11 +43,17 @@ _COMPUTE_NICE = 5
 
 
 async def run_worker(
-    settings: WorkerSettings, detector: Detector, *, redis: str | None, frames: str | None, stopping: asyncio.Event
+    settings: WorkerSettings,
+    detector: Detector,
+    *,
+    redis: str | None,
+    frames: str | None,
+    stopping: asyncio.Event,
+    pipeline: Callable[..., Pipeline] = Pipeline,
 ) -> None:
     """Work until `stopping`, then finish what is in hand. `redis` and `frames` are store URLs, None for those of a
-    gateway on this host. Raises `ConfigError` and `StoreError` if there is no store to begin with, `ModelError` if
-    the model fails.
+    gateway on this host; `pipeline` makes what decodes and infers. Raises `ConfigError` and `StoreError` if there is
+    no store to begin with, `ModelError` if the model fails.
     """
     async with AsyncExitStack() as stack:
         worker: Worker | None = None
@@ -60,7 +66,7 @@ async def run_worker(
         stores = await open_in_time(stack, settings, redis, frames, stopping)
         if stores is None:
             return
-        worker = Worker(settings, detector, stores)
+        worker = Worker(settings, detector, stores, pipeline)
         try:
             await worker.run(stopping)
         except ExceptionGroup as group:
@@ -104,10 +110,12 @@ async def open_in_time(
 class Worker:
     """One process' share of the work; `run` it once."""
 
-    def __init__(self, settings: WorkerSettings, detector: Detector, stores: Stores) -> None:
+    def __init__(
+        self, settings: WorkerSettings, detector: Detector, stores: Stores, pipeline: Callable[..., Pipeline] = Pipeline
+    ) -> None:
         self._runs: dict[str, CameraRun] = {}
         self._lanes: dict[Lane, CameraRun] = {}
-        self._pipeline = Pipeline(
+        self._pipeline = pipeline(
             detector, batch=settings.batch, batch_wait_s=settings.batch_wait_ms / 1000, deliver=self._deliver
         )
         self._suspects = Suspects(self._pipeline, stores.state, self._take_reports)
@@ -221,7 +229,10 @@ class Worker:
         or an encoder on the same host, need a core for a moment; inference can always use it.
         """
         if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPUTE_NICE)
+            thread = threading.get_native_id()
+            # Started under `nice` it may be beyond that already, and nobody may go back.
+            lower = max(os.getpriority(os.PRIO_PROCESS, thread), _COMPUTE_NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, lower)
         self._pipeline.run()
 
     def _deliver(self, reports: list[tuple[Lane, Report]]) -> None:
