@@ -52,7 +52,7 @@ def summarise(
     scenario: Scenario, traffic: Traffic, outcome: Outcome, cameras: int, seed: int, backend: str = "model"
 ) -> Run:
     """The numbers of a run, its warm-up left out."""
-    from_us = int(scenario.warm_up_s * 1e6) + (int(traffic.at_us[0]) if backend != "model" and len(traffic) else 0)
+    from_us = int(scenario.warm_up_s * 1e6)
     by_camera = decodable_by_camera(traffic, outcome, from_us=from_us)
     counted = traffic.at_us >= from_us
     age_ms = (outcome.arrival_us[counted] - traffic.at_us[counted]) / 1000

@@ -4,12 +4,13 @@ behind that: the grant cycle, loss in bursts, delay and jitter with order kept. 
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from fishladder.loadtest.links.bottleneck import Bottleneck
 from fishladder.loadtest.links.impairments import LossProcess, jitter_ms, way_seed
-from fishladder.loadtest.links.link import Direction, Link
+from fishladder.loadtest.links.link import Direction, Jitter, Link
 from fishladder.loadtest.links.timeline import State, Timeline
 from fishladder.loadtest.links.timeline import Way as Name
 from fishladder.loadtest.model.capacity import Capacity, ConstantRate, Steps, Trace
@@ -19,6 +20,7 @@ from fishladder.loadtest.traffic import Bools, Floats, Ints
 #: Runs are no longer than this, and a schedule has no more changes in it.
 _HORIZON_MS = 3_600e3
 _MOST_CHANGES = 20_000
+_BLOCK = 1024  #: slots of jitter drawn at once
 
 
 class Way:
@@ -96,11 +98,9 @@ class Way:
         return np.array(self._jitter_by_slot)[slot]
 
     def _draw_jitter(self, last: int) -> None:
-        known = len(self._jitter_by_slot)
-        if last < known:
-            return
-        until = max(last + 1, 2 * known)
-        self._jitter_by_slot += [jitter_ms(self.direction.jitter, self._seed, slot) for slot in range(known, until)]
+        while len(self._jitter_by_slot) <= last:
+            block = len(self._jitter_by_slot) // _BLOCK
+            self._jitter_by_slot += _jitter_block(self.direction.jitter, self._seed, block)
 
     def _lost(self, step: Ints) -> Bools:
         rates = np.array([state.direction.loss.rate for state in self._states])
@@ -109,6 +109,12 @@ class Way:
             return out
         lost: Bools = out | np.array([self._loss.next(rate) for rate in rates[step].tolist()], bool)
         return lost
+
+
+@lru_cache(maxsize=1024)
+def _jitter_block(jitter: Jitter, seed: str, block: int) -> tuple[float, ...]:
+    """Kept, since the runs of a sweep meet the same seeds again and again."""
+    return tuple(jitter_ms(jitter, seed, slot) for slot in range(block * _BLOCK, (block + 1) * _BLOCK))
 
 
 def granted(leave_us: Floats, grant_ms: float) -> Floats:

@@ -34,9 +34,12 @@ class Knee:
         return self.passing >= self.limit
 
 
-def find_knee(evaluate: Evaluate, *, target: float, guess: int, seeds: int, limit: int) -> Knee:
-    """Gallop from `guess` to a bracket, bisect, then go through all n below: one that does not pass ends N* there."""
-    return _Search(evaluate, target, seeds, limit).run(max(min(guess, limit), 1))
+def find_knee(evaluate: Evaluate, *, target: float, guess: int, seeds: int, limit: int, all_below: bool = True) -> Knee:
+    """Gallop from `guess` to a bracket, bisect, then go through all n below: one that does not pass ends N* there.
+
+    `all_below` False takes the bracket for the answer, for comparisons where many knees are wanted quickly.
+    """
+    return _Search(evaluate, target, seeds, limit).run(max(min(guess, limit), 1), all_below=all_below)
 
 
 class _Search:
@@ -47,11 +50,14 @@ class _Search:
         self._limit = limit
         self._tried: dict[int, Sample] = {}
 
-    def run(self, guess: int) -> Knee:
+    def run(self, guess: int, *, all_below: bool) -> Knee:
         passing, beyond = self._bracket(guess)
         while beyond - passing > 1:
             middle = (passing + beyond) // 2
             passing, beyond = (middle, beyond) if self._passes(middle) else (passing, middle)
+        if not all_below:
+            failing = beyond if beyond <= self._limit else None
+            return Knee(passing, failing, dict(sorted(self._tried.items())), False, self._limit)
         passing, every = self._every_below(passing)
         return Knee(passing, self._first_failing(passing), dict(sorted(self._tried.items())), every, self._limit)
 
