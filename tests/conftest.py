@@ -5,6 +5,7 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 
+import hypothesis
 import pytest
 from support.stores import (
     PARTITIONS,
@@ -18,6 +19,10 @@ from support.stores import (
 
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
+
+#: No test asserts timing, so none has a deadline for an example either.
+hypothesis.settings.register_profile("fishladder", deadline=None)
+hypothesis.settings.load_profile("fishladder")
 
 
 @pytest.fixture(autouse=True)

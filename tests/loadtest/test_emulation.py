@@ -120,3 +120,8 @@ def test_netem() -> None:
         if not network.report("up").relay.by_netem:
             pytest.skip("this kernel has no netem")
         assert list(self_test(network).faults()) == []
+
+
+def test_a_self_test_is_of_the_link_before_its_schedule() -> None:
+    changing = link("rate_mbps = 20\nqueue_ms = 50\ndelay_ms = 5", rest="[[schedule]]\nat_s = 0.5\noutage_s = 100")
+    assert list(measured(changing).faults()) == []

@@ -2,7 +2,6 @@
 (`python -m fishladder.loadtest.emulation.datagrams send|receive`), and `exchange`, which runs both.
 """
 
-import ctypes
 import select
 import socket
 import struct
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fishladder.loadtest.emulation.hurry import hurry
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.emulation.network import CORE_ADDRESS, SITE_ADDRESS, Network
 from fishladder.loadtest.emulation.packets import ETHERNET_BYTES, Receiver
@@ -30,9 +30,7 @@ MAX_IP_BYTES = 1500
 _PORT = 9
 _HEAD = struct.Struct("<qq")  # start, datagrams
 _INDEX = struct.Struct("!I")
-_SPIN_S = 0.0001
 _LEAD_S = 0.15
-_PR_SET_TIMERSLACK = 29
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,11 @@ class Exchange:
     late_ms: Floats  #: sent after it was due
 
 
-def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float) -> Exchange:
-    """Begin the link anew and send datagrams of `ip_bytes` (32..1500) at `at_us` after its start; wait `settle_s` after
-    the last for those still on the way. Raises `CannotEmulate`.
+def exchange(
+    network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float, still: bool = False
+) -> Exchange:
+    """Begin the link anew (see `Network.begin`) and send datagrams of `ip_bytes` (32..1500) at `at_us` after its start;
+    wait `settle_s` after the last for those still on the way. Raises `CannotEmulate`.
     """
     near, far = (network.site, network.core) if way == "up" else (network.core, network.site)
     address = CORE_ADDRESS if way == "up" else SITE_ADDRESS
@@ -54,7 +54,7 @@ def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_
         _started(far, "receive", "c0" if way == "up" else "s0", address) as receiver,
         _started(near, "send", address) as sender,
     ):
-        start_ns = network.begin(lead_s=_LEAD_S)
+        start_ns = network.begin(lead_s=_LEAD_S, still=still)
         head = _HEAD.pack(start_ns, len(at_us))
         plan = head + at_us.astype("<i8").tobytes() + ip_bytes.astype("<i8").tobytes()
         span_s = float(at_us[-1]) / 1e6 if len(at_us) else 0.0
@@ -88,7 +88,7 @@ def _started(where: Namespace, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _send(address: str) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    hurry()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect((address, _PORT))
         _ready()
@@ -102,8 +102,7 @@ def _send(address: str) -> None:
             due_ns = start_ns + due_us * 1000
             now_ns = monotonic_ns()
             while now_ns < due_ns:
-                if (wait_s := (due_ns - now_ns) / 1e9 - _SPIN_S) > 0:
-                    sleep(wait_s)
+                sleep((due_ns - now_ns) / 1e9)
                 now_ns = monotonic_ns()
             send(pack(index) + body[: size - MIN_IP_BYTES])
             sent[index], late[index] = now_ns, now_ns - due_ns

@@ -86,13 +86,15 @@ class QueueSchedule:
         self._thread: threading.Thread | None = None
         self._error: CannotEmulate | None = None
 
-    def begin(self, start_ns: int) -> None:
-        """From the start again."""
+    def begin(self, start_ns: int, *, still: bool) -> None:
+        """From the start again; with `still` it stays there."""
         self.end()
         if all(timeline.next_change_ms(0.0) is None for timeline in self._timelines.values()):
             return
         for way, timeline in self._timelines.items():
             self._change(way, timeline.at(0.0).direction)
+        if still:
+            return
         self._stop.clear()
         self._thread = threading.Thread(target=self._follow, args=(start_ns,), name="link schedule")
         self._thread.start()

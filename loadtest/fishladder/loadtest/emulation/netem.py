@@ -50,9 +50,9 @@ class NetemMedium:
             f"filter add dev {source} parent ffff: protocol ip {redirect}",
         )
         self._before = RelayReport()
-        self.begin(0)
+        self.begin(0, still=True)
 
-    def begin(self, start_ns: int) -> None:
+    def begin(self, start_ns: int, *, still: bool) -> None:
         self._before = self._read()
 
     def report(self) -> RelayReport:

@@ -29,8 +29,8 @@ class RelayProcess:
             self.close()
             raise
 
-    def begin(self, start_ns: int) -> None:
-        self._say(b"begin %d" % start_ns)
+    def begin(self, start_ns: int, *, still: bool) -> None:
+        self._say(b"begin %d %d" % (start_ns, still))
         self._hear()
 
     def report(self) -> RelayReport:

@@ -22,6 +22,7 @@ from fishladder.wire.unit import Codec, Flag
 
 CAMERA = "loadtest-measure"
 _IDLE_S, _QUIET_S, _DRAIN_S = 3.0, 8.0, 30.0
+_OPEN_S = 30.0
 _TICK_S = 0.02
 #: The beginning of a load is slow start.
 _SETTLED_SHARE = 0.4
@@ -60,10 +61,7 @@ async def measure(config: EdgeConfig, load_s: float, say: Callable[[str], None])
     running = asyncio.create_task(agent.run(stopping))
     connection: socket | None = None
     try:
-        try:
-            await all_open(agent)
-        except TimeoutError:
-            raise UplinkError(f"gateway {config.gateway}: the camera {CAMERA} could not be opened") from None
+        await all_open(agent, _OPEN_S)
         source = _Source(agent)
         say(f"idle, {_IDLE_S:g} s ...")
         await source.quiet(_IDLE_BPS, _IDLE_S)

@@ -5,11 +5,12 @@ cameras may send, waits for `start NS` (CLOCK_MONOTONIC), plays the plan, writes
 """
 
 import asyncio
+import os
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import msgspec
 import numpy as np
@@ -23,10 +24,9 @@ from fishladder.edge.session import State
 from fishladder.loadtest.sites.payload import marked, synthetic
 from fishladder.loadtest.sites.tcp_info import busiest, congestion_control
 from fishladder.runtime.logs import configure_logging
-from fishladder.wire.errors import UplinkError
+from fishladder.wire.errors import FishladderError, UplinkError
 from fishladder.wire.unit import Codec, Flag
 
-_OPEN_S = 60.0
 _LOOK_S = 0.01
 
 
@@ -48,6 +48,7 @@ class SiteSpec(msgspec.Struct, frozen=True):
     proxy: str = "none"
     width: int = 1280
     height: int = 720
+    open_s: float = 30.0
     settle_s: float = 5.0
     ring_bytes: int = 64 << 20
 
@@ -128,11 +129,22 @@ def _agent(spec: SiteSpec) -> Agent:
     )
 
 
-async def all_open(agent: Agent) -> None:
-    """Wait until all cameras may send. Raises `TimeoutError`."""
-    async with asyncio.timeout(_OPEN_S):
-        while not (agent.uplink.connected and all(it.state is State.OPEN for it in agent.sessions)):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+async def all_open(agent: Agent, within_s: float) -> None:
+    """Wait until all cameras may send. Raises `UplinkError`."""
+    try:
+        async with asyncio.timeout(within_s):
+            await _all_open(agent)
+    except TimeoutError:
+        gateway, count = agent.config.gateway, len(agent.config.cameras)
+        raise UplinkError(
+            f"gateway {gateway}: not all of {count} cameras could be opened within {within_s:g} s; "
+            "`fishladder edge check` says whether it can be reached and takes the token"
+        ) from None
+
+
+async def _all_open(agent: Agent) -> None:
+    while not (agent.uplink.connected and all(it.state is State.OPEN for it in agent.sessions)):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 class Plan:
@@ -212,28 +224,43 @@ def _congestion_control() -> str:
         return congestion_control(connection)
 
 
-async def _run(spec: SiteSpec) -> None:
+def _insist_on_every_frame(spec: SiteSpec, agent: Agent) -> None:
+    """A gateway may want fewer pictures than are planned; real cameras would obey, and the plan cannot."""
+    wanted = [session.policy.fps for session in agent.sessions if session.policy and session.policy.fps]
+    if wanted and min(wanted) < spec.fps:
+        raise UplinkError(
+            f"gateway {spec.gateway} wants at most {min(wanted):g} pictures a second of these cameras, "
+            f"not {spec.fps:g}: test with as many, or give them another policy"
+        )
+
+
+async def _run(spec: SiteSpec, talk: TextIO) -> None:
     plan = Plan(spec)
     agent = _agent(spec)
     stopping = asyncio.Event()
     running = asyncio.create_task(agent.run(stopping))
     try:
-        await all_open(agent)
-        print("open", flush=True)  # noqa: T201 - the other side of a pipe
+        await all_open(agent, spec.open_s)
+        _insist_on_every_frame(spec, agent)
+        talk.write("open\n")
+        talk.flush()
         told = (await asyncio.to_thread(sys.stdin.readline)).split()
         if len(told) == 2:
             await play(spec, plan, agent, int(told[1]))
-    except TimeoutError:
-        raise UplinkError(f"gateway {spec.gateway}: not all of {spec.cameras} cameras could be opened") from None
     finally:
         stopping.set()
         await running
 
 
 def main() -> None:
+    talk = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what logs and libraries say must not get between the answers
     spec = msgspec.json.decode(sys.stdin.readline(), type=SiteSpec)
     configure_logging("warning")
-    asyncio.run(_run(spec))
+    try:
+        asyncio.run(_run(spec, talk))
+    except FishladderError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -74,13 +74,15 @@ def run_site(
     clip: Clip | None = None,
     model: str | None = None,
     foreign: Foreign | None = None,
+    open_s: float = 30.0,
     settle_s: float = 5.0,
     size: tuple[int, int] = (1280, 720),
     progress: Callable[[float], None] | None = None,
 ) -> SiteRun:
     """Play `plan` (times from 0). `network` None: over loopback. `model`: infer with it instead of only committing.
-    `foreign`: only the site's side, against that stack. After the last frame up to `settle_s` are waited for what is
-    under way; `progress` is called now and then with the seconds since the start.
+    `foreign`: only the site's side, against that stack. All cameras have to be open within `open_s`; after the last
+    frame up to `settle_s` are waited for what is under way. `progress` is called now and then with the seconds since
+    the start.
 
     Raises `CannotEmulate` if a part does not start or ends early, `ConfigError` for what cannot be combined.
     """
@@ -92,7 +94,8 @@ def run_site(
         raise ConfigError("a gateway of your own is reached over your own line: leave out the link")
     with run_folder() as folder, ExitStack() as stack:
         ours = None if foreign else stack.enter_context(run_stack(folder, network, model=model))
-        spec = _spec(plan, folder, ours or foreign, uplink=uplink, clip=clip, settle_s=settle_s, size=size)
+        spec = _spec(plan, folder, ours or foreign, uplink=uplink, clip=clip, size=size)
+        spec = msgspec.structs.replace(spec, open_s=open_s, settle_s=settle_s)
         site = network.site if network else None
         agents = Part("agents", site, ["fishladder.loadtest.sites.agents"], folder / "agents.log", talks=True)
         stack.enter_context(agents)
@@ -132,7 +135,6 @@ def _spec(
     *,
     uplink: Literal["stream", "whip"],
     clip: Clip | None,
-    settle_s: float,
     size: tuple[int, int],
 ) -> SiteSpec:
     assert stack is not None
@@ -157,7 +159,6 @@ def _spec(
         proxy=stack.proxy if isinstance(stack, Foreign) else "none",
         width=size[0],
         height=size[1],
-        settle_s=settle_s,
     )
 
 
