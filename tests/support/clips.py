@@ -2,6 +2,7 @@
 them. Each is encoded once a session.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -87,6 +88,10 @@ def _encode(
         frame.pts = index
         packets += context.encode(frame)
     packets += context.encode(None)
+    if codec is Codec.AV1 and hasattr(os, "sched_setscheduler"):
+        # For root, SVT-AV1 makes the thread that opened it real-time (SCHED_FIFO 99), and every process that it starts
+        # afterwards inherits that: one of them that is busy then stops the machine.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     duration_us = 1_000_000 // fps
     return tuple(Encoded(bytes(packet), (packet.pts or 0) * duration_us, duration_us) for packet in packets)
 
