@@ -1,5 +1,5 @@
-"""A store at its limit, with the workers away or at work: no error may reach a camera, agents spool, the store stays under
-its limit, and everything drains when workers return.
+"""A store at its limit, with the workers away or at work: no error may reach a camera, agents spool, the store stays
+under its limit, and everything drains when workers return.
 
     python tests/chaos/full_stores.py [--store frames|state] [--limit-mb 64] [--minutes 3] [--cameras 4]
 
