@@ -175,6 +175,9 @@ async def drained(system: Fleet, stores: Stores, names: list[str], back_s: float
             f"{name}: captured {ledger.captured}, {fates}, lost {lost}, unaccounted {ledger.unaccounted}, "
             f"pending {ledger.pending}"
         )
+        for one in account.results if lost else ():
+            if losses := [run for run in one.runs if run[0] not in (*kept, Fate.DEFERRED)]:
+                print(f"  {one.lane} {one.epoch}: {losses} in {one.first}-{one.last}")
         well &= ledger.closes and not lost and Fate.DEFERRED not in account.fates.values()
     return well
 

@@ -249,6 +249,18 @@ def test_what_goes_to_the_spool_brings_what_a_decoder_needs_before_it() -> None:
     assert ring.context() == []  # it is in the spool already
 
 
+def test_the_ranges_among_them_come_along() -> None:
+    ring = Ring()
+    add(ring, Flag.CLEAN)
+    skip(ring, 3)
+    add(ring)
+    skip(ring, 3)
+    add(ring)
+    while ring.next < 6:
+        ring.take(10**9)
+    assert [(held.first, held.last) for held in ring.context()] == [(1, 1), (2, 4), (5, 5)]
+
+
 def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:
     before = Ring()
     for index in range(12):

@@ -82,6 +82,11 @@ class Ring:
         sent = self._entries.since(0)[: self._entries.index(self.next)]
         return sum(held.cost for held in sent) > self.limit_bytes // 2
 
+    @property
+    def leans_on_spool(self) -> bool:
+        """What comes next may refer to what was deferred: live has not gone on since."""
+        return self._cut_at >= self.next
+
     def __iter__(self) -> Iterator[Held]:
         return iter(self._entries)
 
@@ -200,20 +205,22 @@ class Ring:
 
     # -- spool side
 
-    def context(self) -> list[HeldUnit]:
-        """The units a decoder needs before the first unsent one, itself not among them; none if it needs none."""
+    def context(self) -> list[Held]:
+        """The entries a decoder needs before the first unsent unit; none if it needs none. Ranges are among them:
+        without them it would take what was never encoded for lost.
+        """
         unsent = next((held for held in self.unsent() if isinstance(held, HeldUnit)), None)
         if unsent is None or unsent.unit.entry_point:
             return []
-        found: list[HeldUnit] = []
+        found: list[Held] = []
         for index in range(self._entries.index(unsent.first) - 1, -1, -1):
             held = self._entries[index]
-            if isinstance(held, HeldUnit):
+            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
+                return []  # what lies before it is in the spool as well
+            if held.last < self.next:
                 found.append(held)
-                if held.unit.entry_point:
-                    return found[::-1]
-            elif held.fate is Fate.DEFERRED:  # so are they
-                return []
+            if isinstance(held, HeldUnit) and held.unit.entry_point:
+                return found[::-1]
         return []
 
     def defer(self, last: int) -> None:

@@ -81,6 +81,22 @@ def test_a_segment_begins_with_its_context() -> None:
     assert pump(drain, Shelf({})) == []  # nothing twice
 
 
+def test_what_was_not_encoded_is_part_of_the_context() -> None:
+    """A decoder takes a seq that is missing for a lost reference."""
+    drain = Drain()
+    told(drain, (3, 9, 11))
+    shelf = Shelf(
+        {3: [unit(6), HeldRange(7, 7, Fate.SAMPLED_OUT, 1, 2), unit(8), HeldRange(9, 10, Fate.GATED, 1, 2), unit(11)]}
+    )
+    assert shape(pump(drain, shelf)) == [
+        (6, 6, "context"),
+        (7, 7, "sampled_out"),
+        (8, 8, "context"),
+        (9, 10, "gated"),
+        (11, 11, "unit"),
+    ]
+
+
 def test_what_is_not_here_is_declared() -> None:
     drain = Drain()
     drain.state_lost_to = Position(3, 9)

@@ -85,6 +85,8 @@ def test_what_is_settled_goes_but_for_what_the_rest_has_to_be_decoded_with(tmp_p
     it.put(life(), [unit(seq) for seq in range(1, 21)])
     it.forget(Position(3, 14))
     assert shape(it)[0][0] == 11
+    it.forget(Position(3, 21), True)  # the group goes on in what is still to come
+    assert shape(it)[0][0] == 16
     it.forget(Position(4, 1))
     assert (it.bytes, it.lives) == (0, [])
     assert store(tmp_path).bytes == 0

@@ -139,9 +139,10 @@ class Drain:
         epoch, at = want.at.epoch, want.first
         for stored in reading.entries:
             held = stored.held
+            if held.first < want.first and (isinstance(held, HeldRange) or held.last < want.first):
+                # Ranges as well: a decoder would take what was never encoded for lost.
+                self._add(_Piece(epoch, held.first, min(held.last, want.first - 1), stored, context=True))
             if held.last < at:
-                if isinstance(held, HeldUnit) and held.last < want.first:
-                    self._add(_Piece(epoch, held.first, held.last, stored, context=True))
                 continue
             if held.first > at:
                 self._miss(epoch, at, held.first - 1)

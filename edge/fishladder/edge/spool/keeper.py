@@ -148,8 +148,10 @@ class Keeper:
         if lane.journal is not None:
             lane.journal.forget(session.ring.oldest_unit, session.ring.committed)
         if lane.forget_before > ORIGIN:
-            before, lane.forget_before = lane.forget_before, ORIGIN
-            await self._in_thread(lane.store.forget, before)
+            before, leans = lane.forget_before, session.ring.leans_on_spool
+            await self._in_thread(lane.store.forget, before, leans)
+            if lane.forget_before == before and not leans:
+                lane.forget_before = ORIGIN
         while (want := drain.want(time.monotonic())) is not None:
             context = CONTEXT_BYTES if want.context else 0
             reading = await self._in_thread(lane.store.read, want.at, want.last, READ_BYTES, context)

@@ -155,19 +155,20 @@ class SpoolStore:
                 stored = Stored(unpack(first, end, body), host == self.host)
             except WireError:
                 continue  # which counts as lost
-            if stored.held.last >= at.seq or isinstance(stored.held, HeldUnit):
-                found.append(stored)
-                size += cost
+            found.append(stored)
+            size += cost
         return Reading(found, False)
 
-    def forget(self, before: Position) -> None:
-        """What comes before a position is settled: delete it, but for what has to be decoded before the rest."""
+    def forget(self, before: Position, group: bool = False) -> None:
+        """What comes before a position is settled: delete it, but for what has to be decoded before the rest. With
+        `group` there is more to come, so that part stays in any case.
+        """
         for life in list(self._lives.values()):
             if not 0 < life.epoch <= before.epoch:
                 continue
             end = 1 << 62
             rest = "SELECT 1 FROM entry WHERE life = ? AND last >= ? LIMIT 1"
-            if life.epoch == before.epoch and self.database.ask(rest, life.number, before.seq):
+            if life.epoch == before.epoch and (group or self.database.ask(rest, life.number, before.seq)):
                 end = self._clean_point(life.number, before.seq, 1 << 62)
             rows = self.database.ask(
                 "SELECT total(size), count(*) FROM entry WHERE life = ? AND last < ?", life.number, end
