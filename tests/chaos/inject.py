@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 
 class Injector:
-    """Says each fault and its end as a JSON line to `log`. Cuts of the link add up: it heals when the last is over."""
+    """Says each fault and its end as a JSON line to `log`."""
 
     def __init__(self, plant: Plant, log: Path) -> None:
         self.hit: list[Fault] = []

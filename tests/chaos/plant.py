@@ -37,7 +37,7 @@ FPS = {"bframes": 8, "longgop": 8, "pattern": 5, "small": 4}
 FRAMES_BYTES, STATE_BYTES, DISK_BYTES = 64 << 20, 64 << 20, 32 << 20
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 #: What an agent may take for its last words.
-DRAIN_S = 60
+DRAIN_S = 20
 
 
 @dataclass

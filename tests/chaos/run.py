@@ -101,6 +101,8 @@ async def _quiet(it: Plant, outcome: Outcome) -> None:
     moving = await it.ledgers_moving()
     if not moving:
         outcome.problems.append("after all faults were healed, not every camera goes on within 60 s")
+    if not await it.until("backfill is done", 120, lambda all_: not any(one.deferred for one in all_.values())):
+        outcome.problems.append("what was deferred is not settled 120 s after all faults were healed")
     agent.over, agent.expected = True, True
     agent.signal(signal.SIGTERM)
     if agent.process is not None:
