@@ -132,6 +132,8 @@ async def test_the_command(committing: Committing) -> None:
     assert (await fishladder("forget", CAMERA, *where)).status != 0, "it asks, and nobody answers"
     done = await fishladder("forget", CAMERA, "--yes", *where)
     assert "in 3 frames" in done.out
+    audited = await fishladder("ledger", CAMERA, "--audit", *where)
+    assert audited.status == 0, audited.out + audited.err
     for words, said in (
         (("shop-7/none", "--yes"), "no camera shop-7/none"),
         ((CAMERA, "--from", "yesterday"), "'yesterday' is no time"),
