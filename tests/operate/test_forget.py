@@ -13,7 +13,7 @@ from fishladder.runtime.ledger import read_ledger
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, result
 from fishladder.wire.errors import ConfigError
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position, partition_of
 from fishladder.wire.result import Detection, FrameResult, Result
 
@@ -38,11 +38,11 @@ class Committing:
         seq = self.last + 1
         seen = FrameResult(seq, 0, seq * SECOND, [Detection("person", 0.9, 0.1, 0.1, 0.2, 0.2)])
         one = result.encode(Result(CAMERA, 1, seq, seq, [(int(Fate.INFERRED), seq, seq)], [seen]))
-        await self._commit(Position(1, seq - 1), Position(1, seq), [(Fate.INFERRED, 1)], one)
+        await self._commit(Position(1, seq - 1), Position(1, seq), [Run(Fate.INFERRED, seq, seq)], one)
         self.last = seq
 
-    async def _commit(self, start: Position, to: Position, counts: list[tuple[Fate, int]], one: bytes) -> None:
-        told = {"token": "worker", "start": start, "to": to, "counts": counts, "result": one}
+    async def _commit(self, start: Position, to: Position, runs: list[Run], one: bytes) -> None:
+        told = {"token": "worker", "start": start, "to": to, "runs": runs, "result": one}
         done = await state.commit(
             self.stores.state,
             self.partition,
@@ -132,6 +132,8 @@ async def test_the_command(committing: Committing) -> None:
     assert (await fishladder("forget", CAMERA, *where)).status != 0, "it asks, and nobody answers"
     done = await fishladder("forget", CAMERA, "--yes", *where)
     assert "in 3 frames" in done.out
+    audited = await fishladder("ledger", CAMERA, "--audit", *where)
+    assert audited.status == 0, audited.out + audited.err
     for words, said in (
         (("shop-7/none", "--yes"), "no camera shop-7/none"),
         ((CAMERA, "--from", "yesterday"), "'yesterday' is no time"),
