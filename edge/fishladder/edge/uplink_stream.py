@@ -94,6 +94,11 @@ class StreamUplink:
         """
         self._cameras.remember(lanes, boot, hellos)
 
+    def add(self, session: Session) -> None:
+        """A camera more; a hello for it follows."""
+        self._cameras.sessions[session.channel] = session
+        self._wake.set()
+
     def wake(self) -> None:
         self._wake.set()
 
