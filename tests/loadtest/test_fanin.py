@@ -34,7 +34,7 @@ def test_a_set_is_as_late_as_its_latest_and_whole_or_not() -> None:
 def test_independent_links_give_f_to_the_n() -> None:
     """With a link for each camera and delays that know nothing of each other, sets are F^N complete."""
     scenario = Scenario(link(150), CAMERA, seconds=60)
-    found = [simulated(scenario, 4, seed, "per-site") for seed in range(6)]
+    found = [simulated(scenario, [4], seed, "per-site")[0] for seed in range(6)]
     complete = np.mean([one.complete for one in found])
     independent = np.mean([one.single for one in found]) ** 4
     assert 0.05 < independent < 0.95
@@ -43,8 +43,8 @@ def test_independent_links_give_f_to_the_n() -> None:
 
 
 def test_frames_of_a_steady_link_come_together() -> None:
-    jittery = simulated(Scenario(link(100), CAMERA, seconds=20), 4, 1, "per-site")
-    steady = simulated(Scenario(link(0), CAMERA, seconds=20), 4, 1, "per-site")
+    jittery = simulated(Scenario(link(100), CAMERA, seconds=20), [4], 1, "per-site")[0]
+    steady = simulated(Scenario(link(0), CAMERA, seconds=20), [4], 1, "per-site")[0]
     assert steady.parallelism > jittery.parallelism
     assert steady.complete == 1.0
 

@@ -26,20 +26,8 @@ rate_mbps = 10
 queue_ms = 50
 delay_ms = 5
 """
-QUICK = (
-    "--backend",
-    "model",
-    "--bitrate",
-    "0.3",
-    "--fps",
-    "5",
-    "--seeds",
-    "3",
-    "--seconds",
-    "6",
-    "--congestion",
-    "cubic",
-)
+CAMERAS = ("--bitrate", "0.3", "--fps", "5", "--ip-ratio", "2", "--congestion", "cubic")
+QUICK = ("--backend", "model", "--seeds", "3", "--seconds", "5", *CAMERAS)
 
 
 @pytest.fixture(scope="module")

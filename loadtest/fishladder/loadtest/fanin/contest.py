@@ -1,5 +1,6 @@
 """A fast jittery link against slower, steadier ones, for cameras whose frames must arrive together: who wins where."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,21 +63,25 @@ def contest(
     """The modelled map."""
     cells = []
     fast_bps = link_bps(fast.link.up)
-    of_fast = {count: _mean(fast, count, sites, pool, seeds) for count in COUNTS}
-    for row, share in enumerate(SHARES):
-        slow = replace(steady, link=slowed(steady.link, fast_bps * share))
-        for column, count in enumerate(COUNTS):
-            tell(f"N {count}, steady link at {share:.0%}", (row * len(COUNTS) + column) / len(SHARES) / len(COUNTS))
-            cells.append(Cell(sites, share, of_fast[count], _mean(slow, count, sites, pool, seeds)))
+    tell("the fast link", 0)
+    of_fast = _means(fast, sites, pool, seeds)
+    for done, share in enumerate(SHARES, start=1):
+        tell(f"the steady link at {share:.3g} of its rate", done / (len(SHARES) + 1))
+        of_steady = _means(replace(steady, link=slowed(steady.link, fast_bps * share)), sites, pool, seeds)
+        cells += [Cell(sites, share, of_fast[count], of_steady[count]) for count in COUNTS]
     return cells
 
 
-def _mean(scenario: Scenario, cameras: int, sites: Sites, pool: Pool, seeds: Sequence[int]) -> FanIn:
+def _means(scenario: Scenario, sites: Sites, pool: Pool, seeds: Sequence[int]) -> dict[int, FanIn]:
+    """By the number of cameras, over seeds."""
     up_bps = link_bps(scenario.link.up)
-    load = wire_bps(scenario.camera, scenario.transport, up_bps) * (cameras if sites == "shared" else 1) / up_bps
-    if load > _HOPELESS:
-        return FanIn(cameras, 0.0, 0.0, 0.0, float("inf"), float("inf"))
-    return mean_of(list(pool.results(simulated, ((scenario, cameras, seed, sites) for seed in seeds))))
+    one = wire_bps(scenario.camera, scenario.transport, up_bps) / up_bps
+    counts = [count for count in COUNTS if one * (count if sites == "shared" else 1) <= _HOPELESS]
+    found = {count: FanIn(count, 0.0, 0.0, 0.0, math.inf, math.inf) for count in COUNTS}
+    if counts:
+        runs = list(pool.results(simulated, ((scenario, counts, seed, sites) for seed in seeds)))
+        found |= {count: mean_of([run[k] for run in runs]) for k, count in enumerate(counts)}
+    return found
 
 
 def shares_to_measure(cells: Sequence[Cell]) -> list[float]:

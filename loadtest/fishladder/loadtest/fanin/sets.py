@@ -2,6 +2,7 @@
 Complete sets, the age of sets, and how much of N is lost to waiting for the slowest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Literal
@@ -42,14 +43,15 @@ def of_run(traffic: Traffic, outcome: Outcome, *, from_us: float) -> FanIn:
     return _judge(*_by_set(traffic, outcome, from_us))
 
 
-def simulated(scenario: Scenario, cameras: int, seed: int, sites: Sites) -> FanIn:
-    """On one link all share, or each camera on a link of its own of this kind."""
+def simulated(scenario: Scenario, counts: Sequence[int], seed: int, sites: Sites) -> list[FanIn]:
+    """For each number of cameras: on one link all share, or each camera on a link of its own of this kind."""
     aligned = replace(scenario, camera=replace(scenario.camera, phases="aligned"))
     from_us = aligned.warm_up_s * 1e6
     if sites == "shared":
-        return of_run(*simulate(aligned, cameras, seed), from_us=from_us)
-    columns = [_by_set(*simulate(aligned, 1, seed + site * _SITE_STRIDE), from_us) for site in range(cameras)]
-    return _judge(np.hstack([good for good, _ in columns]), np.hstack([ages for _, ages in columns]))
+        return [of_run(*simulate(aligned, cameras, seed), from_us=from_us) for cameras in counts]
+    columns = [_by_set(*simulate(aligned, 1, seed + site * _SITE_STRIDE), from_us) for site in range(max(counts))]
+    good, ages = (np.hstack(column) for column in zip(*columns, strict=True))
+    return [_judge(good[:, :cameras], ages[:, :cameras]) for cameras in counts]
 
 
 def mean_of(found: list[FanIn]) -> FanIn:
