@@ -43,7 +43,9 @@ class Admission:
         token = None
         if "Authorization" not in request.headers:
             token = request.cookies.get(VIEW_COOKIE)
-            if request.headers.get("Origin", f"//{request.host}").partition("//")[2] != request.host:
+            # A page cannot choose these headers; what stands before us may have put its own name in place of ours.
+            ours = {request.host, request.headers.get("X-Forwarded-Host", request.host)}
+            if "Origin" in request.headers and request.headers["Origin"].partition("//")[2] not in ours:
                 raise web.HTTPForbidden(text="only the gateway's own page may use its cookie\n")
         return self.grant(request, "view", token=token)
 

@@ -120,6 +120,10 @@ async def test_another_sites_page_cannot_use_the_cookie(stores: Stores, tmp_path
         cookie = {"Cookie": f"fishladder_view={it.token('shop-7', scope=['view'])}"}
         async with http.ws_connect(f"{it.url}/v1/live?camera={CAMERA}", headers=cookie | {"Origin": it.url}):
             pass
+        # Behind a proxy the page's name is another than the one the proxy asks us by.
+        public = {"Origin": "https://cams.example", "X-Forwarded-Host": "cams.example"}
+        async with http.ws_connect(f"{it.url}/v1/live?camera={CAMERA}", headers=cookie | public):
+            pass
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect(
                 f"{it.url}/v1/live?camera={CAMERA}", headers=cookie | {"Origin": "https://elsewhere.example"}
