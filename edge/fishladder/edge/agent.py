@@ -132,6 +132,7 @@ class Agent:
         uplink = self.uplink
         keeper = Keeper(spool, self.sessions, self._clock, uplink.wake)
         uplink.remember(keeper.lanes, keeper.boot, keeper.hellos)
+        uplink.spool = keeper.filling
         return keeper
 
     async def _run(self, stopping: asyncio.Event) -> bool:

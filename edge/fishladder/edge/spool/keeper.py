@@ -75,6 +75,7 @@ class Keeper:
             self._locks = lock_cameras(settings.directory, names)
             undo.callback(unlock, self._locks)
             self.boot, self.hellos = boot_of(settings.memory)
+            self._host = host_start(self.boot if settings.memory is not None else None)
             self.lanes = {
                 session.channel: self._lane(session, name) for session, name in zip(sessions, names, strict=True)
             }
@@ -87,7 +88,7 @@ class Keeper:
         self.lanes[session.channel] = self._lane(session, name)
 
     def _lane(self, session: Session, name: str) -> Lane:
-        store = SpoolStore(self.settings.directory / f"{name}.sqlite", host_start())
+        store = SpoolStore(self.settings.directory / f"{name}.sqlite", self._host)
         journal = Journal(self.settings.memory / name) if self.settings.memory is not None else None
         lane = Lane(session, store, journal, self._wake.set)
         lane.restore()
