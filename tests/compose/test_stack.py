@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.compose import Stack, no_engine, stack, until
+from support.certificates import localhost_certificate
+from support.compose import ROOT, Stack, no_engine, stack, until
+from support.doc_commands import commands, documents
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -111,6 +113,41 @@ def test_an_agent_outside_trusts_the_printed_certificate(running: Stack, tmp_pat
     found = next(it for it in running.ledger()["cameras"] if it["camera"] == "outside/car")
     assert found["captured"] == found["inferred"] + found["skipped"] == 250
     assert found["inferred"] > 0
+
+
+def test_the_documented_commands_do_what_is_written(running: Stack, tmp_path: Path) -> None:
+    """Those that ask a running stack, word for word; that all of them exist, tests/docs looks at."""
+    place = {"COMPOSE_FILE": str(ROOT / "compose.yaml"), "COMPOSE_PROJECT_NAME": running.project}
+    running.fishladder("token", "create", "--site", "shop-9")
+    asked = 0
+    for line in (line for document in documents() for line in commands(document)):
+        if not re.match(r"docker compose (exec|logs|ps|cp)|openssl", line) or "grafana" in line:
+            continue
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env={**running.env, **place}, capture_output=True, text=True, timeout=60
+        )
+        # `status` exits 1 while something is wrong: here a camera has sent its clip and gone.
+        fine = (0, 1) if line.split()[4:6] == ["fishladder", "status"] else (0,)
+        assert done.returncode in fine, f"{line}: {done.stdout}{done.stderr}"
+        asked += 1
+    assert asked > 15
+
+
+def test_ones_own_certificate_takes_the_place_of_ours(running: Stack, tmp_path: Path) -> None:
+    own = localhost_certificate(tmp_path)
+    tmp_path.chmod(0o755)
+    own.key.chmod(0o644)
+    mount = f"{tmp_path}:/tls:ro"
+    own_files = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"]
+    running.compose("run", "--rm", "-T", "--volume", mount, "init", "gateway", "init", "/init", *own_files)
+    port = int(running.env["FISHLADDER_PORT"])
+    expected = ssl.PEM_cert_to_DER_cert(own.cert.read_text())
+
+    def presented() -> bool:
+        found = ssl.get_server_certificate(("127.0.0.1", port), ca_certs=None)
+        return ssl.PEM_cert_to_DER_cert(found) == expected
+
+    until(presented, "the gateway shows it, without a restart")
 
 
 def test_health_and_metrics(running: Stack) -> None:
