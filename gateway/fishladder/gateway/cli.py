@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
 from fishladder.gateway.server import Server
+from fishladder.gateway.whip.siblings import VARIABLE
 from fishladder.runtime.config import load_config
 from fishladder.runtime.embedded import embedded_stores, store_urls
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
@@ -74,10 +76,16 @@ async def _several(settings: GatewaySettings, urls: StoreUrls | None, stopping: 
 async def _children(settings: GatewaySettings, urls: StoreUrls, stopping: asyncio.Event) -> None:
     # By the environment, since anyone on the machine may read a command line.
     os.environ["FISHLADDER_REDIS"], os.environ["FISHLADDER_FRAMES"] = urls.state, urls.frames
+    with tempfile.TemporaryDirectory(prefix="fishladder-") as place:
+        os.environ[VARIABLE] = place
+        await run_processes(_commands(settings), stopping)
+
+
+def _commands(settings: GatewaySettings) -> list[list[str]]:
     commands = []
     for index in range(settings.processes):
         metrics_port = settings.metrics_port + index if settings.metrics_port else 0
         command = [sys.executable, "-m", "fishladder.runtime.tether", "--", sys.executable, "-m", "fishladder.runtime"]
         command += [*sys.argv[1:], "--processes", "1", "--share-port", "--metrics-port", str(metrics_port)]
         commands.append(command)
-    await run_processes(commands, stopping)
+    return commands

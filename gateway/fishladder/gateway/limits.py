@@ -17,7 +17,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_s: float = 10.0  #: a connection says hello within this
     idle_s: float = 60.0  #: a connection that says nothing for so long is closed
     whip_sessions: int = 256
+    whip_posts_per_s: float = 5.0  #: offers of one token subject; twice as many changes of sessions
+    whip_burst: int = 100  #: of them at once
     silent_s: float = 30.0  #: a WHIP session without video ends
+    dead_s: float = 5.0  #: a WHIP session whose client shows no sign of life ends
     offer_bytes: int = 64 * 1024  #: a WHIP offer
 
     def __post_init__(self) -> None:

@@ -11,7 +11,9 @@ from aiohttp import web
 from fishladder.gateway import metrics
 from fishladder.gateway.tokens import Grant, KeyFile, bearer, verify
 from fishladder.gateway.uplink import Uplinks
-from fishladder.gateway.whip import WhipSessions, allow_origins, options
+from fishladder.gateway.whip.endpoint import WhipSessions
+from fishladder.gateway.whip.problem import problems
+from fishladder.gateway.whip.routes import WhipRoutes
 from fishladder.runtime.admin import Health
 from fishladder.wire.errors import AuthRefused
 
@@ -28,7 +30,6 @@ The first two need a token: `fishladder token create --site <site>`.
 """
 #: Refused tokens are logged this often at most: whoever guesses shall not fill the log.
 _SAY_REFUSED_S = 1.0
-_CAMERA = "/whip/{site}/{camera}"
 _NO_AUTH = Grant("anyone", None, scope=("publish", "view"))
 
 
@@ -39,26 +40,22 @@ class Routes:
         self._keys = keys
         self._health = health
         self._uplinks: Uplinks | None = None
-        self._whips: WhipSessions | None = None
+        self._whip = WhipRoutes(self.authorize)
         self._said = 0.0
         self._unsaid = 0
 
     def app(self, *, body_bytes: int) -> web.Application:
-        app = web.Application(client_max_size=body_bytes)
+        app = web.Application(client_max_size=body_bytes, middlewares=[problems])
         app.router.add_get("/", self._about)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/v1/uplink", self._uplink)
-        app.router.add_route("OPTIONS", _CAMERA, options)
-        app.router.add_post(_CAMERA, self._whip)
-        app.router.add_route("OPTIONS", _CAMERA + "/{session}", options)
-        app.router.add_delete(_CAMERA + "/{session}", self._whip_delete)
-        app.on_response_prepare.append(allow_origins)
+        self._whip.add_to(app)
         return app
 
     def ready(self, uplinks: Uplinks, whip: WhipSessions) -> None:
         """The stores are open."""
-        self._uplinks, self._whips = uplinks, whip
+        self._uplinks, self._whip.sessions = uplinks, whip
 
     async def _about(self, _: web.Request) -> web.Response:
         return web.Response(text=_ABOUT)
@@ -79,18 +76,6 @@ class Routes:
                 status=426, text="this is the WebSocket of `fishladder edge run`\n", headers={"Upgrade": "websocket"}
             )
         return await self._uplinks.serve(request, grant)
-
-    async def _whip(self, request: web.Request) -> web.Response:
-        grant = self.authorize(request)
-        if self._whips is None:
-            raise unavailable()
-        return await self._whips.create(request, grant)
-
-    async def _whip_delete(self, request: web.Request) -> web.Response:
-        grant = self.authorize(request)
-        if self._whips is None:
-            raise unavailable()
-        return await self._whips.delete(request, grant)
 
     def authorize(self, request: web.Request) -> Grant:
         """Who asks. Raises 401 or 403."""

@@ -4,12 +4,12 @@ import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from fishladder.gateway import rtc
 from fishladder.gateway.asking import hang_up
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.intake import Intake
@@ -17,7 +17,9 @@ from fishladder.gateway.listen import bind, tls_context
 from fishladder.gateway.routes import Routes
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
-from fishladder.gateway.whip import WhipSessions
+from fishladder.gateway.webrtc.dtls import check_aiortc
+from fishladder.gateway.whip.endpoint import WhipSessions
+from fishladder.gateway.whip.siblings import VARIABLE, Siblings
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.durability import frame_limits, state_durability
 from fishladder.runtime.embedded import embedded_stores
@@ -50,7 +52,7 @@ class Server:
         if keys is not None:
             keys.keys()  # a bad key file is found now, not at the first connection
         context = tls_context(settings)
-        await rtc.prepare()
+        check_aiortc()
         async with AsyncExitStack() as stack:
             bound = stack.enter_context(bind(settings, shared=self._shared))
             if settings.metrics_port:
@@ -66,6 +68,8 @@ class Server:
             stack.push_async_callback(runner.cleanup)
             site = web.SockSite(runner, bound, ssl_context=context, backlog=1024)
             await site.start()
+            siblings = Siblings(Path(os.environ[VARIABLE]) if VARIABLE in os.environ else None)
+            await siblings.listen(runner)
             self.port = bound.getsockname()[1]
             scheme = "https" if context else "http"
             log.info("listening", url=f"{scheme}://{settings.host}:{self.port}", auth=settings.auth)
@@ -76,13 +80,15 @@ class Server:
             async with intake.running():
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
                 uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
-                whips = WhipSessions(intake, settings.limits)
+                whips = WhipSessions(intake, settings.limits, settings.whip, settings.media, siblings)
+                looking = asyncio.create_task(whips.look(), name="whip load")
                 routes.ready(uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
                 finally:
                     watch.cancel()
+                    looking.cancel()
                 self.health = Health(False, "draining")
                 await site.stop()
                 await self._drain(uplinks, whips)
