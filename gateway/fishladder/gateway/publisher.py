@@ -170,6 +170,7 @@ class Publisher:
         self.report()
         self._intake.credit.close(self._account)
         self._intake.retire(self, self.camera)
+        self._session, self._want_keyframe = None, _nothing  # nothing of it waits for the garbage collector
 
     # `session.LogOwner`
 
@@ -214,3 +215,7 @@ class Publisher:
         if not self._account.outstanding:
             self._intake.credit.grant(self._account)
         return None if self._account.outstanding else Fate.SHED
+
+
+def _nothing() -> None:
+    pass

@@ -43,6 +43,7 @@ class _Pipe:
             self._in.put_nowait(data)
 
     def close(self) -> None:
+        self._out = _nowhere
         while self._in.full():
             self._in.get_nowait()
         self._in.put_nowait(None)
@@ -161,6 +162,10 @@ def _profiles() -> list[SRTPProtectionProfile]:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nowhere(_: bytes) -> None:
     pass
 
 
