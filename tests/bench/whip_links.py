@@ -26,10 +26,6 @@ import aiohttp
 from support.browser import browser, page_server
 from support.link_relay import Link, Relay, relayed
 
-from fishladder.wire.bitstream import inspect
-from fishladder.wire.errors import WireError
-from fishladder.wire.unit import Codec
-
 LINKS = (
     Link("2% loss", rtt_s=0.06, loss=0.02),
     Link("5% loss", rtt_s=0.06, loss=0.05),
@@ -51,7 +47,7 @@ class Came:
 
 
 @asynccontextmanager
-async def server(script: str, came: list[Came], codec: Codec) -> AsyncIterator[str]:
+async def server(script: str, came: list[Came]) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(SUPPORT / script), "--units", stdout=asyncio.subprocess.PIPE, limit=2**20
     )
@@ -61,11 +57,7 @@ async def server(script: str, came: list[Came], codec: Codec) -> AsyncIterator[s
     async def read() -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            _, _, _, timestamp, at, head = json.loads(line)
-            try:
-                key = inspect(codec, bytes.fromhex(head)).idr
-            except WireError:
-                key = False
+            _, _, timestamp, at, key = json.loads(line)
             came.append(Came(timestamp, at, key))
 
     reading = asyncio.create_task(read())
@@ -81,8 +73,7 @@ async def server(script: str, came: list[Came], codec: Codec) -> AsyncIterator[s
 async def run(script: str, link: Link, page: dict[str, str], seconds: float) -> dict[str, Any]:
     came: list[Came] = []
     said: list[dict[str, str]] = []
-    codec = Codec.VP8 if page["codec"] == "VP8" else Codec.H264
-    async with server(script, came, codec) as url, relayed(link, url) as (relay, near), page_server(said) as port:
+    async with server(script, came) as url, relayed(link, url) as (relay, near), page_server(said) as port:
         query = {"endpoint": near, "token": "", "stats": "1"} | page
         async with browser(f"http://127.0.0.1:{port}/?{urlencode(query)}"):
             for _ in range(300):
@@ -131,6 +122,7 @@ def judged(relay: Relay, came: list[Came], stats: list[dict[str, Any]], *, first
         "target": statistics.median(one.get("targetBitrate") or 0 for one in late) if late else 0,
         "sent": sent_bps,
         "size": max(sizes, default=(0, 0)),
+        "limit": statistics.mode(str(one.get("qualityLimitationReason")) for one in late) if late else "",
         "twenty": max((one.get("targetBitrate") or 0 for one in stats[:20]), default=0),
     }
 
@@ -154,7 +146,17 @@ async def main() -> int:
     width, height, rate = told.size.split("x")
     page = {"codec": told.codec, "source": "noise", "width": width, "height": height, "rate": rate}
     wanted = [part for part in told.only.split(",") if part]
-    heads = ("link", "receiver", "frozen s", "p95 ms", "decodable", "queue drops", "target kbit/s", "size")
+    heads = (
+        "link",
+        "receiver",
+        "frozen s",
+        "p95 ms",
+        "decodable",
+        "queue drops",
+        "target kbit/s",
+        "size",
+        "limited by",
+    )
     print("".join(f"{head:<15}" for head in heads))
     worse = 0
     for link in LINKS:

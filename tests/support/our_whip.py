@@ -17,7 +17,7 @@ from aiohttp import web
 from fishladder.gateway.webrtc.addresses import MediaSettings
 from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.peer import Peer
-from fishladder.wire.bitstream import inspect
+from fishladder.wire.bitstream import Access, inspect
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec
 
@@ -44,14 +44,14 @@ class OurWhip:
             nonlocal waiting
             self.units += 1
             try:
-                clean = inspect(codec, unit.data).clean
+                access = inspect(codec, unit.data)
             except WireError:
-                clean = False
-            waiting = (waiting or unit.after_loss) and not clean
+                access = Access()
+            waiting = (waiting or unit.after_loss) and not access.clean
             if waiting:
                 peer.want_keyframe()
             if self._say:
-                said = [camera, id(peer), len(unit.data), unit.timestamp, time.time(), unit.data[:64].hex()]
+                said = [camera, len(unit.data), unit.timestamp, time.time(), access.idr]
                 print(json.dumps(said), flush=True)
 
         peer = Peer(await request.text(), taken, MAX_UNIT_BYTES)

@@ -12,49 +12,60 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from fishladder.wire.bitstream import inspect
+from fishladder.wire.errors import WireError
+from fishladder.wire.unit import Codec
+
 _QUEUE = "_RTCRtpReceiver__decoder_queue"
-Taken = Callable[[str, int, bytes, int, float], None]
+
+
+class Taken(NamedTuple):
+    """A unit from a decoder's queue. `timestamp` counts from the first; `at` is Unix seconds."""
+
+    camera: str
+    codec: str
+    data: bytes
+    timestamp: int
+    at: float
 
 
 class _Tap:
     """In place of a receiver's decoder queue: hands encoded units on instead of having them decoded."""
 
-    def __init__(self, camera: str, connection: int, taken: Taken) -> None:
-        self._camera, self._connection, self._taken = camera, connection, taken
+    def __init__(self, camera: str, taken: Callable[[Taken], None]) -> None:
+        self._camera, self._taken = camera, taken
         self._over = threading.Event()
 
     def put(self, task: Any) -> None:
         if task is None:
             self._over.set()
         else:
-            self._taken(self._camera, self._connection, task[1].data, task[1].timestamp, time.time())
+            codec, frame = task
+            self._taken(Taken(self._camera, codec.name, frame.data, frame.timestamp, time.time()))
 
     def get(self) -> None:
         self._over.wait()
 
 
 class StockWhip:
-    """`taken` gets (camera, connection, unit, timestamp, Unix seconds); without it tracks are decoded and dropped."""
+    """`taken` gets each unit; without it tracks are decoded and dropped."""
 
-    def __init__(self, taken: Taken | None = None) -> None:
+    def __init__(self, taken: Callable[[Taken], None] | None = None) -> None:
         self.taken = taken
         self.url = ""
         self.sessions: dict[str, RTCPeerConnection] = {}
-        self._made = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
 
     async def post(self, request: web.Request) -> web.Response:
         camera = request.match_info["camera"]
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._made += 1
-        connection = self._made
 
         def tracked(track: MediaStreamTrack) -> None:
             if self.taken is None:
@@ -64,7 +75,7 @@ class StockWhip:
                 return
             for receiver in peer.getReceivers():
                 if receiver.track is track:
-                    setattr(receiver, _QUEUE, _Tap(camera, connection, self.taken))
+                    setattr(receiver, _QUEUE, _Tap(camera, self.taken))
 
         peer.on("track", tracked)
         await peer.setRemoteDescription(RTCSessionDescription(await request.text(), "offer"))
@@ -119,8 +130,12 @@ async def main() -> None:
     options.add_argument("--units", action="store_true", help="take units out undecoded, and say a line for each")
     told = options.parse_args()
 
-    def say(camera: str, connection: int, data: bytes, timestamp: int, at: float) -> None:
-        print(json.dumps([camera, connection, len(data), timestamp, at, data[:64].hex()]), flush=True)
+    def say(it: Taken) -> None:
+        try:
+            key = inspect(Codec[it.codec.upper()], it.data).idr
+        except WireError:
+            key = False
+        print(json.dumps([it.camera, len(it.data), it.timestamp, it.at, key]), flush=True)
 
     server = StockWhip(say if told.units else None)
     await server.start(told.port)

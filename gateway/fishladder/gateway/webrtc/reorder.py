@@ -9,8 +9,9 @@ from fishladder.gateway.webrtc.rtp import step
 
 T = TypeVar("T")
 
-#: A hole is waited for so long (retransmission), then it is given up.
-HOLE_S = 0.25
+#: A hole is waited for so long (retransmission), then it is given up; longer where an answer is known to take longer.
+HOLE_S, MOST_HOLE_S = 0.25, 1.0
+_MOST_ABANDONED = 256
 #: Packets held behind a hole; a keyframe of 4 MB has about 3500.
 MOST_HELD = 4096
 #: More missing at once than this no retransmission makes good: what came before is given up.
@@ -22,6 +23,7 @@ class Missing:
     since: float
     asked: int = 0
     asked_at: float = 0.0
+    first_asked_at: float = 0.0
 
 
 class Reorder(Generic[T]):
@@ -30,11 +32,13 @@ class Reorder(Generic[T]):
     def __init__(self, first: int) -> None:
         """`first` is the sequence number that is wanted first."""
         self.missing: dict[int, Missing] = {}
+        self.hole_s = HOLE_S
         self.given_up = 0  #: packets
         self.late = 0  #: packets that came after they were given up, or twice
         self._next = first
         self._highest = first - 1
         self._held: dict[int, T] = {}
+        self._abandoned: dict[int, Missing] = {}  # the last holes given up: how late would they have been filled?
 
     def push(self, seq: int, item: T, now: float) -> list[T | None]:
         """Take the packet with the wrapped number `seq`. Returns what is in order now."""
@@ -58,12 +62,13 @@ class Reorder(Generic[T]):
         self._held[at] = item
         self._advance(out)
         if len(self.missing) > MOST_MISSING:
-            self._pass_hole(now + HOLE_S, out)
+            self._pass_hole(now + self.hole_s, out)
         return out
 
     def hole(self, seq: int) -> Missing | None:
-        """The hole that the packet with the wrapped number `seq` would fill."""
-        return self.missing.get(self._next + step(seq - self._next, 16))
+        """The hole that the packet with the wrapped number `seq` fills, or would have filled in time."""
+        at = self._next + step(seq - self._next, 16)
+        return self.missing.get(at) or self._abandoned.pop(at, None)
 
     def expire(self, now: float) -> list[T | None]:
         """Give up holes that are too old. Returns what is in order now."""
@@ -76,14 +81,16 @@ class Reorder(Generic[T]):
     def expires_at(self) -> float:
         """When `expire` has something to do; infinity if there is no hole."""
         first = next(iter(self.missing.values()), None)
-        return float("inf") if first is None else first.since + HOLE_S
+        return float("inf") if first is None else first.since + self.hole_s
 
     def _pass_hole(self, now: float, out: list[T | None]) -> None:
-        while (hole := self.missing.get(self._next)) is not None and now - hole.since >= HOLE_S:
-            while (hole := self.missing.get(self._next)) is not None and now - hole.since >= HOLE_S:
-                del self.missing[self._next]
+        while (hole := self.missing.get(self._next)) is not None and now - hole.since >= self.hole_s:
+            while (hole := self.missing.get(self._next)) is not None and now - hole.since >= self.hole_s:
+                self._abandoned[self._next] = self.missing.pop(self._next)
                 self._next += 1
                 self.given_up += 1
+            while len(self._abandoned) > _MOST_ABANDONED:
+                del self._abandoned[next(iter(self._abandoned))]
             out.append(None)
             self._advance(out)
 

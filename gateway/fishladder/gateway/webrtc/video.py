@@ -10,7 +10,7 @@ from aiortc.rate import RemoteBitrateEstimator
 from fishladder.gateway.webrtc import rtcp, rtp
 from fishladder.gateway.webrtc.assembler import CLOCK_HZ, Assembled, Assembler, Part
 from fishladder.gateway.webrtc.depayload import DEPAYLOAD
-from fishladder.gateway.webrtc.nack import LATE_S, NackPacer
+from fishladder.gateway.webrtc.nack import NackPacer
 from fishladder.gateway.webrtc.reception import Reception
 from fishladder.gateway.webrtc.reorder import Reorder
 from fishladder.gateway.webrtc.sender_clock import SenderClock
@@ -240,10 +240,18 @@ class VideoStream:
         seq = packet.payload[0] << 8 | packet.payload[1]
         self._retransmitted += 1
         codec = self._agreed.codecs[kind]
-        self._take(source, codec, seq, packet.timestamp, packet.marker, packet.payload[2:], now)
+        self._take(source, codec, seq, packet.timestamp, packet.marker, packet.payload[2:], now, again=True)
 
     def _take(
-        self, source: _Source, codec: Codec, seq: int, timestamp: int, marker: bool, payload: bytes, now: float
+        self,
+        source: _Source,
+        codec: Codec,
+        seq: int,
+        timestamp: int,
+        marker: bool,
+        payload: bytes,
+        now: float,
+        again: bool = False,
     ) -> None:
         data: bytes | None = b""
         if payload:
@@ -253,13 +261,14 @@ class VideoStream:
                 data = None
                 self._bad += 1
         missing = source.reorder.missing
-        if missing and (hole := source.reorder.hole(seq)) is not None:
-            self._pacer.arrived(hole, now)
+        if (missing or again) and (hole := source.reorder.hole(seq)) is not None:
+            self._pacer.arrived(hole, now, again=again)
+            source.reorder.hole_s = self._pacer.hole_s
         before = len(missing)
         self._hand_on(source, source.reorder.push(seq, (codec, Part(timestamp, marker, data)), now))
         if missing:
             if len(missing) > before:
-                self._pacer.next_at = min(self._pacer.next_at, now + LATE_S)
+                self._pacer.next_at = min(self._pacer.next_at, now + self._pacer.late_s)
             self._hand_on(source, source.reorder.expire(now))
             self._nack(source, now)
         elif before:
