@@ -1,17 +1,20 @@
 # Everything here makes its own .venv and needs nothing beforehand but Python 3.11+, pip and make.
 PYTHON ?= python3
 SECONDS ?= 0
+# Tests mostly wait for other processes, so more of them run at a time than there are cores.
+JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check fuzz bench format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
-	@echo "make test [ARGS=...]    run the tests (ARGS go to pytest)"
+	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
 	@echo "make check              lint, types, import rules"
+	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
@@ -29,13 +32,17 @@ demo: $(READY)
 
 test: $(READY)
 	@tests/system-packages
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@$(BIN)/python tests/fuzz/run.py --seconds $(or $(filter-out 0,$(SECONDS)),60) $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

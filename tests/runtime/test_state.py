@@ -240,7 +240,7 @@ async def test_commit_lease_claim_and_ledger_work_when_memory_is_full(stores: St
 
 async def test_the_largest_numbers_are_exact(stores: Stores) -> None:
     epoch = MAX_SEQ - 1
-    assert await claim(stores, epoch=epoch, position=MAX_SEQ) == replace(NEW, epoch=epoch)
+    assert await claim(stores, epoch=epoch, position=MAX_SEQ, floor=epoch) == replace(NEW, epoch=epoch)
     await leased(stores)
     await commit(stores, ORIGIN, Position(epoch, 0), {})
     first = {Fate.INFERRED: MAX_SEQ - 1}

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.scripts import text
+from fishladder.runtime.secret_files import SecretOption
 from fishladder.runtime.store import check, connect, redacted
 from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError, StoreUnavailable, WireError
@@ -79,9 +80,14 @@ def reader_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The argument [CAMERA|SITE] (`which`) and the options that say which store (`redis`, `data_dir`)."""
     for add in (
         click.argument("which", required=False, metavar="[CAMERA|SITE]", callback=check_which),
-        click.option("--redis", envvar="FISHLADDER_REDIS", help="State store URL  [default: a gateway's on this host]"),
+        click.option(
+            "--redis",
+            cls=SecretOption,
+            envvar="FISHLADDER_REDIS",
+            help="State store URL  [default: a gateway's on this host]",
+        ),
         # Not needed to read, but one pair of flags shall do for all commands.
-        click.option("--frames", envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
+        click.option("--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False),
         click.option(
             "--data-dir",
             type=click.Path(file_okay=False, path_type=Path),

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": Lazy("fishladder.operate.demo:demo", "Run all of it on this machine, with real footage.", "all"),
     "results": Lazy("fishladder.operate.results:results", "Print detections, or follow them with -f.", "gateway"),
     "ledger": Lazy("fishladder.operate.ledger:ledger", "Show what became of every captured frame.", "gateway"),
+    "forget": Lazy("fishladder.operate.forget:forget", "Remove what was seen in a span of time.", "gateway"),
     "token": Lazy("fishladder.gateway.tokens_cli:token", "Make tokens for agents and WHIP clients.", "gateway"),
     "assets": Lazy(
         "fishladder.inference.assets.cli:assets", "List or fetch the default model and footage.", "inference"

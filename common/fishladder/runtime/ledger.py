@@ -89,7 +89,8 @@ def reckon(
 async def read_ledger(state: Redis, partition: int, camera: str, *, now_us: int) -> Ledger:
     """Read a camera's ledger at one moment, so that its parts belong together."""
     names = [keys.camera(partition, camera), keys.cursor(partition, camera), keys.ledger(partition, camera)]
-    fields, cursor, counts, opened = await run(state, "ledger", names, [cursor_field(), open_field()])
+    reply = await run(state, "ledger", names, [cursor_field(), open_field()], reads_only=True)
+    fields, cursor, counts, opened = reply
     return reckon(
         camera,
         {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)},

@@ -11,9 +11,13 @@ from fishladder.runtime.scripts import run, text
 from fishladder.wire import keys, open_set
 from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Fate, Run
-from fishladder.wire.ids import ORIGIN, Position
+from fishladder.wire.ids import ORIGIN, Position, site_of
 from fishladder.wire.messages import Policy
 from fishladder.wire.open_set import OpenRange
+
+#: An agent begins a new epoch when it starts without its memory: 65536 are one a minute for 45 days. More are not lost
+#: with a state store, so a claim further ahead is not believed: else one hello could use up all epochs of a name.
+MOST_EPOCHS_AHEAD = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,13 @@ class Granted:
 @dataclass(frozen=True, slots=True)
 class Superseded:
     """Another agent has claimed the camera since; its epoch is the later one."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """The epoch it claims is so far above `epoch`, the last one known, that nobody can have come to it."""
 
     epoch: int
 
@@ -100,7 +111,7 @@ async def claim(
     floor: int = 0,
     meta: bytes = b"",
     default_policy: Policy | None = None,
-) -> Granted | Superseded | Behind | StaleClaim:
+) -> Granted | Superseded | Beyond | Behind | StaleClaim:
     """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera for which no policy was
     set gets the default one; the policy in force is returned. See `lua/claim.lua`.
 
@@ -109,13 +120,15 @@ async def claim(
     names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
     default = msgspec.json.encode(default_policy) if default_policy is not None else b""
     args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta, default]
-    args.append(open_field())
+    args += (open_field(), MOST_EPOCHS_AHEAD)
     reply = await run(state, "claim", names, args)
     match reply[0]:
         case b"stale":
             return StaleClaim()
         case b"superseded":
             return Superseded(int(reply[1]))
+        case b"beyond":
+            return Beyond(int(reply[1]))
         case b"behind":
             return Behind(int(reply[1]))
     _, granted, cursor, policy, earlier, opened = reply
@@ -128,10 +141,19 @@ async def claim(
     )
 
 
+async def name_camera(state: Redis, partition: int, camera: str, *, most: int) -> bool:
+    """Note that a site has this camera; False if it has `most` others already. Names stay for good, so without a bound
+    made-up ones would fill the store.
+    """
+    older = await state.sismember(keys.cameras(partition), camera)  # from before there was a count
+    name = camera.partition("/")[2]
+    return bool(await run(state, "name", [keys.site(site_of(camera))], [name, most, int(older)]))
+
+
 def _policy(camera: str, stored: bytes) -> Policy:
     try:
         return msgspec.json.decode(stored, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise StoreError(f"the policy stored for {camera} cannot be: {error}") from None
 
 

@@ -16,7 +16,9 @@ State store (durable)
                                     bytes = size of the results stream; trying = unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
     fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:forgetting:<cam> stream  results on their way to take the place of the others (`fishladder forget`)
     fl:{p}:lease            string  a worker's random token, expiring
+    fl:site:<site>          set     names of the site's cameras, for the limit on their number
     fl:workers              hash    worker -> heartbeat, JSON
     fl:meta                 hash    schema, partitions (in both stores)
 
@@ -52,6 +54,10 @@ def cameras(partition: int) -> str:
     return f"fl:{{{partition}}}:cameras"
 
 
+def site(name: str) -> str:
+    return f"fl:site:{name}"
+
+
 def camera(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:camera:{camera}"
 
@@ -66,6 +72,10 @@ def ledger(partition: int, camera: str) -> str:
 
 def results(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:results:{camera}"
+
+
+def forgetting(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:forgetting:{camera}"
 
 
 def lease(partition: int) -> str:

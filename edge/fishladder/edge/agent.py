@@ -3,6 +3,7 @@ ends when all cameras have and everything they captured is committed, or, when t
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -13,16 +14,16 @@ import structlog
 from fishladder.edge.clock import Clock, SystemClock
 from fishladder.edge.config import EdgeConfig
 from fishladder.edge.feed import Feed, Sink
+from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
+from fishladder.edge.spool.keeper import Keeper
+from fishladder.edge.spool.settings import find
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
-from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
-
-_REPORT_S = 1.0
 
 
 class Uplink(Protocol):
@@ -47,6 +48,8 @@ class Agent:
         self.config = config
         self._clock = clock or SystemClock()
         self.sessions: list[Session] = []  #: of the `stream` uplink
+        self.keeper: Keeper | None = None  #: while it runs, if there is a spool
+        self._reporter: Reporter | None = None
         self.uplink: Uplink
         sinks = self._whip() if config.uplink == "whip" else self._stream()
         self.feeds = [
@@ -97,17 +100,44 @@ class Agent:
         self.feeds[channel].ask_keyframe()
 
     def health(self) -> Health:
+        standing = self._reporter.standing() if self._reporter is not None else ""
         if not self.uplink.connected:
-            return Health(False, f"no uplink to {self.config.gateway}")
+            return Health(False, f"no uplink to {self.config.gateway}{': ' if standing else ''}{standing}")
         silent = [feed.name for feed in self.feeds if feed.opened is None]
         return Health(True, f"waiting for {', '.join(silent)}" if silent else "ok")
 
     async def run(self, stopping: asyncio.Event) -> bool:
-        """Returns whether all is well: everything captured was carried away, and no camera ended with an error."""
+        """Returns whether all is well: everything captured was carried away, and no camera ended with an error.
+
+        Raises `ConfigError` if the spool cannot be used.
+        """
+        self.keeper = keeper = self._open_spool()
+        self._reporter = Reporter(self.feeds, self.sessions, self.uplink, keeper)
+        try:
+            return await self._run(stopping)
+        finally:
+            if keeper is not None:
+                await keeper.close()
+
+    def _open_spool(self) -> Keeper | None:
+        """A spool for the `stream` uplink; what goes out by WHIP is sent at once or never."""
+        config = self.config
+        spool = find(config.spool, config.site, config.gateway, os.environ) if self.sessions else None
+        if spool is None or not isinstance(self.uplink, StreamUplink):
+            return None
+        uplink = self.uplink
+        keeper = Keeper(spool, self.sessions, self._clock, uplink.wake)
+        uplink.remember(keeper.lanes, keeper.boot, keeper.hellos)
+        return keeper
+
+    async def _run(self, stopping: asyncio.Event) -> bool:
+        assert self._reporter is not None
         background: list[asyncio.Task[None]] = [
             asyncio.create_task(self.uplink.run()),
-            asyncio.create_task(self._report()),
+            asyncio.create_task(self._reporter.run()),
         ]
+        if self.keeper is not None:
+            background.append(asyncio.create_task(self.keeper.run()))
         cameras = asyncio.create_task(self._capture(stopping))
         done = asyncio.create_task(self._settled(cameras))
         stop: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
@@ -150,28 +180,3 @@ class Agent:
         await cameras
         self.uplink.flush()
         await self.uplink.settled()
-
-    async def _report(self) -> None:
-        """Carry what the sinks counted into the metrics, once a second; say once what was dropped meanwhile."""
-        reported = [0] * len(self.feeds)
-        oversized = [0] * len(self.feeds)
-        while True:
-            await asyncio.sleep(_REPORT_S)
-            for index, feed in enumerate(self.feeds):
-                feed.counts.ring.set(feed.sink.held_bytes)
-                feed.counts.pending.set(feed.sink.pending)
-                if (new := feed.sink.dropped - reported[index]) > 0:
-                    reported[index] += new
-                    feed.counts.not_sent(feed.sink.dropped_as).inc(new)
-                    log.warning("frames dropped", camera=feed.name, reason=feed.sink.dropped_as.label, count=new)
-            for index, session in enumerate(self.sessions):
-                if new := session.oversized - oversized[index]:
-                    oversized[index] += new
-                    self.feeds[index].counts.not_sent(Fate.ENCODER).inc(new)
-                    log.warning(
-                        "frames too large for the gateway: lower bitrate_kbps or width",
-                        camera=session.camera,
-                        count=new,
-                        largest_bytes=session.largest_bytes,
-                        limit_bytes=session.max_unit_bytes,
-                    )

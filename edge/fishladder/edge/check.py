@@ -3,6 +3,9 @@ does not, and why.
 """
 
 import asyncio
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from secrets import token_hex
@@ -12,14 +15,16 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from fishladder.edge.capture import CaptureSettings
-from fishladder.edge.capture_records import CapturedUnit, Opened, Record, Sampled
+from fishladder.edge.capture_records import CapturedUnit, Left, Opened, Record, Sampled
 from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.redirects import guarded
+from fishladder.edge.spool.settings import find
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.wire import messages
-from fishladder.wire.errors import FishladderError, UplinkError
+from fishladder.wire.errors import ConfigError, FishladderError, UplinkError
 from fishladder.wire.unit import Flag
 
 #: How long to watch a camera that delivers, to see its keyframes come.
@@ -50,6 +55,7 @@ async def check(config: EdgeConfig) -> AsyncIterator[Finding]:
     if config.uplink == "stream" and config.gateway:
         async for finding in _check_stream(config.address):
             yield finding
+        yield check_spool(config)
     elif config.uplink == "whip":
         for camera in filter(config.reaches, config.cameras):
             yield await _check_whip(config, camera)
@@ -71,6 +77,8 @@ async def check_camera(name: str, settings: CaptureSettings) -> Finding:
                 opened.append(record)
             case Sampled():
                 pictures += record.count
+            case Left():
+                pictures += 1
             case CapturedUnit():
                 pictures += 1
                 units.append(record)
@@ -102,6 +110,31 @@ async def check_camera(name: str, settings: CaptureSettings) -> Finding:
         True,
         f"{size}, {_rate(units, pictures)}, {about.mode}, {_keyframes(units)}, "
         + (f"first picture after {first_s[0]:.1f} s"),
+    )
+
+
+def check_spool(config: EdgeConfig) -> Finding:
+    """Where frames wait when the uplink is down: whether it can be written, and for how long that is enough."""
+    what = "spool"
+    if not config.spool.enabled:
+        return Finding(what, True, "none: frames are kept in memory only")
+    try:
+        spool = find(config.spool, config.site or "site", config.gateway, os.environ)
+        if spool is None:
+            return Finding(what, False, "no place for it: set directory under [spool], or enabled = false")
+        with tempfile.NamedTemporaryFile(dir=spool.directory) as probe:
+            probe.write(bytes(1 << 16))
+        held = sum(it.stat().st_size for it in spool.directory.glob("*.sqlite"))
+        free = shutil.disk_usage(spool.directory).free
+    except (ConfigError, OSError) as error:
+        return Finding(what, False, f"{config.spool.directory}: {error}" if isinstance(error, OSError) else str(error))
+    most = sum(config.capture(camera).encoder.bitrate_bps for camera in config.cameras) / 8
+    room = min(spool.limit_bytes, held + free)
+    return Finding(
+        what,
+        True,
+        f"{spool.directory}, {room / 1e9:.1f} GB of room ({room / most / 3600:.0f} h of all cameras at their most), "
+        f"{held / 1e6:.0f} MB in it; the ring is kept in {spool.memory or 'this process alone: a crash loses it'}",
     )
 
 
@@ -187,6 +220,7 @@ async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=to.tls() if url.startswith("https") else True),
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_S),
+                trace_configs=[guarded(to, follow=True)],
                 headers=to.headers(),
             ) as http,
             http.options(

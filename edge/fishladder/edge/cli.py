@@ -34,7 +34,11 @@ def _settings(command: Any) -> Any:
         click.option("--fps", type=float, help="At most so many pictures a second (encode)."),
         click.option("--bitrate-kbps", type=int, help="Most bits a second of one camera (encode)."),
         click.option("--width", type=int, help="Scale down to this width (encode)."),
+        click.option("--gate/--no-gate", default=None, help="Send only what moves, and a picture a minute (encode)."),
         click.option("--uplink", type=click.Choice(["stream", "whip"]), help="stream (default), or WHIP."),
+        click.option("--spool-dir", help="Where frames wait while the uplink is down (else a sane place)."),
+        click.option("--spool-bytes", type=int, help="Most it may hold (else half of the free disk)."),
+        click.option("--no-spool", is_flag=True, help="Keep frames in memory only."),
         click.option("--log-level", help="debug, info, warning or error."),
     ]
     for option in reversed(options):
@@ -45,7 +49,12 @@ def _settings(command: Any) -> Any:
 def _load(
     config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict[str, Any], *, needs_gateway: bool = True
 ) -> EdgeConfig:
-    return load(config, flags, [camera_flag(text, loop=loop) for text in cameras], needs_gateway=needs_gateway)
+    spool = {"directory": flags.pop("spool_dir"), "bytes": flags.pop("spool_bytes")}
+    if flags.pop("no_spool"):
+        spool["enabled"] = False
+    return load(
+        config, flags, [camera_flag(text, loop=loop) for text in cameras], spool=spool, needs_gateway=needs_gateway
+    )
 
 
 @edge.command()

@@ -3,7 +3,7 @@ whole, so that nothing starts with a setting that cannot work.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -14,8 +14,12 @@ from fishladder.edge.cameras.kinds import CameraSettings, kind_of
 from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
+from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
-from fishladder.runtime.config import load_config, read_secret
+from fishladder.edge.motion import Ignored
+from fishladder.edge.spool.settings import SpoolConfig
+from fishladder.runtime.config import load_config
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 
@@ -46,6 +50,12 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whip_url: str = ""
     whip_token: str = ""
     whip_token_file: str = ""
+    gate: bool | None = None
+    gate_keepalive_s: float | None = None
+    gate_preroll_s: float | None = None
+    gate_hold_s: float | None = None
+    gate_sensitivity: float | None = None
+    gate_ignore: tuple[str, ...] = ()
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +74,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyframe_s: float = 2.0
     width: int = 0
     preset: str = "superfast"
+    gate: bool = False
+    gate_keepalive_s: float = 60.0
+    gate_preroll_s: float = 1.0
+    gate_hold_s: float = 5.0
+    gate_sensitivity: float = 1.0
     ring_bytes: int = 64 << 20
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -72,6 +87,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: int = 9997
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
+    spool: SpoolConfig = SpoolConfig()
 
     @property
     def address(self) -> GatewayAddress:
@@ -142,7 +158,18 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fps=self.fps if camera.fps is None else camera.fps,
             phase=self.cameras.index(camera) * _GOLDEN % 1,
             only_h264=whip,
+            gate=self._gate(camera),
         )
+
+    def _gate(self, camera: CameraConfig) -> GateSettings | None:
+        if not (self.gate if camera.gate is None else camera.gate):
+            return None
+        chosen = {}
+        for name in ("keepalive_s", "preroll_s", "hold_s", "sensitivity"):
+            own = getattr(camera, f"gate_{name}")
+            chosen[name] = getattr(self, f"gate_{name}") if own is None else own
+        ignore = tuple(_ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
+        return GateSettings(**chosen, ignore=ignore)
 
 
 def split_login(source: str) -> tuple[str, str, str]:
@@ -161,15 +188,26 @@ def split_login(source: str) -> tuple[str, str, str]:
 
 
 def load(
-    file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = (), *, needs_gateway: bool = True
+    file: Path | None,
+    flags: dict[str, Any],
+    cameras: Sequence[CameraConfig] = (),
+    *,
+    spool: Mapping[str, Any] | None = None,
+    needs_gateway: bool = True,
 ) -> EdgeConfig:
-    """Read and check an agent's settings. `cameras` from flags replace those of the file. Without `needs_gateway`
-    it may be missing, and then so may site and token. Raises `ConfigError`.
+    """Read and check an agent's settings. `cameras` from flags replace those of the file, `spool` are the flags for
+    [spool]. Without `needs_gateway` it may be missing, and then so may site and token. Raises `ConfigError`.
     """
     config = load_config(EdgeConfig, "edge", file=file, flags=flags)
     if config.cameras:
         raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
-    config = msgspec.structs.replace(config, cameras=tuple(cameras or _cameras(file)))
+    if config.spool != SpoolConfig():
+        raise ConfigError(f"settings of [edge] in {file}: give the spool as a [spool] of its own")
+    config = msgspec.structs.replace(
+        config,
+        cameras=tuple(cameras or _cameras(file)),
+        spool=load_config(SpoolConfig, "spool", file=file, flags=spool),
+    )
     _check(config, needs_gateway)
     return config
 
@@ -210,6 +248,7 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
     _more(config.ring_bytes, 1 << 20, "ring_bytes")
+    config.spool.check()
     for camera in config.cameras:
         what = f"camera {camera.name}"
         capture = config.capture(camera)
@@ -220,12 +259,32 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
         if capture.fps is not None:
             _more(capture.fps, 0.01, f"{what}: fps")
+        if capture.gate is not None:
+            if capture.mode == "passthrough":
+                raise ConfigError(f'{what}: a gate needs pictures to look at: use mode = "encode", or gate = false')
+            _check_gate(capture.gate, what)
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
         if kind_of(capture.camera.source) == "test":
             PatternCamera(capture.camera.source.removeprefix("test:"))
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
+
+
+def _check_gate(gate: GateSettings, what: str) -> None:
+    for name in ("keepalive_s", "preroll_s", "hold_s"):
+        _more(getattr(gate, name), 0.0, f"{what}: gate_{name}")
+    _more(gate.sensitivity, 0.1, f"{what}: gate_sensitivity")
+
+
+def _ignored(text: str, what: str) -> Ignored:
+    try:
+        area = Ignored(*map(float, text.split()))
+    except (TypeError, ValueError):
+        area = Ignored(-1, 0, 0, 0)
+    if not (0 <= area.x < 1 and 0 <= area.y < 1 and 0 < area.width <= 1 and 0 < area.height <= 1):
+        raise ConfigError(f'{what}: {text!r}: expected "X Y WIDTH HEIGHT", shares of the picture from its top left')
+    return area
 
 
 def _name(name: str, what: str) -> str:

@@ -18,6 +18,7 @@ whip = Counter("fishladder_gateway_whip_total", "What came of WHIP clients' pack
 connections = Gauge("fishladder_gateway_connections", "Open connections.", ["kind"])
 queued_bytes = Gauge("fishladder_gateway_log_queue_bytes", "Bytes taken and not yet known to be in the log.")
 credit_bytes = Gauge("fishladder_gateway_credit_bytes", "Bytes agents may send at this moment.")
+certificate_expires = Gauge("fishladder_gateway_certificate_expires_seconds", "When the certificate ends, Unix time.")
 append_seconds = Histogram(
     "fishladder_gateway_append_seconds",
     "One group commit, from writing it to its last reply.",

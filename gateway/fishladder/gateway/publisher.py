@@ -19,6 +19,7 @@ from fishladder.gateway.webrtc.assembler import CLOCK_HZ, Assembled
 from fishladder.wire.bitstream import Access, ParameterSets, dimensions, inspect
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.fates import Fate
+from fishladder.wire.ids import site_of
 from fishladder.wire.messages import CameraHello, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Clock, Codec, Flag, Range, Unit
 
@@ -41,7 +42,7 @@ class Captured(NamedTuple):
 
 
 class Publisher:
-    """`subject` is who its credit goes to; `want_keyframe` is called whenever one would help. `parameter_sets` are
+    """`holder` is who its credit goes to; `want_keyframe` is called whenever one would help. `parameter_sets` are
     H.264's, known from beside the stream.
     """
 
@@ -49,7 +50,7 @@ class Publisher:
         self,
         intake: Intake,
         camera: str,
-        subject: str,
+        holder: str,
         max_unit_bytes: int,
         want_keyframe: Callable[[], None],
         *,
@@ -58,7 +59,7 @@ class Publisher:
         self.camera = camera
         self.numbering = Numbering()
         self._intake = intake
-        self._account = intake.credit.open(subject)
+        self._account = intake.credit.open(holder)
         self._max_unit_bytes = max_unit_bytes
         self._want_keyframe = want_keyframe
         self._boot = secrets.token_hex(12)
@@ -143,6 +144,8 @@ class Publisher:
         entry = self._session.take_unit(packed, now_us)
         assert entry is not None
         self._intake.frames.add(self._session, entry)
+        self._intake.quotas.camera(self.camera).spend(len(packed))
+        self._intake.quotas.site(site_of(self.camera)).spend(len(packed))
         if self._intake.credit.spend(self._account, len(packed)):
             self._intake.credit.grant(self._account)
 
@@ -211,6 +214,8 @@ class Publisher:
         if self.numbering.entry_wanted and not access.flags & (Flag.CLEAN | Flag.RECOVERY):
             return Fate.SHED if access.picture else Fate.NO_PICTURE
         if self._session is None or UNIT_HEADER_BYTES + len(data) > self._max_unit_bytes:
+            return Fate.SHED
+        if self._intake.quotas.camera(self.camera).over or self._intake.quotas.site(site_of(self.camera)).over:
             return Fate.SHED
         if not self._account.outstanding:
             self._intake.credit.grant(self._account)

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fishladder.gateway.limits import MOST_SEQ
 from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
@@ -148,6 +149,8 @@ class LogSession:
 
     def _follows(self, epoch: int, first: int, last: int) -> bool:
         """False if it was taken before; raises `OutOfStep` if something is missing in between."""
+        if last > MOST_SEQ:
+            raise WireError(f"{self.camera}: {epoch}-{last} is further than any camera can have come")
         if epoch != self.epoch:
             raise OutOfStep(f"{epoch}-{first} came, but this session is of epoch {self.epoch}")
         if first > self.next:

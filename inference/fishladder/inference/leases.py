@@ -122,7 +122,7 @@ class Leases:
         for name, beat in beats.items():
             try:
                 heartbeats[text(name)] = msgspec.json.decode(beat, type=Heartbeat)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 log.warning("a heartbeat cannot be read", worker=text(name))
         return seconds * 1000 + micros // 1000, heartbeats
 

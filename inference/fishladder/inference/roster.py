@@ -203,6 +203,6 @@ def _policy(camera: str, raw: bytes | None) -> Policy | None:
         return None
     try:
         return msgspec.json.decode(raw, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         log.warning("a camera's policy cannot be read", camera=camera, error=str(error))
         return None

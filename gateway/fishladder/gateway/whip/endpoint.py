@@ -12,7 +12,7 @@ from aiohttp import web
 
 from fishladder.gateway import metrics
 from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.limits import Limits, Places
 from fishladder.gateway.tokens import Grant
 from fishladder.gateway.webrtc.addresses import MediaSettings
 from fishladder.gateway.webrtc.answer import CannotServe
@@ -34,7 +34,6 @@ SESSION_METHODS = ("PATCH", "DELETE", "OPTIONS")
 _LOOK_S = 0.25
 #: The loop runs late by so much on average: who comes now would get a bad service, and make that of others worse.
 _OVERLOADED_S = 1.0
-_PATCH_BYTES = 65536
 
 
 class WhipSessions:
@@ -48,7 +47,7 @@ class WhipSessions:
         self._settings = settings
         self._media = media
         self._siblings = siblings
-        self._occupancy = Occupancy(limits.connections_per_token, limits.whip_sessions)
+        self._places = Places(limits, limits.whip_sessions)
         self._posts = Rates(limits.whip_posts_per_s, limits.whip_burst)
         self._changes = Rates(limits.whip_posts_per_s * 2, limits.whip_burst * 2)
         self._sessions: dict[str, Session] = {}
@@ -66,21 +65,22 @@ class WhipSessions:
             raise web.HTTPForbidden(text=f"the token does not cover {camera}")
         if request.content_type != SDP:
             raise web.HTTPUnsupportedMediaType(text=f"an offer is {SDP}, not {request.content_type}")
-        if (wait_s := self._posts.wait_s(grant.subject, time.monotonic())) > 0:
+        if (wait_s := self._posts.wait_s(grant.holder, time.monotonic())) > 0:
             metrics.refused.labels("rate").inc()
             raise too_many("too many offers in too short a time", wait_s)
         self._admit(request)
-        if not self._occupancy.enter(grant.subject):
+        if not self._places.enter(grant):
             metrics.refused.labels("connections").inc()
             raise too_many("this token has as many sessions as it may have", 30)
         session = answer = None
         try:
+            offer = await self._text(request, "offer")
             with _as_http(camera):
-                session = Session(self._intake, self._limits, camera, grant, await _text(request, "offer"))
+                session = Session(self._intake, self._limits.of(grant.site), camera, grant, offer)
                 answer = await session.begin(self._media)
         finally:
             if answer is None:
-                self._occupancy.leave(grant.subject)
+                self._places.leave(grant)
                 if session is not None:
                     await session.close()
         name = self._siblings.new_session()
@@ -97,7 +97,7 @@ class WhipSessions:
         session = self._find(request, grant)
         if session is None:
             return await self._elsewhere(request)
-        if (wait_s := self._changes.wait_s(grant.subject, time.monotonic())) > 0:
+        if (wait_s := self._changes.wait_s(grant.holder, time.monotonic())) > 0:
             raise too_many("too many changes in too short a time", wait_s)
         if request.content_type != FRAGMENT:
             raise web.HTTPUnsupportedMediaType(text=f"a change is {FRAGMENT}, not {request.content_type}")
@@ -108,7 +108,7 @@ class WhipSessions:
         if not anyway and session.etag not in (tag.strip() for tag in wanted.split(",")):
             raise web.HTTPPreconditionFailed(text="If-Match names another ICE session than the present one")
         try:
-            fragment = read_fragment(await _text(request, "fragment"))
+            fragment = read_fragment(await self._text(request, "fragment"))
             if anyway and fragment.credentials is not None and fragment.credentials != session.peer.remote:
                 told = session.restart(fragment)
                 return web.Response(text=told, content_type=FRAGMENT, headers={"ETag": session.etag})
@@ -124,7 +124,7 @@ class WhipSessions:
         session = self._find(request, grant)
         if session is None:
             return await self._elsewhere(request)
-        if (wait_s := self._changes.wait_s(grant.subject, time.monotonic())) > 0:
+        if (wait_s := self._changes.wait_s(grant.holder, time.monotonic())) > 0:
             raise too_many("too many changes in too short a time", wait_s)
         session.peer.end("deleted")
         assert session.task is not None
@@ -157,7 +157,7 @@ class WhipSessions:
         """Whether one more can be served here. Raises 307 where there is somebody else, else 503."""
         if self._closing:
             why, retry_s = "this gateway is going down", 2.0
-        elif len(self._occupancy) >= self._limits.whip_sessions:
+        elif len(self._places) >= self._limits.whip_sessions:
             why, retry_s = "this gateway has as many sessions as it takes", 10.0
         elif self._late_s > _OVERLOADED_S:
             why, retry_s = "this gateway is overloaded", 5.0
@@ -167,6 +167,16 @@ class WhipSessions:
         if self._settings.overflow:
             raise web.HTTPTemporaryRedirect(self._settings.overflow.rstrip("/") + request.path)
         raise unavailable(why, retry_s)
+
+    async def _text(self, request: web.Request, what: str) -> str:
+        """The body. Raises 400, 408, and 413 as the application says."""
+        try:
+            async with asyncio.timeout(self._limits.hello_s):
+                return (await request.read()).decode()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text=f"the {what} came too slowly") from None
+        except UnicodeDecodeError:
+            raise web.HTTPBadRequest(text=f"the {what} is not UTF-8") from None
 
     def _find(self, request: web.Request, grant: Grant) -> Session | None:
         session = self._sessions.get(request.match_info["session"])
@@ -193,7 +203,7 @@ class WhipSessions:
         finally:
             metrics.connections.labels("whip").dec()
             del self._sessions[name]
-            self._occupancy.leave(session.grant.subject)
+            self._places.leave(session.grant)
             counts = session.peer.counts
             await session.close()
             log.info("whip session ended", camera=session.camera, reason=reason, **counts._asdict())
@@ -207,15 +217,6 @@ def _camera(request: web.Request) -> str:
     except WireError as error:
         raise web.HTTPBadRequest(text=str(error)) from None
     return camera
-
-
-async def _text(request: web.Request, what: str) -> str:
-    """The body. Raises 400, and 413 as the application says."""
-    body = await request.read()
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise web.HTTPBadRequest(text=f"the {what} is not UTF-8") from None
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class Session:
         self._publisher = Publisher(
             intake,
             camera,
-            grant.subject,
+            grant.holder,
             limits.unit_bytes,
             self.peer.want_keyframe,
             parameter_sets=self.peer.plan.parameter_sets,
@@ -118,7 +118,7 @@ class Session:
             if now - max(self._video_at, self._began + CONNECT_S - limits.silent_s) > limits.silent_s:
                 raise UplinkError(f"no video for {limits.silent_s:g} s")
             if not still_valid(self.grant):
-                raise UplinkError("the token has expired")
+                raise UplinkError("the token has expired or was revoked")
 
     def _count(self) -> None:
         counts = self.peer.counts
