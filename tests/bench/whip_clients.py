@@ -68,7 +68,8 @@ async def pushing(client: Client, url: str, token: str, log: Path) -> AsyncItera
         said: list[dict[str, str]] = []
         async with page_server(said) as port:
             query = {"endpoint": url, "token": token} | client.page
-            async with browser(f"http://127.0.0.1:{port}/?{urlencode(query)}"):
+            camera = client.page.get("source") != "canvas"
+            async with browser(f"http://127.0.0.1:{port}/?{urlencode(query)}", camera=camera):
                 try:
                     yield
                 finally:

@@ -1,6 +1,7 @@
 """Clients that are not ours push by WHIP and reach detections: a browser's camera, and FFmpeg's own WHIP muxer."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlencode
@@ -34,7 +35,8 @@ async def test_chromium_reaches_detections(way: dict[str, str], tmp_path: Path) 
         sizes: set[tuple[int, int]] = set()
         async with page_server(said) as port:
             query = {"endpoint": f"{system.url}/whip/shop/tablet", "token": await system.token("shop")} | way
-            async with browser(f"http://127.0.0.1:{port}/?{urlencode(query)}"):
+            page = f"http://127.0.0.1:{port}/?{urlencode(query)}"
+            async with browser(page, camera=way.get("source") != "canvas"):
 
                 async def inferred() -> bool:
                     assert not any(one["what"] == "failed" for one in said), said
@@ -49,9 +51,10 @@ async def test_chromium_reaches_detections(way: dict[str, str], tmp_path: Path) 
     assert {"what": "status", "detail": "201"} in said
     if "trickle" in way:
         assert {"what": "trickled", "detail": "204"} in said
-        assert any(".local" in one["detail"] for one in said if one["what"] == "candidates")
+        assert ".local" in next(one["detail"] for one in said if one["what"] == "candidates")
     if "rids" in way:
-        assert (640, 480) in sizes, "the largest encoding"
+        # A browser short of CPU sends less than 640 x 480, but the next encoding has 320 at most.
+        assert max(width for width, _ in sizes) > 320
     assert any(account.frames().values())
 
 
@@ -71,6 +74,40 @@ async def test_chromium_without_a_token_is_told_401(tmp_path: Path) -> None:
 
 
 MUXER = Path(__file__).parents[1] / "support" / "whip_clients" / "pyav.py"
+
+
+def _gstreamer() -> bool:
+    """Whether the system's Python can drive webrtcbin."""
+    probe = (
+        "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import Gst, GstWebRTC; Gst.init(None);"
+        "exit(not all(map(Gst.ElementFactory.find, ('webrtcbin', 'nicesrc', 'x264enc'))))"
+    )
+    python = Path("/usr/bin/python3")
+    return python.exists() and not subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode
+
+
+@pytest.mark.skipif(not _gstreamer(), reason="GStreamer's webrtcbin or its Python bindings are not installed")
+async def test_gstreamer_reaches_detections(tmp_path: Path) -> None:
+    """Its certificate has an RSA key."""
+    model = strips_model(tmp_path / "strips.onnx")
+    script = Path(__file__).parents[1] / "support" / "whip_clients" / "gst.py"
+    async with fleet(tmp_path) as (system, stores):
+        await system.worker(model)
+        url, token = f"{system.url}/whip/shop/encoder", await system.token("shop")
+        process = await asyncio.create_subprocess_exec("/usr/bin/python3", str(script), url, token, "H264")
+        try:
+
+            async def inferred() -> bool:
+                assert process.returncode is None
+                return (await system.ledger(stores, "shop/encoder")).group("inferred") >= 30
+
+            await until(inferred, 60, "30 frames are inferred")
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        ledger = await system.settled(stores, "shop/encoder")
+    assert ledger.closes
 
 
 async def ffmpeg(place: Path, url: str, token: str) -> asyncio.subprocess.Process:

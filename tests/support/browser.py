@@ -16,12 +16,10 @@ WHIP_PAGE = Path(__file__).parent.parent / "browser" / "whip.html"
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio"),
-    *(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        "--autoplay-policy=no-user-gesture-required",
-    ),
+    "--autoplay-policy=no-user-gesture-required",
 )
+#: A camera, and the permission to use it. Without the latter a browser hides its addresses behind mDNS names.
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @asynccontextmanager
@@ -49,11 +47,11 @@ async def page_server(said: list[dict[str, str]], text: str = WHIP_PAGE.read_tex
 
 
 @asynccontextmanager
-async def browser(url: str, prefix: tuple[str, ...] = ()) -> AsyncIterator[None]:
-    """Show a page while the block runs. `prefix`: a command that runs it, such as `ip netns exec`."""
+async def browser(url: str, *, camera: bool = True) -> AsyncIterator[None]:
+    """Show a page while the block runs."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = (*prefix, CHROMIUM, *FLAGS, f"--user-data-dir={profile}", url)
+        command = (CHROMIUM, *FLAGS, *(CAMERA if camera else ()), f"--user-data-dir={profile}", url)
         process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
@@ -54,13 +55,35 @@ def gateway() -> None:
 @click.option("--processes", type=int, help="Processes that share the port  [default: 1]")
 @click.option("--fps", type=float, help="Pictures a second to analyse of a camera, unless it has its own policy.")
 @click.option("--analyse", type=click.Choice(["all", "keyframes"]), help="Which pictures are analysed  [default: all]")
+@click.option(
+    "--udp-ports",
+    envvar="FISHLADDER_GATEWAY_UDP_PORTS",
+    help="For WHIP video, such as 40000-40999  [default: any]",
+)
+@click.option(
+    "--announce",
+    multiple=True,
+    envvar="FISHLADDER_GATEWAY_ANNOUNCE",
+    help="Address to name to WHIP clients where this machine's own are translated on the way (repeatable).",
+)
 @click.option("--metrics-host", help="Address of /metrics  [default: 127.0.0.1]")
 @click.option("--metrics-port", type=int, help="Port of /metrics, 0 for none  [default: 9998]")
 @click.option("--log-level", help="debug, info, warning or error  [default: info]")
 @click.option("--share-port", is_flag=True, hidden=True)
-def run(config: Path | None, state: str | None, frames: str | None, share_port: bool, **flags: Any) -> None:
+def run(
+    config: Path | None,
+    state: str | None,
+    frames: str | None,
+    udp_ports: str | None,
+    announce: tuple[str, ...],
+    share_port: bool,
+    **flags: Any,
+) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, then drain."""
     settings = load_config(GatewaySettings, "gateway", file=config, flags=flags)
+    media = {"udp_ports": udp_ports, "announce": announce}
+    told = {name: value for name, value in media.items() if value}
+    settings = msgspec.structs.replace(settings, media=msgspec.structs.replace(settings.media, **told))
     settings.check()
     configure_logging(settings.log_level)
     urls = store_urls(state, frames) if state or frames else None
