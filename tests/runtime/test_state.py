@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 from support.protocol import P, read_results
+from support.runs import runs_after
 from support.stores import wait_until
 
 from fishladder.runtime import state
@@ -30,7 +31,8 @@ async def claim(stores: Stores, boot: str = "boot", hello: int = 1, **options: A
 
 async def commit(stores: Stores, start: Position, to: Position, counts: dict[Fate, int], **options: Any) -> Any:
     options = {"token": "t", "keep_bytes": ALL, "keep_ms": ALL} | options
-    return await state.commit(stores.state, P, CAMERA, start=start, to=to, counts=list(counts.items()), **options)
+    runs = runs_after(start, counts.items())
+    return await state.commit(stores.state, P, CAMERA, start=start, to=to, runs=runs, **options)
 
 
 async def leased(stores: Stores) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from fishladder.runtime.scripts import run, text
 from fishladder.wire import keys, open_set
 from fishladder.wire.errors import StoreError
-from fishladder.wire.fates import Fate, Run
+from fishladder.wire.fates import Run
 from fishladder.wire.ids import ORIGIN, Position, site_of
 from fishladder.wire.messages import Policy
 from fishladder.wire.open_set import OpenRange
@@ -180,19 +180,19 @@ def commit_keys_args(
     token: str,
     start: Position,
     to: Position,
-    counts: Sequence[tuple[Fate, int]],
+    runs: Sequence[Run],
     result: bytes,
     keep_bytes: int,
     keep_ms: int,
-    deferred: Sequence[tuple[int, int]] = (),
     analysis: str = keys.ANALYSIS,
 ) -> tuple[list[str], list[Any]]:
-    """The commit script's KEYS and ARGV. `deferred` are the ranges behind the count of `Fate.DEFERRED`."""
+    """The commit script's KEYS and ARGV. `runs` follow on `start` and end at `to`."""
     names = [
         keys.lease(partition),
         keys.cursor(partition, camera),
         keys.ledger(partition, camera),
         keys.results(partition, camera),
+        keys.checkpoint(partition, camera),
         keys.camera(partition, camera),
     ]
     args: list[Any] = [
@@ -205,11 +205,13 @@ def commit_keys_args(
         keep_bytes,
         keep_ms,
         open_field(analysis),
-        " ".join(f"{first}-{last}" for first, last in deferred),
+        _runs_text(runs),
     ]
-    for fate, count in counts:
-        args += (fate.label, count)
     return names, args
+
+
+def _runs_text(runs: Sequence[Run]) -> str:
+    return " ".join(f"{run.fate.label}:{run.first}-{run.last}" for run in runs)
 
 
 def commit_outcome(reply: Any) -> Committed | LeaseLost | CursorMoved:
@@ -232,11 +234,10 @@ async def commit(
     token: str,
     start: Position,
     to: Position,
-    counts: Sequence[tuple[Fate, int]],
+    runs: Sequence[Run],
     result: bytes = b"",
     keep_bytes: int,
     keep_ms: int,
-    deferred: Sequence[tuple[int, int]] = (),
 ) -> Committed | LeaseLost | CursorMoved:
     """Settle the seqs after `start` up to `to`: all of it happens, or nothing. See `lua/commit.lua`."""
     names, args = commit_keys_args(
@@ -245,11 +246,10 @@ async def commit(
         token=token,
         start=start,
         to=to,
-        counts=counts,
+        runs=runs,
         result=result,
         keep_bytes=keep_bytes,
         keep_ms=keep_ms,
-        deferred=deferred,
     )
     return commit_outcome(await run(state, "commit", names, args))
 
@@ -272,10 +272,9 @@ def settle_keys_args(
         keys.cursor(partition, camera),
         keys.ledger(partition, camera),
         keys.results(partition, camera),
+        keys.checkpoint(partition, camera),
     ]
-    args: list[Any] = [token, open_field(analysis), epoch, analysis, result, keep_bytes, keep_ms]
-    for fate, first, last in runs:
-        args += (fate.label, first, last)
+    args: list[Any] = [token, open_field(analysis), epoch, analysis, result, keep_bytes, keep_ms, _runs_text(runs)]
     return names, args
 
 
@@ -319,17 +318,30 @@ async def settle(
 
 async def acquire_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Take a partition's lease if it is free."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["acquire", token, ttl_ms]))
+    return await acquire_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def renew_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Keep a lease; False if it is no longer ours."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["renew", token, ttl_ms]))
+    return await renew_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def release_lease(state: Redis, partition: int, token: str) -> bool:
     """Give a lease up, so that another worker need not wait for it to expire."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["release", token, 0]))
+    return await release_lease_of(state, keys.lease(partition), token)
+
+
+async def acquire_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    """The same of any lease, by its key."""
+    return bool(await run(state, "lease", [key], ["acquire", token, ttl_ms]))
+
+
+async def renew_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    return bool(await run(state, "lease", [key], ["renew", token, ttl_ms]))
+
+
+async def release_lease_of(state: Redis, key: str, token: str) -> bool:
+    return bool(await run(state, "lease", [key], ["release", token, 0]))
 
 
 async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:

@@ -152,10 +152,21 @@ class Credit(_Message, frozen=True):
     bytes: int
 
 
+class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent knows of its site's uplink and of its own disk, for people to see. None = it does not know."""
+
+    rtt_us: int | None = None
+    sent_bps: float | None = None  #: what it has lately sent, bits a second
+    estimate_bps: float | None = None  #: what the uplink would carry
+    spool_bytes: int | None = None
+    spool_limit_bytes: int | None = None
+
+
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera."""
+    """[channel, last captured seq] of each camera, and now and then how the uplink is."""
 
     cameras: list[tuple[Channel, Number]]
+    uplink: UplinkStatus | None = None
 
 
 class Probe(_Message, frozen=True):

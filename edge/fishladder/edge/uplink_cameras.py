@@ -85,9 +85,10 @@ class UplinkCameras:
             versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
         )
 
-    def positions(self) -> messages.Positions | None:
+    def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
+        """How far each has captured, and how the uplink does."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras) if cameras else None
+        return messages.Positions(cameras, uplink) if cameras else None
 
     # -- what the gateway says
 

@@ -20,6 +20,7 @@ from fishladder.edge.session import Session
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
+from fishladder.edge.uplink_status import SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -82,6 +83,8 @@ class StreamUplink:
         self._pace = BackfillPace()
         self._fragment_limit = 0
         self._said = ""
+        self._sent_bytes = 0
+        self._sent_rate = SentRate()
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
@@ -160,6 +163,7 @@ class StreamUplink:
                 elif (fragment := self._cameras.scheduler.next()) is not None:
                     await link.send(fragment)
                     metrics.SENT.inc(len(fragment))
+                    self._sent_bytes += len(fragment)
                 else:
                     self._wake.clear()
                     await self._backfill(link)
@@ -175,6 +179,7 @@ class StreamUplink:
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
                 return
             wait_s = None
@@ -199,7 +204,8 @@ class StreamUplink:
                 positions_s = now_s + _POSITIONS_S
                 if self._token.changed():
                     raise _Draining("its token file has changed")
-                self._say(self._cameras.positions())
+                status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us)
+                self._say(self._cameras.positions(status))
                 self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1

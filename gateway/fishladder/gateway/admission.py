@@ -15,6 +15,8 @@ from fishladder.wire.ids import check_camera
 
 log = structlog.get_logger(__name__)
 
+#: Holds the token a person has given the live page.
+VIEW_COOKIE = "fishladder_view"
 #: Refusals are logged this often at most: whoever guesses shall not fill the log.
 _SAY_REFUSED_S = 1.0
 _NO_AUTH = Grant("anyone", None, scope=SCOPES)
@@ -29,8 +31,25 @@ class Admission:
         self._said = float("-inf")
         self._unsaid = 0
 
-    def grant(self, request: web.Request, scope: Scope) -> Grant:
-        """Who asks, if his token is good and of `scope`. Raises 401, 403, or 503 if tokens cannot be checked.
+    @property
+    def open(self) -> bool:
+        """Whether everybody may do everything."""
+        return self._keys is None
+
+    def viewer(self, request: web.Request) -> Grant:
+        """Who looks: by the header like anybody, or by the cookie the live page has, which is good for looking only.
+        Raises as `grant` does, and 403 for a WebSocket another site's page opens.
+        """
+        token = None
+        if "Authorization" not in request.headers:
+            token = request.cookies.get(VIEW_COOKIE)
+            if request.headers.get("Origin", f"//{request.host}").partition("//")[2] != request.host:
+                raise web.HTTPForbidden(text="only the gateway's own page may use its cookie\n")
+        return self.grant(request, "view", token=token)
+
+    def grant(self, request: web.Request, scope: Scope, *, token: str | None = None) -> Grant:
+        """Who asks, if his token (the header's, unless it is given) is good and of `scope`. Raises 401, 403, or 503 if
+        tokens cannot be checked.
 
         What of it he may see is then up to `Grant.allows` for each camera.
         """
@@ -38,7 +57,7 @@ class Admission:
             self.on_known(request)
             return _NO_AUTH
         try:
-            grant = verify(self._keys, bearer(request.headers.get("Authorization")))
+            grant = verify(self._keys, token or bearer(request.headers.get("Authorization")))
         except AuthRefused as error:
             self._refused(request, "token", str(error))
             raise web.HTTPUnauthorized(text=f"{error}\n", headers={"WWW-Authenticate": "Bearer"}) from None

@@ -13,6 +13,7 @@ import msgspec
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
 from fishladder.gateway.server import Server
+from fishladder.gateway.stack_files import init
 from fishladder.gateway.whip.siblings import VARIABLE
 from fishladder.runtime.config import load_config
 from fishladder.runtime.embedded import embedded_stores, store_urls
@@ -28,6 +29,9 @@ _FILE = click.Path(dir_okay=False)
 @click.group()
 def gateway() -> None:
     """Take in units from agents and WHIP clients."""
+
+
+gateway.add_command(init)
 
 
 @gateway.command()

@@ -22,7 +22,7 @@ from fishladder.gateway.session import LogSession, OutOfStep
 from fishladder.gateway.tokens import Grant, renew, renewal_due
 from fishladder.wire.errors import FishladderError, TooLarge, VersionMismatch, WireError
 from fishladder.wire.framing import MAX_MESSAGE_BYTES, Reassembler, UnitMessage
-from fishladder.wire.ids import check_camera
+from fishladder.wire.ids import check_camera, site_of
 from fishladder.wire.messages import (
     MAX_CAMERAS,
     CameraHello,
@@ -77,6 +77,8 @@ class Connection:
         self._held_bytes = 0  # of unfinished units, as counted for the site
         self._taken = asyncio.Event()
         self._asked_at: dict[int, float] = {}
+        self._agent = ""
+        self._site = ""  # of the cameras it has opened
 
     # What the engine hands in. Whatever of this raises `WireError` ends the connection.
 
@@ -144,9 +146,12 @@ class Connection:
                     if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                if message.uplink is not None and self._site:
+                    self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():
                 self.said_hello = True
                 self._renews = message.renews
+                self._agent = message.agent
                 choose_version(message.versions)
                 check_hello(message)
                 for camera in message.cameras:
@@ -180,6 +185,7 @@ class Connection:
                     metrics.refused.labels("unavailable").inc()
                     continue
                 self._channels[camera.channel] = session
+                self._site = site_of(camera.camera)
                 if camera.backfill:
                     backlogs.append((camera.channel, outcome))
                 welcomes.append(

@@ -40,7 +40,15 @@ _OPENING_AT_ONCE = 32
 class Intake:
     """One gateway process's hold on the stores. `assumed_bytes` stands for a frame store's limit where it has none."""
 
-    def __init__(self, stores: Stores, *, default_policy: Policy, assumed_bytes: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        default_policy: Policy,
+        assumed_bytes: int,
+        limits: Limits,
+        gateway: str = "",
+    ) -> None:
         self.stores = stores
         self.default_policy = default_policy
         self.sessions: dict[str, LogSession] = {}
@@ -49,7 +57,7 @@ class Intake:
         self.limits = limits
         self.quotas = Quotas(limits, time.monotonic())
         self.room = RoomWatch()
-        self.positions = Positions(stores.state)
+        self.positions = Positions(stores.state, gateway)
         self.backlog = Backlog(stores, self.frames.fence)
         self.feed = CommittedFeed(stores.state, self.sessions, self.backlog.settled)
         self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)
@@ -149,5 +157,7 @@ class Intake:
             self.credit.closed = not self.frames.taking
             waiting = self.credit.waiting if self.frames.link.connected else 0  # else it is not room that lacks
             self.room.look(waiting, clock(), used_bytes=used, limit_bytes=limit)
+            metrics.frames_used_bytes.set(used)
+            metrics.frames_limit_bytes.set(limit)
             metrics.credit_bytes.set(self.credit.outstanding)
             await asyncio.sleep(MEASURE_S)

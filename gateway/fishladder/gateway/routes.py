@@ -2,27 +2,35 @@
 the uplink and WHIP.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from aiohttp import web
 
 from fishladder.gateway.admission import Admission
+from fishladder.gateway.api.app import Api, guarded
+from fishladder.gateway.api.snapshots import Snapshots
 from fishladder.gateway.limits import Limits
+from fishladder.gateway.live.watch import Watch
+from fishladder.gateway.page.serve import Page
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
 from fishladder.gateway.whip.endpoint import WhipSessions
 from fishladder.gateway.whip.problem import problems
 from fishladder.gateway.whip.routes import WhipRoutes
 from fishladder.runtime.admin import Health
+from fishladder.runtime.store import Stores
 
-_ABOUT = """This is a fishladder gateway. It takes in camera video.
+_ABOUT = """This is a fishladder gateway. It takes in camera video, and shows it in a browser.
 
+    GET  /                      the live page, in a browser
+    GET  /v1/openapi.json       what the REST API can do, /v1/sites to begin with
     GET  /v1/uplink             WebSocket of `fishladder edge run`
     POST /whip/<site>/<camera>  WHIP (RFC 9725)
     GET  /healthz               the process is alive
     GET  /readyz                whether it can take in video, and how well that is kept
 
-The first two need a token: `fishladder token create --site <site>`.
+All but the last two need a token: `fishladder token create --site <site>`, with `--scope view` to look.
 """
 
 
@@ -31,6 +39,9 @@ class Routes:
 
     def __init__(self, keys: KeyFile | None, health: Callable[[], Health], limits: Limits) -> None:
         self.admission = Admission(keys)
+        self._watch = Watch(self.admission, limits)
+        self._api = Api(self.admission)
+        self._page = Page()
         self._health = health
         self._limits = limits
         self._uplinks: Uplinks | None = None
@@ -42,14 +53,25 @@ class Routes:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/v1/uplink", self._uplink)
+        app.router.add_get("/v1/live", guarded(self._watch.serve))
         self._whip.add_to(app)
+        self._api.add_to(app)
+        self._page.add_to(app)
         return app
 
-    def ready(self, uplinks: Uplinks, whip: WhipSessions) -> None:
+    def ready(self, stores: Stores, uplinks: Uplinks, whip: WhipSessions) -> None:
         """The stores are open."""
+        self._watch.ready(stores)
+        self._api.ready(Snapshots(stores))
         self._uplinks, self._whip.sessions = uplinks, whip
 
-    async def _about(self, _: web.Request) -> web.Response:
+    async def close(self) -> None:
+        """Whoever watches or follows goes."""
+        await asyncio.gather(self._watch.close(), self._api.close())
+
+    async def _about(self, request: web.Request) -> web.Response:
+        if "text/html" in request.headers.get("Accept", ""):
+            return self._page.index(request)
         return web.Response(text=_ABOUT)
 
     async def _healthz(self, _: web.Request) -> web.Response:

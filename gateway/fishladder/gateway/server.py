@@ -11,10 +11,12 @@ import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
+from fishladder.gateway import metrics
 from fishladder.gateway.asking import hang_up
 from fishladder.gateway.certificate import Certificate
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.entrance import Entrance
+from fishladder.gateway.fleet import Fleet
 from fishladder.gateway.http_log import http_log
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.listen import bind, descriptors
@@ -111,18 +113,22 @@ class Server:
             stores = await self._stores(stack, urls, stopping)
             if stores is None:
                 return
+            name = f"{socket.gethostname()}/{os.getpid()}"
             intake = Intake(
                 stores,
                 default_policy=settings.default_policy,
                 assumed_bytes=settings.assumed_bytes,
                 limits=settings.limits,
+                gateway=name,
             )
             async with intake.running():
+                if settings.metrics_port:
+                    await stack.enter_async_context(Fleet(stores).running())
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
-                uplinks = Uplinks(intake, settings.limits, f"{socket.gethostname()}/{os.getpid()}")
+                uplinks = Uplinks(intake, settings.limits, name)
                 whips = WhipSessions(intake, settings.limits, settings.whip, settings.media, siblings)
                 looking = asyncio.create_task(whips.look(), name="whip load")
-                routes.ready(uplinks, whips)
+                routes.ready(stores, uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
@@ -130,10 +136,11 @@ class Server:
                     watch.cancel()
                     looking.cancel()
                 self.health = Health(False, "draining")
+                metrics.ready.set(0)
                 entering.cancel()
                 await asyncio.wait([entering])
                 bound.close()  # what waits there is refused, or goes to another process
-                await self._drain(uplinks, whips)
+                await asyncio.gather(self._drain(uplinks, whips), routes.close())
         log.info("stopped")
 
     async def _stores(self, stack: AsyncExitStack, urls: StoreUrls, stopping: asyncio.Event) -> Stores | None:
@@ -162,12 +169,14 @@ class Server:
                     state = await state_durability(stores.state)
                     frames = await frame_limits(stores.frames)
                 ready = intake.frames.link.connected
+                metrics.state_durable.set(state.sound is True)
                 self.health = Health(ready, f"state store: {state}; frame store: {frames}{intake.room}")
             except TimeoutError:
                 self.health = Health(False, "a store does not answer: time-out")
                 await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
             except (RedisError, OSError) as error:
                 self.health = Health(False, f"a store does not answer: {error}")
+            metrics.ready.set(self.health.ready)
             await asyncio.sleep(_HEALTH_S)
 
     async def _drain(self, uplinks: Uplinks, whips: WhipSessions) -> None:

@@ -77,6 +77,9 @@ class LogSession:
     defers: bool = False  #: its sender has a backfill lane
     deferred: int = 0  #: the last seq it has deferred in this session
     restamped: int = 0  #: units whose capture time was impossible
+    units: int = 0  #: logged in this session, with their bytes
+    unit_bytes: int = 0
+    header: bytes = b""  #: the first bytes of the unit logged last
 
     def __post_init__(self) -> None:
         self.logged = self.next - 1

@@ -48,6 +48,7 @@ def worker() -> None:
 @click.option("--store-timeout", "store_timeout_s", type=float, help="Seconds to wait for the stores  [default: 30]")
 @click.option("--keep-results", help="How long results are kept  [default: 7d]")
 @click.option("--keep-bytes", help="How much of them a camera  [default: 16MB]")
+@click.option("--weight", type=float, help="4 takes four times the cameras of one with 1  [default: 1]")
 @click.option("--lease-ms", type=int, help="After so long others take over from a dead worker  [default: 2000]")
 @click.option("--metrics-host", help="Address of /metrics  [default: 127.0.0.1]")
 @click.option("--metrics-port", type=int, help="Port of /metrics, 0 for none; more processes use the next ones")

@@ -11,7 +11,7 @@ import av
 from fishladder.edge.cameras.camera import Description, Packet, Picture
 from fishladder.edge.cameras.container import decoded, demuxed, describe, open_container, video_stream
 from fishladder.edge.cameras.kinds import CameraSettings
-from fishladder.edge.cameras.rtsp_login import why_refused
+from fishladder.edge.cameras.rtsp_login import why_refused, why_unreachable
 from fishladder.wire.errors import CameraError
 
 #: In queries every value but a small number may be one; in paths, where some cameras want their password, what says so.
@@ -45,6 +45,8 @@ class RtspCamera:
         except CameraError as error:
             if isinstance(error.__cause__, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
                 raise CameraError(f"{self._what}: {why_refused(settings)}") from None
+            if why := why_unreachable(settings):
+                raise CameraError(f"{self._what}: {why}") from None
             raise
         self._stream = video_stream(self._container, self._what)
 
