@@ -139,7 +139,7 @@ def _origin(sent: list[tuple[int, float]], came: list[Came]) -> int:
 async def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=30)
-    options.add_argument("--codec", default="VP8", choices=["VP8", "H264"])
+    options.add_argument("--codec", default="H264", choices=["VP8", "H264"])
     options.add_argument("--only", default="", help="names of links, or parts of them, with commas between")
     options.add_argument("--size", default="1280x720x15", help="width x height x pictures a second of the source")
     told = options.parse_args()
@@ -166,12 +166,8 @@ async def main() -> int:
         for script in SERVERS:
             it = figures[script] = await run(script, link, page, told.seconds)
             row = [link.name, script.partition("_")[0], f"{it['frozen']:.1f}", f"{it['p95'] * 1000:.0f}"]
-            row += [
-                f"{it['decodable']:.3f}",
-                f"{it['queue']:.3f}",
-                f"{it['target'] / 1000:.0f}",
-                "x".join(map(str, it["size"])),
-            ]
+            row += [f"{it['decodable']:.3f}", f"{it['queue']:.3f}", f"{it['target'] / 1000:.0f}"]
+            row += ["x".join(map(str, it["size"])), it["limit"]]
             print("".join(f"{cell:<15}" for cell in row), flush=True)
         ours, stock = (figures[script] for script in SERVERS)
         worse += ours["decodable"] < stock["decodable"] - 0.01 or ours["frozen"] > stock["frozen"] + 0.5
