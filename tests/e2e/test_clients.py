@@ -1,86 +1,47 @@
 """Clients that are not ours push by WHIP and reach detections: a browser's camera, and FFmpeg's own WHIP muxer."""
 
 import asyncio
-import json
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
+from support.browser import CHROMIUM, browser, page_server
 from support.certificates import localhost_certificate
 from support.fleet import fleet, until
+from support.gateways import logged
 from support.models import strips_model
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PAGE = Path(__file__).parent.parent / "browser" / "whip.html"
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio"),
-    *(
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        "--autoplay-policy=no-user-gesture-required",
-    ),
-)
-
-
-@asynccontextmanager
-async def page_server(said: list[dict[str, str]]) -> AsyncIterator[str]:
-    """Serve the page; what it says is appended to `said`."""
-
-    async def show(_: web.Request) -> web.StreamResponse:
-        return web.Response(text=PAGE.read_text(), content_type="text/html")
-
-    async def hear(request: web.Request) -> web.Response:
-        said.append(json.loads(await request.text()))
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_get("/", show)
-    app.router.add_post("/said", hear)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
-async def browser(url: str) -> AsyncIterator[None]:
-    assert CHROMIUM is not None
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(
-            CHROMIUM, *FLAGS, f"--user-data-dir={profile}", url, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            yield
-        finally:
-            process.terminate()
-            await process.wait()
+from fishladder.wire.entry import LoggedUnit
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("codec", ["H264", "VP8"])
-async def test_chromium_reaches_detections(codec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"codec": "H264"},
+        {"codec": "VP8", "trickle": "1", "source": "canvas"},  # a canvas needs no permission: its candidates are names
+        {"codec": "VP8", "rids": "h,m,l"},
+    ],
+    ids=["H264", "trickled mDNS", "simulcast"],
+)
+async def test_chromium_reaches_detections(way: dict[str, str], tmp_path: Path) -> None:
     model = strips_model(tmp_path / "strips.onnx")
     async with fleet(tmp_path) as (system, stores):
         await system.worker(model)
         said: list[dict[str, str]] = []
+        sizes: set[tuple[int, int]] = set()
         async with page_server(said) as port:
-            query = {"endpoint": f"{system.url}/whip/shop/tablet", "token": await system.token("shop"), "codec": codec}
-            async with browser(f"http://127.0.0.1:{port}/?{urlencode(query)}"):
+            query = {"endpoint": f"{system.url}/whip/shop/tablet", "token": await system.token("shop")} | way
+            page = f"http://127.0.0.1:{port}/?{urlencode(query)}"
+            async with browser(page, camera=way.get("source") != "canvas"):
 
                 async def inferred() -> bool:
                     assert not any(one["what"] == "failed" for one in said), said
+                    units = [one.header for one in await logged(stores, "shop/tablet") if isinstance(one, LoggedUnit)]
+                    sizes.update((header.width, header.height) for header in units)
                     return (await system.ledger(stores, "shop/tablet")).group("inferred") >= 30
 
                 await until(inferred, 60, "30 frames are inferred")
@@ -88,6 +49,12 @@ async def test_chromium_reaches_detections(codec: str, tmp_path: Path) -> None:
         account = await system.account(stores, "shop/tablet")
     assert ledger.closes
     assert {"what": "status", "detail": "201"} in said
+    if "trickle" in way:
+        assert {"what": "trickled", "detail": "204"} in said
+        assert ".local" in next(one["detail"] for one in said if one["what"] == "candidates")
+    if "rids" in way:
+        # A browser short of CPU sends less than 640 x 480, but the next encoding has 320 at most.
+        assert max(width for width, _ in sizes) > 320
     assert any(account.frames().values())
 
 
@@ -106,33 +73,47 @@ async def test_chromium_without_a_token_is_told_401(tmp_path: Path) -> None:
         assert {"what": "status", "detail": "401"} in said
 
 
-FFMPEG_WHIP = """
-import sys, time
-from fractions import Fraction
-import av
-import numpy as np
+MUXER = Path(__file__).parents[1] / "support" / "whip_clients" / "pyav.py"
 
-url, token, cert, key = sys.argv[1:]
-options = {"cert_file": cert, "key_file": key} | ({"authorization": token} if token else {})
-with av.open(url, "w", format="whip", options=options) as container:
-    settings = {"profile": "baseline", "tune": "zerolatency", "preset": "ultrafast"}
-    stream = container.add_stream("libx264", rate=15, options=settings)
-    stream.width, stream.height, stream.pix_fmt, stream.gop_size = 320, 240, "yuv420p", 15
-    stream.bit_rate = 500_000
-    began = time.monotonic()
-    for index in range(15 * 60):
-        frame = av.VideoFrame.from_ndarray(np.full((360, 320), 40 + index % 160, np.uint8), format="yuv420p")
-        frame.pts, frame.time_base = index, Fraction(1, 15)
-        for packet in stream.encode(frame):
-            container.mux(packet)
-        time.sleep(max(0.0, began + (index + 1) / 15 - time.monotonic()))
-"""
+
+def _gstreamer() -> bool:
+    """Whether the system's Python can drive webrtcbin."""
+    probe = (
+        "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import Gst, GstWebRTC; Gst.init(None);"
+        "exit(not all(map(Gst.ElementFactory.find, ('webrtcbin', 'nicesrc', 'x264enc'))))"
+    )
+    python = Path("/usr/bin/python3")
+    return python.exists() and not subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode
+
+
+@pytest.mark.skipif(not _gstreamer(), reason="GStreamer's webrtcbin or its Python bindings are not installed")
+async def test_gstreamer_reaches_detections(tmp_path: Path) -> None:
+    """Its certificate has an RSA key."""
+    model = strips_model(tmp_path / "strips.onnx")
+    script = Path(__file__).parents[1] / "support" / "whip_clients" / "gst.py"
+    async with fleet(tmp_path) as (system, stores):
+        await system.worker(model)
+        url, token = f"{system.url}/whip/shop/encoder", await system.token("shop")
+        process = await asyncio.create_subprocess_exec("/usr/bin/python3", str(script), url, token, "H264")
+        try:
+
+            async def inferred() -> bool:
+                assert process.returncode is None
+                return (await system.ledger(stores, "shop/encoder")).group("inferred") >= 30
+
+            await until(inferred, 60, "30 frames are inferred")
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+        ledger = await system.settled(stores, "shop/encoder")
+    assert ledger.closes
 
 
 async def ffmpeg(place: Path, url: str, token: str) -> asyncio.subprocess.Process:
     """FFmpeg's WHIP muxer, as PyAV carries it, with an ordinary P-256 certificate."""
     made = localhost_certificate(place)
-    command = (sys.executable, "-c", FFMPEG_WHIP, url, token, str(made.cert), str(made.key))
+    command = (sys.executable, str(MUXER), url, token, str(made.cert), str(made.key))
     return await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.webrtc.addresses import MediaSettings
+from fishladder.gateway.whip.settings import WhipSettings
 from fishladder.runtime.config import load_config
 from fishladder.wire.errors import ConfigError
 
@@ -19,6 +21,7 @@ def test_the_example_names_every_setting_and_its_default(tmp_path: Path) -> None
     (tmp_path / "all.toml").write_text(told)
     settings = load_config(GatewaySettings, "gateway", file=tmp_path / "all.toml", env={})
     assert settings.limits == Limits()
+    assert (settings.media, settings.whip) == (MediaSettings(), WhipSettings())
     # These have none, or depend on the machine:
     own = {"tls_cert", "tls_key", "keys", "register", "data_dir", "fps", "deadline_ms"}
     defaults = msgspec.structs.asdict(GatewaySettings())

@@ -4,14 +4,14 @@ for.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 
 import aiohttp
 import av
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from fishladder.wire.unit import Codec
@@ -52,7 +52,7 @@ class WhipClient:
     track: EncodedTrack
     status: int
     body: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]  #: names in any case
 
     @property
     def connected(self) -> bool:
@@ -66,10 +66,20 @@ def profiled(sdp: str, profile_level_id: str) -> str:
 
 @asynccontextmanager
 async def whip(
-    url: str, token: str | None, codec: Codec, payloads: Iterator[bytes], *, fps: float = 25, profile: str | None = None
+    url: str,
+    token: str | None,
+    codec: Codec,
+    payloads: Iterator[bytes],
+    *,
+    fps: float = 25,
+    profile: str | None = None,
+    rewrite: Callable[[str], str] = str,
+    certificate: RTCCertificate | None = None,
 ) -> AsyncIterator[WhipClient]:
-    """Post an offer and, if it is taken, send. `url` is that of the camera."""
+    """Post an offer, as `rewrite` makes it, and, if it is taken, send. `url` is that of the camera."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    if certificate is not None:
+        peer._RTCPeerConnection__certificates = [certificate]  # type: ignore[attr-defined]
     track = EncodedTrack(payloads, fps)
     try:
         transceiver = peer.addTransceiver(track, direction="sendonly")
@@ -79,10 +89,11 @@ async def whip(
         offer = peer.localDescription.sdp
         if profile:
             offer = profiled(offer, profile)
+        offer = rewrite(offer)
         headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
         async with aiohttp.ClientSession() as session, session.post(url, data=offer, headers=headers) as reply:
             body = await reply.text()
-            client = WhipClient(peer, track, reply.status, body, dict(reply.headers))
+            client = WhipClient(peer, track, reply.status, body, reply.headers)
         if client.status == 201:
             await peer.setRemoteDescription(RTCSessionDescription(profiled(body, _PROFILE), "answer"))
         yield client

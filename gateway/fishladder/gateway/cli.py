@@ -3,15 +3,18 @@
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
 from fishladder.gateway.server import Server
 from fishladder.gateway.stack_files import init
+from fishladder.gateway.whip.siblings import VARIABLE
 from fishladder.runtime.config import load_config
 from fishladder.runtime.embedded import embedded_stores, store_urls
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
@@ -56,13 +59,35 @@ gateway.add_command(init)
 @click.option("--processes", type=int, help="Processes that share the port  [default: 1]")
 @click.option("--fps", type=float, help="Pictures a second to analyse of a camera, unless it has its own policy.")
 @click.option("--analyse", type=click.Choice(["all", "keyframes"]), help="Which pictures are analysed  [default: all]")
+@click.option(
+    "--udp-ports",
+    envvar="FISHLADDER_GATEWAY_UDP_PORTS",
+    help="For WHIP video, such as 40000-40999  [default: any]",
+)
+@click.option(
+    "--announce",
+    multiple=True,
+    envvar="FISHLADDER_GATEWAY_ANNOUNCE",
+    help="Address to name to WHIP clients where this machine's own are translated on the way (repeatable).",
+)
 @click.option("--metrics-host", help="Address of /metrics  [default: 127.0.0.1]")
 @click.option("--metrics-port", type=int, help="Port of /metrics, 0 for none  [default: 9998]")
 @click.option("--log-level", help="debug, info, warning or error  [default: info]")
 @click.option("--share-port", is_flag=True, hidden=True)
-def run(config: Path | None, state: str | None, frames: str | None, share_port: bool, **flags: Any) -> None:
+def run(
+    config: Path | None,
+    state: str | None,
+    frames: str | None,
+    udp_ports: str | None,
+    announce: tuple[str, ...],
+    share_port: bool,
+    **flags: Any,
+) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, then drain."""
     settings = load_config(GatewaySettings, "gateway", file=config, flags=flags)
+    media = {"udp_ports": udp_ports, "announce": announce}
+    told = {name: value for name, value in media.items() if value}
+    settings = msgspec.structs.replace(settings, media=msgspec.structs.replace(settings.media, **told))
     settings.check()
     configure_logging(settings.log_level)
     urls = store_urls(state, frames) if state or frames else None
@@ -88,10 +113,16 @@ async def _several(settings: GatewaySettings, urls: StoreUrls | None, stopping: 
 async def _children(settings: GatewaySettings, urls: StoreUrls, stopping: asyncio.Event) -> None:
     # By the environment, since anyone on the machine may read a command line.
     os.environ["FISHLADDER_REDIS"], os.environ["FISHLADDER_FRAMES"] = urls.state, urls.frames
+    with tempfile.TemporaryDirectory(prefix="fishladder-") as place:
+        os.environ[VARIABLE] = place
+        await run_processes(_commands(settings), stopping)
+
+
+def _commands(settings: GatewaySettings) -> list[list[str]]:
     commands = []
     for index in range(settings.processes):
         metrics_port = settings.metrics_port + index if settings.metrics_port else 0
         command = [sys.executable, "-m", "fishladder.runtime.tether", "--", sys.executable, "-m", "fishladder.runtime"]
         command += [*sys.argv[1:], "--processes", "1", "--share-port", "--metrics-port", str(metrics_port)]
         commands.append(command)
-    await run_processes(commands, stopping)
+    return commands

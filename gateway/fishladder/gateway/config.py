@@ -9,6 +9,8 @@ import msgspec
 from fishladder.gateway.limits import Limits
 from fishladder.gateway.token_register import REGISTER_FILE
 from fishladder.gateway.tokens import KEYS_FILE
+from fishladder.gateway.webrtc.addresses import MediaSettings
+from fishladder.gateway.whip.settings import WhipSettings
 from fishladder.runtime.embedded import default_data_dir
 from fishladder.wire.errors import ConfigError
 from fishladder.wire.messages import Policy
@@ -37,6 +39,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: Literal["all", "fresh"] = "all"
     deadline_ms: int | None = None
     limits: Limits = Limits()
+    media: MediaSettings = MediaSettings()
+    whip: WhipSettings = WhipSettings()
 
     @property
     def default_policy(self) -> Policy:
@@ -63,6 +67,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """What no single setting says by itself. Raises `ConfigError`."""
+        self.media.check()
+        self.whip.check()
         if not 0 <= self.port <= 65535 or not 0 <= self.metrics_port <= 65535:
             raise ConfigError(f"port {self.port} and metrics port {self.metrics_port} must be 0 to 65535")
         if (self.tls_cert is None) != (self.tls_key is None):

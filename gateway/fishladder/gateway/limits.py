@@ -46,7 +46,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hello_s: float = 10.0  #: a connection shows its token, and an agent says hello, within this
     idle_s: float = 60.0  #: a connection that says nothing for so long is closed
     whip_sessions: int = 256
+    whip_posts_per_s: float = 5.0  #: offers of one token subject; twice as many changes of sessions
+    whip_burst: int = 100  #: of them at once
     silent_s: float = 30.0  #: a WHIP session without video ends
+    dead_s: float = 5.0  #: a WHIP session whose client shows no sign of life ends
     viewers: int = 64  #: live pictures and boxes, each on a connection of its own
     watched_cameras: int = 128  #: by all of them together
     offer_bytes: int = 64 * 1024  #: a WHIP offer
@@ -99,6 +102,9 @@ class Places:
         self._limits = limits
         self._holders = Occupancy(limits.connections_per_token, total)
         self._sites = Occupancy(limits.connections_per_site, total)
+
+    def __len__(self) -> int:
+        return len(self._holders)
 
     def enter(self, grant: Grant) -> bool:
         """Take one more; False if that would be too many."""

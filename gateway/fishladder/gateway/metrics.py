@@ -14,6 +14,7 @@ restamped = Counter("fishladder_gateway_restamped_total", "Units with an impossi
 fenced = Counter("fishladder_gateway_fenced_total", "Sessions whose log was lost or taken over.")
 refused = Counter("fishladder_gateway_refused_total", "Connections and cameras refused.", ["reason"])
 faults = Counter("fishladder_gateway_faults_total", "Connections ended for breaking the protocol.", ["code"])
+whip = Counter("fishladder_gateway_whip_total", "What came of WHIP clients' packets.", ["what"])
 connections = Gauge("fishladder_gateway_connections", "Open connections.", ["kind"])
 viewer_skipped = Counter("fishladder_gateway_viewer_skipped_total", "Units slow viewers were not sent.")
 queued_bytes = Gauge("fishladder_gateway_log_queue_bytes", "Bytes taken and not yet known to be in the log.")

@@ -6,6 +6,7 @@ nobody can send it a second time.
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -13,8 +14,8 @@ from fishladder.gateway.clock import wall_us
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.numbering import Numbering
 from fishladder.gateway.open import Opened
-from fishladder.gateway.rtp import CLOCK_HZ, Assembled
 from fishladder.gateway.session import LogSession
+from fishladder.gateway.webrtc.assembler import CLOCK_HZ, Assembled
 from fishladder.wire.bitstream import Access, ParameterSets, dimensions, inspect
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.fates import Fate
@@ -33,11 +34,27 @@ class Superseded(UplinkError):
     """Another sender has the camera now."""
 
 
+class Captured(NamedTuple):
+    """When a unit was captured by its sender's clock, and what to add for ours; Unix microseconds."""
+
+    wall_us: int
+    offset_us: int
+
+
 class Publisher:
-    """`holder` is who its credit goes to; `want_keyframe` is called whenever one would help."""
+    """`holder` is who its credit goes to; `want_keyframe` is called whenever one would help. `parameter_sets` are
+    H.264's, known from beside the stream.
+    """
 
     def __init__(
-        self, intake: Intake, camera: str, holder: str, max_unit_bytes: int, want_keyframe: Callable[[], None]
+        self,
+        intake: Intake,
+        camera: str,
+        holder: str,
+        max_unit_bytes: int,
+        want_keyframe: Callable[[], None],
+        *,
+        parameter_sets: bytes = b"",
     ) -> None:
         self.camera = camera
         self.numbering = Numbering()
@@ -51,6 +68,7 @@ class Publisher:
         self._session: LogSession | None = None
         self._reopen = asyncio.Event()
         self._codec: Codec | None = None
+        self._beside = parameter_sets
         self._sets = ParameterSets(Codec.H264)
         self._size = (0, 0)
         self._last_pts_us: int | None = None
@@ -88,10 +106,10 @@ class Publisher:
                     log.warning("camera not opened, units are shed", camera=self.camera, error=str(error))
                     await asyncio.sleep(_RETRY_S)
 
-    def take(self, codec: Codec, unit: Assembled) -> None:
-        """Number a unit and log it, or give it up."""
+    def take(self, codec: Codec, unit: Assembled, captured: Captured | None = None) -> None:
+        """Number a unit and log it, or give it up. Without `captured` its time is that of its arrival."""
         if codec is not self._codec:
-            self._codec, self._sets = codec, ParameterSets(codec)
+            self._codec, self._sets = codec, ParameterSets(codec, self._beside if codec is Codec.H264 else b"")
             self.numbering.entry_wanted = True
         if unit.after_loss:
             self.numbering.entry_wanted = True
@@ -114,10 +132,11 @@ class Publisher:
             seq=self.numbering.number(),
             codec=codec,
             payload=data,
-            flags=flags,
-            clock=Clock.GATEWAY,
+            flags=flags | Flag.SYNCED if captured else flags,
+            clock=Clock.CAMERA if captured else Clock.GATEWAY,
             pts_us=pts_us,
-            wall_us=now_us,
+            wall_us=captured.wall_us if captured else now_us,
+            offset_us=captured.offset_us if captured else 0,
             duration_us=duration_us,
             width=self._size[0],
             height=self._size[1],
@@ -154,6 +173,7 @@ class Publisher:
         self.report()
         self._intake.credit.close(self._account)
         self._intake.retire(self, self.camera)
+        self._session, self._want_keyframe = None, _nothing  # nothing of it waits for the garbage collector
 
     # `session.LogOwner`
 
@@ -200,3 +220,7 @@ class Publisher:
         if not self._account.outstanding:
             self._intake.credit.grant(self._account)
         return None if self._account.outstanding else Fate.SHED
+
+
+def _nothing() -> None:
+    pass

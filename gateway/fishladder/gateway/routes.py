@@ -15,7 +15,9 @@ from fishladder.gateway.live.watch import Watch
 from fishladder.gateway.page.serve import Page
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
-from fishladder.gateway.whip import WhipSessions, allow_origins, options
+from fishladder.gateway.whip.endpoint import WhipSessions
+from fishladder.gateway.whip.problem import problems
+from fishladder.gateway.whip.routes import WhipRoutes
 from fishladder.runtime.admin import Health
 from fishladder.runtime.store import Stores
 
@@ -30,7 +32,6 @@ _ABOUT = """This is a fishladder gateway. It takes in camera video, and shows it
 
 All but the last two need a token: `fishladder token create --site <site>`, with `--scope view` to look.
 """
-_CAMERA = "/whip/{site}/{camera}"
 
 
 class Routes:
@@ -44,29 +45,25 @@ class Routes:
         self._health = health
         self._limits = limits
         self._uplinks: Uplinks | None = None
-        self._whips: WhipSessions | None = None
+        self._whip = WhipRoutes(lambda request: self.admission.grant(request, "publish"))
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=self._limits.offer_bytes)
+        app = web.Application(client_max_size=self._limits.offer_bytes, middlewares=[problems])
         app.router.add_get("/", self._about)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/v1/uplink", self._uplink)
-        app.router.add_route("OPTIONS", _CAMERA, options)
-        app.router.add_post(_CAMERA, self._whip)
-        app.router.add_route("OPTIONS", _CAMERA + "/{session}", options)
-        app.router.add_delete(_CAMERA + "/{session}", self._whip_delete)
         app.router.add_get("/v1/live", guarded(self._watch.serve))
+        self._whip.add_to(app)
         self._api.add_to(app)
         self._page.add_to(app)
-        app.on_response_prepare.append(allow_origins)
         return app
 
     def ready(self, stores: Stores, uplinks: Uplinks, whip: WhipSessions) -> None:
         """The stores are open."""
         self._watch.ready(stores)
         self._api.ready(Snapshots(stores))
-        self._uplinks, self._whips = uplinks, whip
+        self._uplinks, self._whip.sessions = uplinks, whip
 
     async def close(self) -> None:
         """Whoever watches or follows goes."""
@@ -93,23 +90,6 @@ class Routes:
                 status=426, text="this is the WebSocket of `fishladder edge run`\n", headers={"Upgrade": "websocket"}
             )
         return await self._uplinks.serve(request, grant)
-
-    async def _whip(self, request: web.Request) -> web.Response:
-        grant = self.admission.grant(request, "publish")
-        if self._whips is None:
-            raise unavailable()
-        try:
-            async with asyncio.timeout(self._limits.hello_s):
-                await request.read()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout(text="the offer came too slowly\n") from None
-        return await self._whips.create(request, grant)
-
-    async def _whip_delete(self, request: web.Request) -> web.Response:
-        grant = self.admission.grant(request, "publish")
-        if self._whips is None:
-            raise unavailable()
-        return await self._whips.delete(request, grant)
 
 
 def unavailable() -> web.HTTPServiceUnavailable:

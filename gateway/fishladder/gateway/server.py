@@ -5,12 +5,13 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
 
-from fishladder.gateway import metrics, rtc
+from fishladder.gateway import metrics
 from fishladder.gateway.asking import hang_up
 from fishladder.gateway.certificate import Certificate
 from fishladder.gateway.config import GatewaySettings
@@ -22,7 +23,9 @@ from fishladder.gateway.listen import bind, descriptors
 from fishladder.gateway.routes import Routes
 from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
-from fishladder.gateway.whip import WhipSessions
+from fishladder.gateway.webrtc.dtls import check_aiortc
+from fishladder.gateway.whip.endpoint import WhipSessions
+from fishladder.gateway.whip.siblings import VARIABLE, Siblings
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.durability import frame_limits, state_durability
 from fishladder.runtime.embedded import embedded_stores
@@ -73,7 +76,7 @@ class Server:
             Certificate(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         )
         descriptors()
-        await rtc.prepare()
+        check_aiortc()
         async with AsyncExitStack() as stack:
             bound = stack.enter_context(bind(settings, shared=self._shared))
             if settings.metrics_port:
@@ -94,6 +97,8 @@ class Server:
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
+            siblings = Siblings(Path(os.environ[VARIABLE]) if VARIABLE in os.environ else None)
+            await siblings.listen(runner)
             assert runner.server is not None
             entrance = Entrance(
                 bound, runner.server, settings.limits, certificate.context if certificate else lambda: None
@@ -121,13 +126,15 @@ class Server:
                     await stack.enter_async_context(Fleet(stores).running())
                 watch = asyncio.create_task(self._watch(stores, intake), name="health")
                 uplinks = Uplinks(intake, settings.limits, name)
-                whips = WhipSessions(intake, settings.limits)
+                whips = WhipSessions(intake, settings.limits, settings.whip, settings.media, siblings)
+                looking = asyncio.create_task(whips.look(), name="whip load")
                 routes.ready(stores, uplinks, whips)
                 log.info("ready", frames=redacted(urls.frames), state=redacted(urls.state))
                 try:
                     await stopping.wait()
                 finally:
                     watch.cancel()
+                    looking.cancel()
                 self.health = Health(False, "draining")
                 metrics.ready.set(0)
                 entering.cancel()

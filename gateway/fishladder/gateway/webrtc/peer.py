@@ -1,0 +1,312 @@
+"""One WebRTC peer that sends video: its sockets, and what ties ICE, DTLS, SRTP and the receiver together. Every
+datagram is handled where it comes in, by one synchronous call; one that cannot be used is counted and changes nothing.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+
+from fishladder.gateway.webrtc import answer as answers
+from fishladder.gateway.webrtc import sdp
+from fishladder.gateway.webrtc.addresses import MediaSettings, candidates, open_sockets
+from fishladder.gateway.webrtc.assembler import Assembled
+from fishladder.gateway.webrtc.dtls import Dtls
+from fishladder.gateway.webrtc.ice import Datagram, IceAgent, Path
+from fishladder.gateway.webrtc.sender_clock import SenderClock
+from fishladder.gateway.webrtc.video import Counts, VideoStream
+from fishladder.wire.errors import WireError
+from fishladder.wire.unit import Codec
+
+log = structlog.get_logger(__name__)
+
+#: The client may get the answer later than our first datagram, and cannot know our fingerprint before.
+DTLS_AFTER_S = 0.2
+CONNECT_S = 20.0
+_MOST_EARLY = 256
+
+Sink = Callable[[Codec, Assembled], None]
+
+
+class _Socket(asyncio.DatagramProtocol):
+    """One of a peer's sockets."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.peer: Peer | None = None
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self.peer is not None:
+            self.peer.received(self.number, data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        """The other side's port is closed, for the moment; whether it is gone, ICE finds out."""
+
+
+class Peer:
+    """`sink` gets its units; `ended` is set when the peer is gone, `left` says why. Units of more than `unit_bytes`
+    are given up.
+    """
+
+    def __init__(self, offer: str, sink: Sink, unit_bytes: int) -> None:
+        """Raises `WireError` saying what is wrong with the offer (SDP), `CannotServe` if nothing is."""
+        self.plan = answers.plan(sdp.read_offer(offer))
+        self.ended = asyncio.Event()
+        self.left = ""
+        self.bad = 0  #: datagrams nothing could be done with
+        self.connected_at: float | None = None
+        self._sink = sink
+        self._ssrc = secrets.randbits(32)
+        self._video = VideoStream(self.plan.parameters, ssrc=self._ssrc, unit_bytes=unit_bytes)
+        self._audio = self.plan.audio_types
+        self._sockets: list[_Socket] = []
+        self._ice: IceAgent | None = None
+        self._dtls = Dtls(self._send_selected, self._closed_by_peer)
+        self._ready = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
+        self._loop = asyncio.get_running_loop()
+        self._origin = secrets.randbits(62)
+        self._named: list[str] = []
+        self._early: list[bytes] = []
+
+    async def answer(self, settings: MediaSettings) -> str:
+        """Open sockets and answer (SDP). Raises `UplinkError` if there is no port to receive at."""
+        transport = self.plan.transport
+        try:
+            bound = []
+            for number, made in enumerate(open_sockets(settings)):
+                own = _Socket(number)
+                await self._loop.create_datagram_endpoint(lambda own=own: own, sock=made)  # type: ignore[misc]
+                own.peer = self
+                self._sockets.append(own)
+                bound.append(made.getsockname()[:2])
+        except BaseException:
+            self._close_sockets()
+            raise
+        self._named = candidates(bound, settings.announce)
+        families = tuple(6 if ":" in address else 4 for address, _ in bound)
+        self._ice = IceAgent(transport.credentials, families, controlling=transport.ice_lite)
+        self._ice.listed(transport.candidates, time.monotonic())
+        self._task = asyncio.create_task(self._connect(), name="whip connect")
+        self._arm()
+        return answers.write_answer(
+            self.plan,
+            session=self._origin,
+            local=self._ice.local,
+            fingerprints=self._dtls.fingerprints,
+            candidates=self._named,
+            ssrc=self._ssrc,
+        )
+
+    @property
+    def heard_at(self) -> float:
+        """When the client last proved that it is there (`time.monotonic`)."""
+        return self._ice.heard_at if self._ice else float("-inf")
+
+    @property
+    def clock(self) -> SenderClock | None:
+        return self._video.clock
+
+    @property
+    def counts(self) -> Counts:
+        return self._video.counts
+
+    @property
+    def remote(self) -> sdp.Credentials:
+        """The client's ICE credentials of the moment."""
+        assert self._ice is not None
+        return self._ice.remote
+
+    def trickled(self, candidates: tuple[sdp.Candidate, ...]) -> None:
+        """More places the client may be at."""
+        assert self._ice is not None
+        self._ice.listed(candidates, time.monotonic())
+        self._arm()
+
+    def restart(self, remote: sdp.Credentials, candidates: tuple[sdp.Candidate, ...]) -> str:
+        """An ICE restart: the fragment (RFC 8840) that tells the client where to go on."""
+        assert self._ice is not None
+        now = time.monotonic()
+        self._ice.restart(remote, now)
+        self._ice.listed(candidates, now)
+        self._arm()
+        video = self.plan.video
+        lines = [f"a=ice-ufrag:{self._ice.local.ufrag}", f"a=ice-pwd:{self._ice.local.password}"]
+        lines.append(f"m=video 9 {video.protocol} 0")
+        lines += [f"a=mid:{video.mid}"] if video.mid is not None else []
+        lines += [f"a=candidate:{one}" for one in self._named]
+        return "\r\n".join([*lines, "a=end-of-candidates"]) + "\r\n"
+
+    def want_keyframe(self) -> None:
+        """Ask the client for a keyframe, at most once a second."""
+        self._video.want_keyframe(time.monotonic())
+        self._flush()
+
+    def end(self, why: str) -> None:
+        """Let whoever waits for the end go on. The first reason counts."""
+        self.left = self.left or why
+        self.ended.set()
+
+    async def close(self) -> None:
+        """Say goodbye and free everything. Idempotent."""
+        if self._task is not None:
+            task, self._task = self._task, None
+            task.cancel()
+            await asyncio.wait([task])
+        await self._dtls.close()
+        self._close_sockets()
+        self._disarm()
+        self._sink = _nowhere
+        self.end("closed")
+
+    def received(self, number: int, data: bytes, addr: tuple[str, int]) -> None:
+        """A datagram at one of our sockets. Never raises: whoever sent it must not be able to end anything."""
+        try:
+            self._dispatch(Path(number, (addr[0], addr[1])), data)
+        except WireError:
+            self.bad += 1
+        except Exception:
+            self.bad += 1
+            if self.bad == 1:
+                log.exception("a datagram could not be handled", size=len(data))
+
+    def _dispatch(self, path: Path, data: bytes) -> None:
+        now = time.monotonic()
+        first = data[0] if data else 255
+        if 127 < first < 192:
+            self._media(data, now)
+        elif first < 4:
+            assert self._ice is not None
+            for one in self._ice.received(data, path, now):
+                self._send(one)
+            if self._ice.selected is not None:
+                self._ready.set()
+            self._arm()
+        elif 19 < first < 64:
+            self._dtls.received(data)
+        else:
+            self.bad += 1
+
+    def _media(self, data: bytes, now: float) -> None:
+        """SRTP and SRTCP (RFC 5761 tells them apart)."""
+        if self.connected_at is None:
+            # The client's media may follow on the heels of its last word of the handshake.
+            if self._ready.is_set() and len(self._early) < _MOST_EARLY:
+                self._early.append(data)
+            return
+        if len(data) < 12:
+            return
+        control = 191 < data[1] < 224
+        if not control and data[1] & 127 in self._audio:
+            return
+        try:
+            plain = self._dtls.decrypt.unprotect_rtcp(data) if control else self._dtls.decrypt.unprotect(data)
+        except Exception:  # noqa: BLE001 - forged, repeated, or longer than a datagram may be
+            self.bad += 1
+            return
+        assert self._ice is not None
+        self._ice.heard_at = now
+        if control:
+            self._video.take_rtcp(plain, now)
+        else:
+            self._video.take_rtp(plain, now)
+        self._flush()
+        if self._video.next_at < self._timer_at:
+            self._arm()
+
+    def _flush(self) -> None:
+        video = self._video
+        if video.units:
+            units, video.units = video.units, []
+            for codec, unit in units:
+                self._sink(codec, unit)
+        if video.outgoing:
+            outgoing, video.outgoing = video.outgoing, []
+            if self.connected_at is not None:
+                for message in outgoing:
+                    self._send_selected(self._dtls.encrypt.protect_rtcp(message))
+
+    def _due(self) -> None:
+        """Whatever waits for its time."""
+        self._timer, self._timer_at = None, float("inf")
+        now = time.monotonic()
+        if self._ice is not None and now >= self._ice.next_at:
+            for one in self._ice.poll(now):
+                self._send(one)
+        if self.connected_at is not None and now >= self._video.next_at:
+            self._video.poll(now)
+            self._flush()
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._sockets:
+            return
+        at = self._ice.next_at if self._ice is not None else float("inf")
+        if self.connected_at is not None:
+            at = min(at, self._video.next_at)
+        if at == self._timer_at:
+            return
+        self._disarm()
+        if at < float("inf"):
+            self._timer_at = at
+            self._timer = self._loop.call_later(max(at - time.monotonic(), 0.001), self._due)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = None, float("inf")
+
+    async def _connect(self) -> None:
+        """ICE begins at once, DTLS a little later."""
+        answered = time.monotonic()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._ready.wait()
+                await asyncio.sleep(max(answered + DTLS_AFTER_S - time.monotonic(), 0))
+                if not await self._dtls.handshake(self.plan.transport.fingerprints, passive=self.plan.passive):
+                    self.end("the DTLS handshake failed: certificate and fingerprint do not agree, or no cipher does")
+                    return
+        except TimeoutError:
+            what = "DTLS did" if self._ready.is_set() else "ICE did"
+            self.end(f"no connection: {what} not come through within {CONNECT_S:g} s, is UDP let through?")
+            return
+        now = self.connected_at = time.monotonic()
+        early, self._early = self._early, []
+        for data in early:
+            self._media(data, now)
+        self._video.connected(now)
+        self._flush()
+        self._arm()
+
+    def _closed_by_peer(self) -> None:
+        self.end("the peer left")
+
+    def _send_selected(self, data: bytes) -> None:
+        if self._ice is not None and self._ice.selected is not None:
+            self._send(Datagram(self._ice.selected, data))
+
+    def _send(self, one: Datagram) -> None:
+        if one.path.socket < len(self._sockets):
+            transport = self._sockets[one.path.socket].transport
+            if transport is not None and not transport.is_closing():
+                transport.sendto(one.data, one.path.address)
+
+    def _close_sockets(self) -> None:
+        for own in self._sockets:
+            own.peer = None
+            if own.transport is not None:
+                own.transport.close()
+        self._sockets = []
+
+
+def _nowhere(codec: Codec, unit: Assembled) -> None:
+    pass

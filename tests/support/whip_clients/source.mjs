@@ -1,0 +1,22 @@
+// VP8 over RTP from an ffmpeg of its own, for libraries that do not encode: `onPacket` gets each packet.
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+
+export async function vp8(onPacket) {
+  const socket = createSocket('udp4');
+  await new Promise(bound => socket.bind(0, '127.0.0.1', bound));
+  socket.on('message', onPacket);
+  const input = ['-re', '-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=15'];
+  const encoder = ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '500k', '-g', '15'];
+  const output = ['-f', 'rtp', `rtp://127.0.0.1:${socket.address().port}?pkt_size=1200`];
+  const child = spawn('ffmpeg', ['-hide_banner', '-loglevel', 'error', ...input, ...encoder, ...output], { stdio: ['ignore', 'ignore', 'inherit'] });
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => { child.kill('SIGKILL'); process.exit(0); });
+}
+
+export async function post(url, token, sdp) {
+  const headers = { 'Content-Type': 'application/sdp', Authorization: `Bearer ${token}` };
+  const reply = await fetch(url, { method: 'POST', headers, body: sdp });
+  const text = await reply.text();
+  if (reply.status !== 201) throw new Error(`${reply.status} ${text}`);
+  return text;
+}
