@@ -94,6 +94,11 @@ class StreamUplink:
         """
         self._cameras.remember(lanes, boot, hellos)
 
+    def add(self, session: Session) -> None:
+        """A camera more; a hello for it follows."""
+        self._cameras.sessions[session.channel] = session
+        self._wake.set()
+
     def wake(self) -> None:
         self._wake.set()
 
@@ -117,6 +122,8 @@ class StreamUplink:
 
     async def run(self) -> None:
         """Connect, again and again. Runs until cancelled."""
+        if self._to.in_clear:
+            log.warning("video and token go over the network in clear text: use https://", gateway=self._to.url)
         while True:
             delay_s, said, away = 0.0, "", False
             try:
