@@ -73,6 +73,16 @@ def test_a_site_with_one_camera_away_names_it() -> None:
     assert (found.severity, found.what, found.since_ms) == (Severity.TROUBLE, "door: nothing heard", 1_000)
 
 
+def test_what_all_cameras_share_is_not_put_on_one() -> None:
+    behind = [camera(name, Finding(Severity.NOTE, f"analysis is {s} s behind")) for name, s in (("a", 8), ("b", 9))]
+    assert judge_site(behind, UplinkView(1e6)).what == "all cameras: analysis is 8 s behind"
+    some = judge_site([*behind, camera("c", OK)], UplinkView(1e6))
+    assert (some.what, some.more) == ("a: analysis is 8 s behind", "; 1 more camera likewise")
+    stuck = [camera(name, Finding(Severity.TROUBLE, "not analysed", 5_000)) for name in "ab"]
+    found = judge_site(stuck, UplinkView(1e6))
+    assert (found.severity, found.what, found.since_ms) == (Severity.TROUBLE, "all cameras: not analysed", 5_000)
+
+
 def test_a_spool_that_is_nearly_full_is_trouble() -> None:
     nearly = UplinkView(1e6, spool_bytes=95, spool_limit_bytes=100, spool_left_s=600)
     assert judge_site([camera("door", OK)], nearly).what == "the spool is nearly full, spool 95%, 10 min left"

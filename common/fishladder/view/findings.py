@@ -2,6 +2,7 @@
 REST API and `fishladder status`. Pure; figures come in, one finding goes out, the worst there is.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,22 +79,25 @@ def judge_site(cameras: Sequence[CameraView], uplink: UplinkView) -> Finding:
         since = max((it.finding.since_ms or 0 for it in down), default=0)
         return Finding(Severity.DOWN, "uplink down", since or None, spool)
     if down or trouble:
-        worst = (down or trouble)[0]
-        rest = len(down) + len(trouble) - 1
-        more = f"; {count(rest, 'more camera')} in trouble" if rest else ""
-        return Finding(
-            Severity.TROUBLE,
-            f"{worst.name}: {worst.finding.what}",
-            worst.finding.since_ms,
-            worst.finding.more + more + spool,
-        )
+        bad = [*down, *trouble]
+        return _of_some(bad, len(bad) == len(cameras), Severity.TROUBLE, "in trouble", spool)
     if uplink.spool_left_s is not None and uplink.spool_bytes and uplink.spool_left_s < _SPOOL_FULL_SOON_S:
         return Finding(Severity.TROUBLE, "the spool is nearly full" + spool)
     notes = [it for it in cameras if it.finding.severity is Severity.NOTE]
     if notes:
-        others = f"; {count(len(notes) - 1, 'more camera')} likewise" if len(notes) > 1 else ""
-        return Finding(Severity.NOTE, f"{notes[0].name}: {notes[0].finding.what}", notes[0].finding.since_ms, others)
+        return _of_some(notes, len(notes) == len(cameras), Severity.NOTE, "likewise", "")
     return Finding(Severity.OK, "all well" if len(cameras) != 1 else "well")
+
+
+def _of_some(which: Sequence[CameraView], is_all: bool, severity: Severity, likewise: str, spool: str) -> Finding:
+    """What is wrong with the first of them, and how many there are; a thing all cameras share is not put on one."""
+    first, rest = which[0].finding, len(which) - 1
+    shared = {re.sub(r"\d+", "", it.finding.what) for it in which}
+    if is_all and rest and len(shared) == 1:
+        since = [it.finding.since_ms for it in which if it.finding.since_ms is not None]
+        return Finding(severity, f"all cameras: {first.what}", min(since, default=None), first.more + spool)
+    more = f"; {count(rest, 'more camera')} {likewise}" if rest else ""
+    return Finding(severity, f"{which[0].name}: {first.what}", first.since_ms, first.more + more + spool)
 
 
 def spool_words(uplink: UplinkView) -> str:

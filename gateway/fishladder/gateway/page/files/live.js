@@ -32,19 +32,26 @@ export class LiveSocket {
   take(data) {
     if (typeof data !== "string") {
       const unit = readUnit(data);
+      this.clock(unit.received_us / 1000);
       this.heard.unit?.(this.cameras[unit.index], unit);
       return;
     }
     const message = JSON.parse(data);
     if (message.type === "hello") {
       this.delayMs = 500;
-      this.offsetMs = message.now_ms - Date.now();
+      this.offsetMs = -Infinity;
+      this.clock(message.now_ms);
       this.heard.state?.(true);
     } else if (message.type === "result") {
       this.heard.result?.(this.cameras[message.index], message);
     } else if (message.type === "skipped") {
       this.heard.skipped?.(message.units);
     }
+  }
+
+  // What the gateway's clock showed when it sent this is at least as long ago as ours says: the latest tells most.
+  clock(gatewayMs) {
+    this.offsetMs = Math.max(this.offsetMs, gatewayMs - Date.now());
   }
 
   hang() {

@@ -5,6 +5,9 @@ import { LiveSocket } from "./live.js";
 import { Stills, whyNoVideo } from "./stills.js";
 import { duration, fps, ms, rate, seen, sentence, size } from "./words.js";
 
+// More cameras than this are shown smaller, so that 32 are in view at once.
+const MANY = 12;
+
 export class SitePage {
   up = "#/";
 
@@ -38,6 +41,7 @@ export class SitePage {
     mark(this.what, site.finding.severity);
     say(this.what, sentence(site.finding));
     this.uplink.update(site.uplink);
+    this.grid.classList.toggle("dense", cameras.length > MANY);
     this.tiles.update(cameras, (it) => it.camera);
     this.look(cameras.map((it) => it.camera).sort());
   }
