@@ -167,7 +167,7 @@ class Injector:
                     file.flush()
         except OSError:  # there is no room for more
             await asyncio.sleep(for_s)
-        ballast.unlink()
+        ballast.unlink(missing_ok=True)
         return True
 
     async def _clock(self, fault: Fault) -> bool:

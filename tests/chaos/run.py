@@ -35,6 +35,8 @@ ACCEPTABLE: dict[str, set[Kind]] = {
     "no_reference": {Kind.POISON},
     "spool_full": {Kind.DISK_FULL},
 }
+#: What a log says of an exception that nobody caught.
+_UNFORESEEN = ("Traceback (most recent call last)", "exception was never retrieved")
 
 
 @dataclass
@@ -74,6 +76,8 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
             outcome.crashes += len(poisoned)
             others = [status for status in part.ended if status not in poisoned]
             outcome.problems += [f"{part.name} ended by itself with status {status}" for status in others]
+            if any(sign in part.log.read_text(errors="replace") for sign in _UNFORESEEN):
+                outcome.problems.append(f"{part.name} met an exception that nobody had foreseen: see its log")
         if outcome.problems or outcome.losses:
             kept = log.with_suffix(".logs")
             kept.mkdir(exist_ok=True)

@@ -67,6 +67,21 @@ def test_where_it_cannot_be_written_it_is_kept_until_the_file_changes(
     assert it.address().headers() == {"Authorization": "Bearer third"}
 
 
+@pytest.mark.parametrize(
+    ("url", "in_clear"),
+    [
+        ("http://gw.example:8889", True),
+        ("http://10.0.0.7:8889", True),
+        ("http://127.0.0.1:8889", False),
+        ("http://localhost", False),
+        ("http://[::1]:8889", False),
+        ("https://gw.example", False),
+    ],
+)
+def test_who_may_read_along(url: str, in_clear: bool) -> None:
+    assert GatewayAddress(url).in_clear is in_clear
+
+
 @pytest.mark.parametrize("bad", ["", "two words", "line\nbreak"])
 def test_what_is_no_token_is_not_kept(bad: str, tmp_path: Path) -> None:
     it = keeper(tmp_path / "token")

@@ -11,7 +11,7 @@ from support.agent_client import agent, unit
 from support.gateways import gateway
 from support.stores import wait_until
 
-from fishladder.gateway.limits import BURST_S, Limits, Meter, SiteLimits
+from fishladder.gateway.limits import BURST_S, EPOCHS_AT_ONCE, Limits, Meter, SiteLimits
 from fishladder.gateway.quotas import Quotas
 from fishladder.gateway.tokens import KeyFile, verify
 from fishladder.runtime.store import Stores
@@ -23,7 +23,7 @@ from fishladder.wire.unit import Range
 
 
 def test_a_meter_gives_its_rate_and_ten_seconds_at_once() -> None:
-    it = Meter(8000, now=0.0)
+    it = Meter(1000, 1000 * BURST_S, now=0.0)
     it.spend(int(1000 * BURST_S))
     assert not it.over
     it.spend(500)
@@ -39,7 +39,7 @@ def test_a_meter_gives_its_rate_and_ten_seconds_at_once() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.floats(0.01, 5.0)), max_size=50))
 def test_over_time_no_more_than_the_rate_goes_through(sends: list[tuple[int, float]]) -> None:
-    it, now, taken, largest = Meter(80_000, now=0.0), 0.0, 0, 0
+    it, now, taken, largest = Meter(10_000, 10_000 * BURST_S, now=0.0), 0.0, 0, 0
     for size, pause in sends:
         if not it.over:
             it.spend(size)
@@ -58,7 +58,7 @@ def test_a_meter_outlives_its_connection_and_is_forgotten_when_full() -> None:
     assert not it.camera("shop-8/door").full
     it.tick(100.0)
     assert it.camera("shop-8/door").full
-    assert it.camera("shop-7/door").bps == 16_000
+    assert it.camera("shop-7/door").per_s == 2_000
 
 
 def test_limits_of_one_site() -> None:
@@ -200,3 +200,16 @@ async def test_hellos_that_are_not_waited_for_are_bounded(stores: Stores, tmp_pa
         for number in range(1, 20):
             await client.socket.send_str(encode(Hello((1, 1), "boot", number, names)))
         assert (await client.fault()).code == "limit"
+
+
+async def test_a_camera_begins_so_many_epochs_and_no_more(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client:
+        epochs = 0
+        while not (welcome := await client.hello(CameraHello("shop-7/door", 0))).refused:
+            epochs = welcome.cameras[0].epoch
+            client.boot = f"again-{epochs}"
+            assert epochs <= EPOCHS_AT_ONCE + 10
+        assert epochs >= EPOCHS_AT_ONCE
+        assert welcome.refused[0].code == "limit"
+        await client.open("shop-7/yard", 1)
+        assert (await client.open("shop-7/door", epoch=epochs)).epoch == epochs, "who remembers is welcome"

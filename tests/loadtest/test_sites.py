@@ -1,10 +1,12 @@
 """Whole runs: real agents, gateway and worker, frame by frame, over loopback and over an emulated uplink."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.clips import plain
+from support.fleet import fleet
 from support.links import cannot_emulate, link
 from support.models import strips_model
 
@@ -56,7 +58,7 @@ def test_every_frame_is_followed_to_its_commit() -> None:
 
 
 def test_by_whip() -> None:
-    done = run_site(plan(2, 3), uplink="whip")
+    done = run_site(plan(2, 3), uplink="whip", settle_s=1)
     assert np.isfinite(done.outcome.arrival_us).mean() > 0.9
     assert (np.diff(done.outcome.arrival_us[done.traffic.camera == 0]) > 0).mean() > 0.9
 
@@ -95,3 +97,18 @@ def test_what_cannot_be_combined() -> None:
 def test_a_gateway_that_is_not_there_is_one_line() -> None:
     with pytest.raises(CannotEmulate, match="not all of 1 cameras could be opened"):
         run_site(plan(1, 1), foreign=Foreign("http://127.0.0.1:9", "shop", "token"), open_s=1)
+
+
+async def test_a_gateway_that_wants_fewer_pictures_is_no_link_result(tmp_path: Path) -> None:
+    async with fleet(tmp_path, ["--fps", "2"]) as (stack, _):
+        there = Foreign(stack.url, "shop", await stack.token("shop"))
+        with pytest.raises(CannotEmulate, match="at most 2 pictures a second"):
+            await asyncio.to_thread(run_site, plan(1, 1), foreign=there)
+
+
+async def test_a_stack_of_ones_own(tmp_path: Path) -> None:
+    async with fleet(tmp_path) as (stack, _):
+        there = Foreign(stack.url, "shop", await stack.token("shop"))
+        done = await asyncio.to_thread(run_site, plan(2, 2), foreign=there, settle_s=1)
+    assert np.isfinite(done.outcome.arrival_us).all()
+    assert np.isnan(done.committed_us).all()  # there is no worker

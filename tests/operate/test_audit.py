@@ -12,9 +12,9 @@ from support.logged import Producer
 
 from fishladder.operate.audit import audit
 from fishladder.operate.recount import FateMap, Finding, Recount, Standing
-from fishladder.operate.state_reader import StateReader
 from fishladder.runtime import state
 from fishladder.runtime.store import Stores
+from fishladder.view.reader import StateReader
 from fishladder.wire import keys, result
 from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position, partition_of

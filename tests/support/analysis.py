@@ -1,7 +1,6 @@
 """A worker's part without a model: commits what is logged of a camera, with something seen in every unit."""
 
 import secrets
-import time
 
 import msgspec
 from support.gateways import logged
@@ -9,8 +8,8 @@ from support.gateways import logged
 from fishladder.runtime import state
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
-from fishladder.wire.entry import EpochStart, LoggedUnit
-from fishladder.wire.fates import Fate
+from fishladder.wire.entry import EpochStart, LogEntry
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.result import Detection, FrameResult, Hops, Result, encode
 from fishladder.wire.unit import Range
@@ -26,10 +25,10 @@ async def analyse(stores: Stores, camera: str, *, keep_ms: int = 3_600_000) -> P
     for entry in await logged(stores, camera):
         if entry.position <= cursor:
             continue
-        counts, result = _settles(camera, entry, cursor)
+        runs, result = _settles(camera, entry, cursor)
         done = await state.commit(
-            stores.state, partition, camera, token=token, start=cursor, to=entry.position, counts=counts,
-            result=result, keep_bytes=1 << 24, keep_ms=keep_ms, deferred=[],
+            stores.state, partition, camera, token=token, start=cursor, to=entry.position, runs=runs,
+            result=result, keep_bytes=1 << 24, keep_ms=keep_ms,
         )  # fmt: skip
         assert done == state.Committed(), (done, entry)
         cursor = entry.position
@@ -38,22 +37,15 @@ async def analyse(stores: Stores, camera: str, *, keep_ms: int = 3_600_000) -> P
     return cursor
 
 
-def _settles(
-    camera: str, entry: LoggedUnit | Range | EpochStart, cursor: Position
-) -> tuple[list[tuple[Fate, int]], bytes]:
+def _settles(camera: str, entry: LogEntry, cursor: Position) -> tuple[list[Run], bytes]:
     if isinstance(entry, EpochStart):
         return [], b""
-    first, last = cursor.seq + 1, entry.position.seq
+    epoch, last = entry.position
     if isinstance(entry, Range):
-        fate, frames = entry.fate, []
+        run, frames = Run(entry.fate, cursor.seq + 1, last), []
     else:
         seen = [Detection("person", 0.9, 0.1, 0.2, 0.3, 0.6)]
-        fate, frames = Fate.INFERRED, [FrameResult(last, entry.header.pts_us, entry.stamp.captured_us, seen, HOPS)]
-    epoch = entry.position.epoch
-    return [(fate, last - first + 1)], encode(
-        Result(camera, epoch, first, last, [(int(fate), first, last)], frames=frames, worker="w-1")
-    )
-
-
-def ago_us(seconds: float) -> int:
-    return time.time_ns() // 1000 - int(seconds * 1e6)
+        frames = [FrameResult(last, entry.header.pts_us, entry.stamp.captured_us, seen, HOPS)]
+        run = Run(Fate.INFERRED, cursor.seq + 1, last)
+    told = [(int(run.fate), run.first, run.last)]
+    return [run], encode(Result(camera, epoch, run.first, last, told, frames=frames, worker="w-1"))

@@ -64,7 +64,7 @@ class Tab:
 
     async def until(self, script: str, what: str, within_s: float = 30) -> Any:
         """Wait until an expression is true."""
-        return await wait_until(lambda: self.evaluate(script), within_s, f"{what} ({self.said})")
+        return await wait_until(lambda: self.evaluate(script), within_s, f"{what} ({self.said})", 0.05)
 
     async def text(self) -> str:
         text: str = await self.evaluate("document.body.innerText")

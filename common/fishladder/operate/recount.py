@@ -13,6 +13,8 @@ from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.open_set import OpenRange
 from fishladder.wire.result import Result
 
+_CODES = frozenset(map(int, Fate))
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -83,7 +85,12 @@ class Recount:
             self._epoch(it.epoch).put(Run(Fate.DEFERRED, it.first, it.last))
 
     def add(self, result: Result) -> None:
-        runs = [Run(Fate(code), first, last) for code, first, last in result.runs]
+        runs: list[Run] = []
+        for code, first, last in result.runs:
+            if code in _CODES:
+                runs.append(Run(Fate(code), first, last))
+            else:  # of a later version, perhaps
+                self._findings.append(Finding(f"has a fate {code} that is not known here", result.epoch, first, last))
         if result.lane == keys.BACKFILL:
             for run in runs:
                 self._backfill(result.epoch, run)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -103,6 +104,12 @@ class Books:
 
 async def read_books(state: Redis, partition: int, camera: str) -> Books:
     """Read a camera's account in one step, so that its parts belong together. Raises `WireError`."""
+    names, args = books_keys_args(partition, camera)
+    return books_of(await run(state, "ledger", names, args, reads_only=True))
+
+
+def books_keys_args(partition: int, camera: str) -> tuple[list[str], list[str]]:
+    """The ledger script's KEYS and ARGV."""
     names = [
         keys.camera(partition, camera),
         keys.cursor(partition, camera),
@@ -110,7 +117,11 @@ async def read_books(state: Redis, partition: int, camera: str) -> Books:
         keys.checkpoint(partition, camera),
         keys.results(partition, camera),
     ]
-    reply = await run(state, "ledger", names, [cursor_field(), open_field()], reads_only=True)
+    return names, [cursor_field(), open_field()]
+
+
+def books_of(reply: Any) -> Books:
+    """Read the ledger script's reply. Raises `WireError`."""
     fields, cursor, counts, opened, checkpoint, last = reply
     at = Position.parse(cursor) if cursor else ORIGIN
     return Books(_flat(fields), at, _flat(counts), open_set.parse(opened), _flat(checkpoint), last.decode())

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 from redis.exceptions import NoScriptError
 
-from fishladder.runtime.ledger import Ledger, reckon
+from fishladder.runtime.ledger import Books, Ledger, books_keys_args, books_of, ledger_of
 from fishladder.runtime.scripts import script, text
-from fishladder.runtime.state import cursor_field, open_field
 from fishladder.view import findings
 from fishladder.view.models import (
     CameraView,
@@ -28,9 +27,9 @@ from fishladder.view.models import (
 )
 from fishladder.view.reader import StateReader
 from fishladder.view.recent import HOPS, Recent
-from fishladder.wire import keys, open_set, reports, result
+from fishladder.wire import keys, reports, result
 from fishladder.wire.errors import WireError
-from fishladder.wire.ids import ORIGIN, Position, site_of
+from fishladder.wire.ids import site_of
 from fishladder.wire.messages import Policy
 from fishladder.wire.reports import Flow, Heartbeat, SinkReport, UplinkReport
 
@@ -123,8 +122,8 @@ async def _cameras(reader: StateReader, names: Sequence[str], depth: int) -> lis
         async with reader.state.pipeline(transaction=False) as pipe:
             for name in names:
                 p = reader.partition(name)
-                where = keys.camera(p, name), keys.cursor(p, name), keys.ledger(p, name)
-                pipe.evalsha(it.sha, len(where), *where, cursor_field(), open_field())
+                names_of, args = books_keys_args(p, name)
+                pipe.evalsha_ro(it.sha, len(names_of), *names_of, *args)
                 pipe.xrevrange(keys.results(p, name), count=depth)
             replies: list[Any] = await pipe.execute(raise_on_error=False)
         failed = [reply for reply in replies if isinstance(reply, Exception)]
@@ -135,28 +134,19 @@ async def _cameras(reader: StateReader, names: Sequence[str], depth: int) -> lis
         await reader.state.script_load(it.source)
     now_us = time.time_ns() // 1000
     return [
-        camera_view(name, account, recent, now_us)
+        camera_view(name, books_of(account), recent, now_us)
         for name, account, recent in zip(names, replies[::2], replies[1::2], strict=True)
     ]
 
 
 def camera_view(
     camera: str,
-    account: tuple[Sequence[bytes], bytes, Sequence[bytes], bytes],
+    books: Books,
     recent: Sequence[tuple[bytes, dict[bytes, bytes]]],
     now_us: int,
 ) -> CameraView:
-    """A camera from its account (its hash, live cursor, ledger hash and open set) and last results, newest first."""
-    flat, cursor, counts, opened = account
-    fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
-    ledger = reckon(
-        camera,
-        fields,
-        Position.parse(cursor) if cursor else ORIGIN,
-        {name.decode(): int(value) for name, value in zip(counts[::2], counts[1::2], strict=True)},
-        now_us=now_us,
-        deferred=open_set.count(open_set.parse(opened)),
-    )
+    """A camera from its account and its last results, newest first."""
+    ledger, fields = ledger_of(camera, books, now_us=now_us), books.camera
     flow = reports.read(Flow, fields.get("flow")) or _NOBODY
     policy = reports.read(Policy, fields.get("policy")) or Policy()
     heard_us = int(fields.get("position_us", 0))

@@ -6,13 +6,17 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
+from fishladder.edge.capture import CaptureSettings
+from fishladder.edge.changes import Changes, needs_restart
 from fishladder.edge.clock import Clock, SystemClock
-from fishladder.edge.config import EdgeConfig
+from fishladder.edge.config import EdgeConfig, phase_of
 from fishladder.edge.feed import Feed, Sink
 from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
@@ -21,6 +25,7 @@ from fishladder.edge.spool.keeper import Keeper
 from fishladder.edge.spool.settings import find
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
+from fishladder.wire.errors import ConfigError
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
@@ -50,20 +55,19 @@ class Agent:
         self.sessions: list[Session] = []  #: of the `stream` uplink
         self.keeper: Keeper | None = None  #: while it runs, if there is a spool
         self._reporter: Reporter | None = None
+        self._capturing: asyncio.TaskGroup | None = None  #: while cameras are captured
         self.uplink: Uplink
         sinks = self._whip() if config.uplink == "whip" else self._stream()
+        #: By channel. Cameras that are removed keep their place: it is theirs again if they come back.
         self.feeds = [
-            Feed(
-                f"{config.site}/{camera.name}",
-                config.capture(camera),
-                sink,
-                self._clock,
-                self.uplink.wake,
-                once=config.once,
-                stall_s=config.stall_s,
-            )
+            self._feed(camera.name, config.capture(camera), sink)
             for sink, camera in zip(sinks, config.cameras, strict=True)
         ]
+
+    def _feed(self, camera: str, settings: CaptureSettings, sink: Sink) -> Feed:
+        config = self.config
+        name = f"{config.site}/{camera}"
+        return Feed(name, settings, sink, self._clock, self.uplink.wake, once=config.once, stall_s=config.stall_s)
 
     def _stream(self) -> Sequence[Sink]:
         config = self.config
@@ -103,7 +107,7 @@ class Agent:
         standing = self._reporter.standing() if self._reporter is not None else ""
         if not self.uplink.connected:
             return Health(False, f"no uplink to {self.config.gateway}{': ' if standing else ''}{standing}")
-        silent = [feed.name for feed in self.feeds if feed.opened is None]
+        silent = [feed.name for feed in self.feeds if feed.opened is None and not feed.removed]
         return Health(True, f"waiting for {', '.join(silent)}" if silent else "ok")
 
     async def run(self, stopping: asyncio.Event) -> bool:
@@ -128,6 +132,7 @@ class Agent:
         uplink = self.uplink
         keeper = Keeper(spool, self.sessions, self._clock, uplink.wake)
         uplink.remember(keeper.lanes, keeper.boot, keeper.hellos)
+        uplink.spool = keeper.filling
         return keeper
 
     async def _run(self, stopping: asyncio.Event) -> bool:
@@ -171,10 +176,60 @@ class Agent:
         stopper = asyncio.create_task(stop())
         try:
             async with asyncio.TaskGroup() as group:
+                self._capturing = group
                 for feed in self.feeds:
                     group.create_task(feed.run(), name=feed.name)
         finally:
+            self._capturing = None
             stopper.cancel()
+
+    def reload(self, config: EdgeConfig) -> None:
+        """Take cameras in, out, or by other settings; those that are as they were do not notice.
+
+        Raises `ConfigError`, and then nothing has changed.
+        """
+        group, site = self._capturing, self.config.site
+        if group is None:
+            raise ConfigError("the agent is ending, or has not begun yet")
+        if later := needs_restart(self.config, config):
+            log.warning("takes effect when the agent is started anew", settings=later)
+        wanted = {f"{site}/{camera.name}": config.capture(camera) for camera in config.cameras}
+        known = {feed.name: feed for feed in self.feeds}
+        changes = Changes()
+        for name, settings in wanted.items():
+            if (feed := known.get(name)) is None:
+                self._add(group, name, settings)
+                changes.added.append(name)
+                continue
+            alike = msgspec.structs.replace(settings, phase=feed.settings.phase)
+            if feed.removed:
+                changes.added.append(name)
+            elif alike != feed.settings:
+                changes.changed.append(name)
+            else:
+                continue
+            feed.change(alike)
+            if feed.ended:
+                group.create_task(feed.run(), name=name)
+        for feed in self.feeds:
+            if feed.name not in wanted and not feed.removed:
+                feed.remove()
+                changes.removed.append(feed.name)
+        log.info("reloaded", **asdict(changes))
+
+    def _add(self, group: asyncio.TaskGroup, name: str, settings: CaptureSettings) -> None:
+        if not isinstance(self.uplink, StreamUplink):
+            raise ConfigError(f'{name}: with uplink = "whip" a camera is added by starting the agent anew')
+        channel = len(self.feeds)
+        session = Session(name, channel, Ring(self.config.ring_bytes))
+        if self.keeper is not None:
+            self.keeper.add(session)
+        self.sessions.append(session)
+        camera = name.partition("/")[2]
+        feed = self._feed(camera, msgspec.structs.replace(settings, phase=phase_of(channel)), session)
+        self.feeds.append(feed)
+        self.uplink.add(session)
+        group.create_task(feed.run(), name=name)
 
     async def _settled(self, cameras: asyncio.Task[None]) -> None:
         await cameras

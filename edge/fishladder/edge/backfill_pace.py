@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 #: Of what the link is known to deliver.
 SHARE = 0.45
-#: A round trip this much longer than the shortest means that something queues.
-QUEUE_US = 50_000
+#: A round trip this much longer than the shortest means that something queues: twice what a receiver may hold an
+#: acknowledgement back.
+QUEUE_US = 80_000
 #: After a queue has shown: nothing for so long, then so much slower.
 HOLD_S = 0.5
 SLOWER = 0.6

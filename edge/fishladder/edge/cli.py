@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 
 from fishladder.edge.config import EdgeConfig, camera_flag, load
 from fishladder.runtime.admin import Admin
@@ -66,18 +67,25 @@ def _load(
 def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
     """Run the agent until its cameras end, or until SIGTERM.
 
-    Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
+    SIGHUP reads the settings again: cameras that are new, gone or changed are taken in, out or opened anew, and the
+    others do not notice. Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
     """
     from fishladder.edge.agent import Agent
 
-    settings = _load(config, cameras, loop, flags)
+    settings = _load(config, cameras, loop, dict(flags))
     configure_logging(settings.log_level)
     settings = settings.with_encoder()
 
     well = False
+    agent: Agent | None = None
+
+    def reload() -> None:
+        if agent is not None:
+            fresh = _load(config, cameras, loop, dict(flags))
+            agent.reload(fresh if fresh.encoder != "auto" else structs.replace(fresh, encoder=settings.encoder))
 
     async def main(stopping: asyncio.Event) -> None:
-        nonlocal well
+        nonlocal well, agent
         agent = Agent(settings)
         if not settings.metrics_port:
             well = await agent.run(stopping)
@@ -85,7 +93,7 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
         with Admin(settings.metrics_host, settings.metrics_port, agent.health):
             well = await agent.run(stopping)
 
-    run_until_signal(main)
+    run_until_signal(main, reload=reload)
     if not well:
         raise SystemExit(1)
 

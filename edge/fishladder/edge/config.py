@@ -163,7 +163,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ),
             mode=camera.mode or self.mode,
             fps=self.fps if camera.fps is None else camera.fps,
-            phase=self.cameras.index(camera) * _GOLDEN % 1,
+            phase=phase_of(self.cameras.index(camera)),
             only_h264=whip,
             gate=self._gate(camera),
         )
@@ -177,6 +177,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             chosen[name] = getattr(self, f"gate_{name}") if own is None else own
         ignore = tuple(_ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
         return GateSettings(**chosen, ignore=ignore)
+
+
+def phase_of(index: int) -> float:
+    """When within 1/fps an agent's camera of that number takes its pictures."""
+    return index * _GOLDEN % 1
 
 
 def split_login(source: str) -> tuple[str, str, str]:

@@ -7,6 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -39,6 +40,17 @@ class GatewayAddress:
         if not all("!" <= sign <= "~" for sign in token):
             raise ConfigError(f"{self.token_file or 'token'}: that is no token, which is one line without spaces")
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is said to it can be read on the way."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        try:
+            here = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            here = False
+        return parts.scheme == "http" and not here
 
     def tls(self) -> ssl.SSLContext:
         """Raises `ConfigError` when the ca_file cannot be used."""
@@ -142,6 +154,8 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
             return UplinkDown(f"{where}: its name cannot be resolved")
         case aiohttp.ClientConnectorError():
             return UplinkDown(f"{where} cannot be reached: {error.strerror or error.os_error}")
+        case aiohttp.ClientConnectionError():
+            return UplinkDown(f"{where}: the connection was lost: {error or type(error).__name__}")
         case TimeoutError():
             return UplinkDown(f"{where}: no answer in time")
         case _:

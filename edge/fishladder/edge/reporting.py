@@ -3,6 +3,7 @@ long as the uplink is down or the spool drains, the line an operator wants to re
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,7 +27,7 @@ class _Uplink(Protocol):
 
 
 class Reporter:
-    """`sessions` are those of the `stream` uplink, in the order of `feeds`, or none."""
+    """`sessions` are those of the `stream` uplink, in the order of `feeds`, or none. Both may grow."""
 
     def __init__(
         self, feeds: Sequence[Feed], sessions: Sequence[Session], uplink: _Uplink, keeper: Keeper | None
@@ -35,10 +36,10 @@ class Reporter:
         self._sessions = sessions
         self._uplink = uplink
         self._keeper = keeper
-        self._dropped = [0] * len(feeds)
-        self._spool_dropped = [0] * len(feeds)
-        self._oversized = [0] * len(feeds)
-        self._written = [0] * len(feeds)
+        self._dropped = Counter[int]()
+        self._spool_dropped = Counter[int]()
+        self._oversized = Counter[int]()
+        self._written = Counter[int]()
         self._changed_s = asyncio.get_running_loop().time()
         self._connected = False
         self._said_s = self._changed_s
@@ -52,7 +53,7 @@ class Reporter:
             for index, session in enumerate(self._sessions):
                 self._too_large(index, session)
             if self._keeper is not None:
-                for index in self._keeper.lanes:
+                for index in list(self._keeper.lanes):
                     self._spool(index, self._keeper)
             self._stand(asyncio.get_running_loop().time())
 

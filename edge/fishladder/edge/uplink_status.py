@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from fishladder.edge.spool.keeper import Filling
 from fishladder.wire.messages import UplinkStatus
 
 #: Rates are over so many of the last reports, which are a second apart.
@@ -15,9 +16,16 @@ class SentRate:
 
     _samples: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_REPORTS))
 
-    def status(self, sent_bytes: int, now_s: float, *, rtt_us: int | None) -> UplinkStatus:
+    def status(
+        self, sent_bytes: int, now_s: float, *, rtt_us: int | None = None, spool: Filling | None = None
+    ) -> UplinkStatus:
         """`sent_bytes` is a count that only rises."""
         self._samples.append((now_s, sent_bytes))
         then_s, before = self._samples[0]
         seconds = now_s - then_s
-        return UplinkStatus(rtt_us=rtt_us, sent_bps=round((sent_bytes - before) * 8 / seconds) if seconds > 0 else None)
+        return UplinkStatus(
+            rtt_us=rtt_us,
+            sent_bps=round((sent_bytes - before) * 8 / seconds) if seconds > 0 else None,
+            spool_bytes=spool.bytes if spool is not None else None,
+            spool_limit_bytes=spool.limit_bytes if spool is not None else None,
+        )

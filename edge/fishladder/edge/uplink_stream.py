@@ -17,6 +17,7 @@ from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
 from fishladder.edge.schedule import fragment_size
 from fishladder.edge.session import Session
+from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
@@ -85,6 +86,7 @@ class StreamUplink:
         self._said = ""
         self._sent_bytes = 0
         self._sent_rate = SentRate()
+        self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
@@ -92,14 +94,25 @@ class StreamUplink:
         """
         self._cameras.remember(lanes, boot, hellos)
 
+    def add(self, session: Session) -> None:
+        """A camera more; a hello for it follows."""
+        self._cameras.sessions[session.channel] = session
+        self._wake.set()
+
     def wake(self) -> None:
         self._wake.set()
 
     def flush(self) -> None:
         """Nothing more will be captured: hold no range back, and say how far it went."""
         self._cameras.flush = True
-        self._say(self._cameras.positions())
+        self._say(self._positions())
         self._wake.set()
+
+    def _positions(self) -> messages.Positions | None:
+        filling = self.spool() if self.spool is not None else None
+        now_s = asyncio.get_running_loop().time()
+        status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us, spool=filling)
+        return self._cameras.positions(status)
 
     async def settled(self) -> None:
         """Wait until everything captured is committed."""
@@ -109,6 +122,8 @@ class StreamUplink:
 
     async def run(self) -> None:
         """Connect, again and again. Runs until cancelled."""
+        if self._to.in_clear:
+            log.warning("video and token go over the network in clear text: use https://", gateway=self._to.url)
         while True:
             delay_s, said, away = 0.0, "", False
             try:
@@ -204,8 +219,7 @@ class StreamUplink:
                 positions_s = now_s + _POSITIONS_S
                 if self._token.changed():
                     raise _Draining("its token file has changed")
-                status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us)
-                self._say(self._cameras.positions(status))
+                self._say(self._positions())
                 self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1

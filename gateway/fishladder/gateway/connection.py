@@ -104,7 +104,7 @@ class Connection:
         meter.spend(len(data))
         if meter.over:
             self._intake.close(session)
-            self.fenced(session, f"{session.camera} sends more than its {meter.bps} bit/s")
+            self.fenced(session, f"{session.camera} sends more than its {meter.per_s * 8:.0f} bit/s")
             return
         if message.backfill:
             if isinstance(message, UnitMessage):
@@ -335,6 +335,6 @@ class Connection:
             return Refusal(camera.channel, "forbidden", f"the token does not cover {camera.camera}")
         meter = self._intake.quotas.camera(camera.camera)
         if meter.over:
-            why = f"{camera.camera} sends more than its {meter.bps} bit/s"
+            why = f"{camera.camera} sends more than its {meter.per_s * 8:.0f} bit/s"
             return Refusal(camera.channel, "limit", why, math.ceil(meter.wait_s) + MEASURE_S)
         return await self._intake.open(self, camera, boot=hello.boot, number=hello.hello)

@@ -54,6 +54,7 @@ class FrameLog:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        link.lost = self._wake.set  # whoever waits for credit sends nothing that would find out
 
     @property
     def taking(self) -> bool:
@@ -64,9 +65,8 @@ class FrameLog:
         session.queue.append(entry)
         self.queued_bytes += len(entry.data)
         self._dirty[session] = None
-        if not self._wake.is_set():
-            self._wake.set()
-            self._idle.clear()
+        self._idle.clear()
+        self._wake.set()
 
     def drop(self, session: LogSession) -> None:
         """Write nothing more for a session. What is being written may still arrive."""
@@ -100,6 +100,7 @@ class FrameLog:
                     self._wake.clear()
                     self._idle.set()
                     await self._wake.wait()
+                    continue
                 # Even an idle log gives the units that came in with this one the rest of the loop's round.
                 await asyncio.sleep(max(0.0, written + self._tick_s - clock()))
                 written = clock()

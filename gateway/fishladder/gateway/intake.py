@@ -67,6 +67,12 @@ class Intake:
 
     async def open(self, owner: LogOwner, hello: CameraHello, *, boot: str, number: int) -> Opened | Refusal:
         """Open a camera for its sender. A session this process had for it ends; its owner is told, if he is another."""
+        if not hello.epoch:
+            meter = self.quotas.epochs(hello.camera)
+            meter.spend(1)
+            if meter.over:
+                why = f"{hello.camera}: it has begun {meter.most:.0f} epochs in no time, without a memory of any"
+                return Refusal(hello.channel, "limit", why, meter.wait_s + MEASURE_S)
         async with self._opening:
             outcome = await open_camera(
                 self.stores,

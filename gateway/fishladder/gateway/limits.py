@@ -12,6 +12,9 @@ from fishladder.wire.unit import MAX_UNIT_BYTES
 Count = Annotated[int, Meta(gt=0)]
 #: No epoch gets further: 35 years at 1000 pictures a second. What is above it is made up, and would spoil the sums.
 MOST_SEQ = 2**40
+#: New epochs of one camera, in the long run and at once: an agent that has lost its memory needs one. Each is an entry
+#: in the log, and all that no worker has come to are gone through at every hello.
+EPOCHS_PER_S, EPOCHS_AT_ONCE = 0.5, 60
 #: A rate is measured over about so long: what a camera or a site has saved up it may send at once.
 BURST_S = 10.0
 
@@ -119,21 +122,21 @@ class Places:
 
 
 class Meter:
-    """How much of a rate is used (a token bucket). What comes is always taken; `over` says that it was too much."""
+    """How much of a rate is used (a token bucket). What comes is always taken; `over` says that it was too much.
 
-    __slots__ = ("_at", "_left", "bps")
+    `per_s` may be used in the long run, `most` at once.
+    """
 
-    def __init__(self, bps: int, now: float) -> None:
-        self.bps = bps
-        self._left = self._most
+    __slots__ = ("_at", "_left", "most", "per_s")
+
+    def __init__(self, per_s: float, most: float, now: float) -> None:
+        self.per_s = per_s
+        self.most = most
+        self._left = most
         self._at = now
 
-    @property
-    def _most(self) -> float:
-        return self.bps / 8 * BURST_S
-
-    def spend(self, size: int) -> None:
-        self._left -= size
+    def spend(self, amount: float) -> None:
+        self._left -= amount
 
     @property
     def over(self) -> bool:
@@ -143,13 +146,13 @@ class Meter:
     @property
     def wait_s(self) -> float:
         """How long until it is not."""
-        return max(-self._left * 8 / self.bps, 0.0)
+        return max(-self._left / self.per_s, 0.0)
 
     def refill(self, now: float) -> None:
-        self._left = min(self._left + (now - self._at) * self.bps / 8, self._most)
+        self._left = min(self._left + (now - self._at) * self.per_s, self.most)
         self._at = now
 
     @property
     def full(self) -> bool:
         """Nothing was spent lately: there is nothing to remember."""
-        return self._left >= self._most
+        return self._left >= self.most

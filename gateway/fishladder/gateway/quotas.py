@@ -4,7 +4,7 @@ camera's meter outlives its connection, so that connecting anew gives nothing ba
 
 from collections import Counter
 
-from fishladder.gateway.limits import Limits, Meter
+from fishladder.gateway.limits import BURST_S, EPOCHS_AT_ONCE, EPOCHS_PER_S, Limits, Meter
 from fishladder.wire.ids import site_of
 
 
@@ -16,18 +16,26 @@ class Quotas:
         self._now = now
         self._sites: dict[str, Meter] = {}
         self._cameras: dict[str, Meter] = {}
+        self._epochs: dict[str, Meter] = {}
         self._held: Counter[str] = Counter()
 
     def site(self, site: str) -> Meter:
         meter = self._sites.get(site)
         if meter is None:
-            meter = self._sites[site] = Meter(self._limits.of(site).site_bps, self._now)
+            meter = self._sites[site] = _bits(self._limits.of(site).site_bps, self._now)
         return meter
 
     def camera(self, camera: str) -> Meter:
         meter = self._cameras.get(camera)
         if meter is None:
-            meter = self._cameras[camera] = Meter(self._limits.of(site_of(camera)).camera_bps, self._now)
+            meter = self._cameras[camera] = _bits(self._limits.of(site_of(camera)).camera_bps, self._now)
+        return meter
+
+    def epochs(self, camera: str) -> Meter:
+        """New epochs of a camera."""
+        meter = self._epochs.get(camera)
+        if meter is None:
+            meter = self._epochs[camera] = Meter(EPOCHS_PER_S, EPOCHS_AT_ONCE, self._now)
         return meter
 
     def hold(self, site: str, more_bytes: int) -> int:
@@ -41,8 +49,13 @@ class Quotas:
     def tick(self, now: float) -> None:
         """Refill all, and forget those nobody uses."""
         self._now = now
-        for meters in (self._sites, self._cameras):
+        for meters in (self._sites, self._cameras, self._epochs):
             for meter in meters.values():
                 meter.refill(now)
             for name in [name for name, meter in meters.items() if meter.full]:
                 del meters[name]
+
+
+def _bits(bps: int, now: float) -> Meter:
+    """Counts bytes."""
+    return Meter(bps / 8, bps / 8 * BURST_S, now)

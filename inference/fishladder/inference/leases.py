@@ -237,9 +237,10 @@ class Leases:
             await self._holder.leave(lease)
             if self.held.get(lease.partition) is lease:
                 await release_lease(self._state, lease.partition, lease.token)
-                del self.held[lease.partition]
-                metrics.leases.set(len(self.held))
-                metrics.lease_moves.labels("left").inc()
+                if self.held.get(lease.partition) is lease:  # it may have run out meanwhile
+                    del self.held[lease.partition]
+                    metrics.leases.set(len(self.held))
+                    metrics.lease_moves.labels("left").inc()
         except (RedisError, OSError) as error:  # it expires by itself
             log.warning("a lease could not be released", partition=lease.partition, error=str(error))
             self.held.pop(lease.partition, None)

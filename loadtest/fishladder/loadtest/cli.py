@@ -3,6 +3,7 @@
 import click
 
 from fishladder.runtime.cli import Lazy, LazyGroup
+from fishladder.runtime.logs import configure_logging
 
 COMMANDS = {
     "saturate": Lazy("fishladder.loadtest.commands.saturate:saturate", "How many cameras fit on a link?", "loadtest"),
@@ -35,3 +36,4 @@ def loadtest() -> None:
       4    no answer: too few runs, or the generator of traffic was the limit
       130  interrupted
     """
+    configure_logging("warning")

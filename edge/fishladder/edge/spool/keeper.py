@@ -75,13 +75,20 @@ class Keeper:
             self._locks = lock_cameras(settings.directory, names)
             undo.callback(unlock, self._locks)
             self.boot, self.hellos = boot_of(settings.memory)
+            self._host = host_start(self.boot if settings.memory is not None else None)
             self.lanes = {
                 session.channel: self._lane(session, name) for session, name in zip(sessions, names, strict=True)
             }
             undo.pop_all()
 
+    def add(self, session: Session) -> None:
+        """Keep a camera that came later. Blocks for as long as opening its spool takes; raises `ConfigError`."""
+        name = session.camera.partition("/")[2]
+        self._locks += lock_cameras(self.settings.directory, [name])
+        self.lanes[session.channel] = self._lane(session, name)
+
     def _lane(self, session: Session, name: str) -> Lane:
-        store = SpoolStore(self.settings.directory / f"{name}.sqlite", host_start())
+        store = SpoolStore(self.settings.directory / f"{name}.sqlite", self._host)
         journal = Journal(self.settings.memory / name) if self.settings.memory is not None else None
         lane = Lane(session, store, journal, self._wake.set)
         lane.restore()
@@ -108,7 +115,7 @@ class Keeper:
         """Until cancelled."""
         while True:
             self._wake.clear()
-            for lane in self.lanes.values():
+            for lane in list(self.lanes.values()):
                 await self._attend(lane)
             await self._age()
             try:
@@ -188,10 +195,11 @@ class Keeper:
         if now_s - self._aged_s < AGE_EVERY_S:
             return
         self._aged_s = now_s
-        for lane in self.lanes.values():
+        lanes = list(self.lanes.values())  # one may be added while the disk is slow
+        for lane in lanes:
             while await self._in_thread(lane.store.drop_oldest, lane.drain.sent_to, self.settings.max_age_s):
                 pass
-        ages = [await self._in_thread(lane.store.oldest_s) for lane in self.lanes.values()]
+        ages = [await self._in_thread(lane.store.oldest_s) for lane in lanes]
         self._oldest_s = max((age for age in ages if age is not None), default=None)
 
     def _bytes(self) -> int:

@@ -135,10 +135,12 @@ def default_bytes(directory: Path) -> int:
         return DEFAULT_BYTES
 
 
-def host_start() -> int:
-    """Names this start of the host: monotonic times of another one mean nothing."""
+def host_start(boot: str | None) -> int:
+    """Names this start of the host: monotonic times of another one mean nothing. `boot` lies in memory, if there is
+    such a place, for a service that may not see the system's own.
+    """
     try:
         text = Path("/proc/sys/kernel/random/boot_id").read_text()
     except OSError:
-        return secrets.randbits(32)  # not Linux: the wall clock has to do
+        text = boot or secrets.token_hex(16)  # without either the wall clock has to do
     return zlib.crc32(text.strip().encode())

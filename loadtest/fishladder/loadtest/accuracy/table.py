@@ -2,13 +2,14 @@
 between its rows for what a camera of a scenario would send.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from fishladder.inference.assets.cache import cache_dir, fetch
+from fishladder.inference.assets.cache import cache_dir, cached, fetch
 from fishladder.inference.model import Detector, load_detector
 from fishladder.loadtest.accuracy.measure import Rung, load_clip, measure, rungs_of
 from fishladder.loadtest.sources.camera import CameraSpec
@@ -34,7 +35,9 @@ class Table(msgspec.Struct, frozen=True):
         """F1 at the bits per pixel of this camera: between measured rates, in proportion to their logarithm; clips
         count by the objects in them. Below the lowest rate it is that rate's.
         """
-        bits = spec.bitrate_bps / (spec.width * spec.height * spec.fps)
+        return self._f1(spec.bitrate_bps / (spec.width * spec.height * spec.fps))
+
+    def _f1(self, bits: float) -> float:
         weights = [max(rung.objects for rung in self.rungs if rung.clip == clip) for clip in self.clips]
         return float(np.average([self._interpolated(clip, bits) for clip in self.clips], weights=weights))
 
@@ -52,8 +55,7 @@ class Table(msgspec.Struct, frozen=True):
         """The lowest rate at which this camera keeps `f1`; None if none does up to its own."""
         pixels = spec.width * spec.height * spec.fps
         for bits in np.geomspace(0.005, spec.bitrate_bps / pixels, 200):
-            at = CameraSpec(width=spec.width, height=spec.height, fps=spec.fps, bitrate_bps=float(bits * pixels))
-            if self.f1_at(at) >= f1:
+            if self._f1(float(bits)) >= f1:
                 return float(bits * pixels)
         return None
 
@@ -73,20 +75,17 @@ def table(
 
 def cached_table(clips: Sequence[str] = CLIPS) -> Table | None:
     """What the default model was measured to do, if it was; nothing is fetched or measured."""
-    from fishladder.inference.assets.cache import cached
-
     path = cached("ssdlite-person")
     if path is None:
         return None
-    detector = load_detector(path)
-    found = [_kept(_file(clip, detector, INSTANTS)) for clip in clips]
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    found = [_kept(_file(clip, sha256, INSTANTS)) for clip in clips]
     known = [(clip, rungs) for clip, rungs in zip(clips, found, strict=True) if rungs]
     if not known:
         return None
     names = [clip for clip, _ in known]
-    return Table(
-        detector.model.name, detector.model.sha256, detector.provider, names, [it for _, rungs in known for it in rungs]
-    )
+    return Table(path.stem, sha256, "", names, [it for _, rungs in known for it in rungs])
 
 
 def floor_bps(f1: float, spec: CameraSpec, tell: Tell) -> float:
@@ -100,7 +99,7 @@ def floor_bps(f1: float, spec: CameraSpec, tell: Tell) -> float:
 
 
 def _rungs(name: str, detector: Detector, tell: Tell, instants: int, *, again: bool) -> list[Rung]:
-    file = _file(name, detector, instants)
+    file = _file(name, detector.model.sha256, instants)
     if not again and (known := _kept(file)) is not None:
         return known
     clip = load_clip(
@@ -122,8 +121,8 @@ def _rungs(name: str, detector: Detector, tell: Tell, instants: int, *, again: b
     return made
 
 
-def _file(clip: str, detector: Detector, instants: int) -> Path:
-    return cache_dir() / "loadtest" / f"accuracy-{_VERSION}-{detector.model.sha256[:12]}-{clip}-{instants}.json"
+def _file(clip: str, sha256: str, instants: int) -> Path:
+    return cache_dir() / "loadtest" / f"accuracy-{_VERSION}-{sha256[:12]}-{clip}-{instants}.json"
 
 
 def _kept(file: Path) -> list[Rung] | None:

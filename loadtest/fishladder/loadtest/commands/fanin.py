@@ -1,6 +1,7 @@
 """`fishladder loadtest fanin`: when a slower, steadier link beats a fast one for frames that belong together."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -77,7 +78,7 @@ def fanin(
                     sites,
                     workers,
                     range(seed, seed + seeds),
-                    lambda what, share: progress.step(what, share, 1),
+                    partial(_tell, progress, sites),
                 )
         if backend != "model":
             try:
@@ -102,6 +103,10 @@ def fanin(
     write_report(folder, command_line(), cells, seed, settings, note)
     click.echo(table(_rows(cells)))
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _tell(progress: Progress, sites: str, note: str, share: float) -> None:
+    progress.step(f"map of {sites} links", share, 1, note)
 
 
 def _rows(cells: list[Cell]) -> list[tuple[str, ...]]:

@@ -54,6 +54,7 @@ _BASE_OF_SPLITS = "docsis30"
     show_default=True,
     help="The model only, or confirmed around the knee with real agents over emulated links (auto: where possible).",
 )
+@click.option("--infer", is_flag=True, help="Real agents: a worker with the default model, not one that only commits.")
 @click.option("--gateway", help="Your own stack: real agents here send to it over your own line, instead of a link.")
 @click.option("--site", default="loadtest", show_default=True, help="With --gateway: the site the token is for.")
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token.")
@@ -143,7 +144,15 @@ def _confirmed(
     beyond = said.failing or said.passing + 1
     around = [cameras for cameras in (said.passing, beyond) if cameras]
     try:
-        real = confirm(scenario, around, seed=flags["seed"], target=flags["target"], progress=progress.step)
+        real = confirm(
+            scenario,
+            around,
+            seed=flags["seed"],
+            target=flags["target"],
+            units=_units(scenario, flags, progress),
+            model=_model(progress) if flags["infer"] else None,
+            progress=progress.step,
+        )
     except (CannotEmulate, SelfTestInvalid) as error:
         if backend == "netns":
             raise
@@ -153,6 +162,20 @@ def _confirmed(
     progress.say(f"{said.link}: {real.note}")
     warning = f"{said.link}: not a result of the link: {real.limited}." if real.limited else ""
     return said, real.runs, warning
+
+
+def _units(scenario: Scenario, flags: dict[str, Any], progress: Progress) -> list[bytes] | None:
+    if not flags["footage"]:
+        return None
+    from fishladder.loadtest.sources.ladder import encoded, footage
+
+    return encoded(footage(flags["footage"], progress.step), scenario.camera, progress.step).units
+
+
+def _model(progress: Progress) -> str:
+    from fishladder.inference.assets.cache import fetch
+
+    return str(fetch("ssdlite-person", lambda what, done, total: progress.step(what, done, total or 0)))
 
 
 def _detections(scenario: Scenario, said: LinkAnswer) -> str:
@@ -166,6 +189,8 @@ def scenario_of(link: Link, flags: dict[str, Any], progress: Progress) -> Scenar
     """From the flags. Raises `ConfigError`."""
     given = dict(flags)
     spec = camera_of(given)
+    if flags["infer"] and not flags["footage"]:
+        raise ConfigError("--infer needs pictures to look at: give --footage vtest or bikes")
     if not 0 < flags["target"] <= 1:
         raise ConfigError(f"--target {flags['target']:g}: expected a fraction above 0 and up to 1")
     if not 5 <= flags["seconds"] <= 3600:

@@ -2,7 +2,6 @@
 (`python -m fishladder.loadtest.emulation.datagrams send|receive`), and `exchange`, which runs both.
 """
 
-import ctypes
 import select
 import socket
 import struct
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fishladder.loadtest.emulation.hurry import hurry
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.emulation.network import CORE_ADDRESS, SITE_ADDRESS, Network
 from fishladder.loadtest.emulation.packets import ETHERNET_BYTES, Receiver
@@ -30,9 +30,7 @@ MAX_IP_BYTES = 1500
 _PORT = 9
 _HEAD = struct.Struct("<qq")  # start, datagrams
 _INDEX = struct.Struct("!I")
-_SPIN_S = 0.0001
 _LEAD_S = 0.15
-_PR_SET_TIMERSLACK = 29
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def _started(where: Namespace, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def _send(address: str) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    hurry()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect((address, _PORT))
         _ready()
@@ -104,8 +102,7 @@ def _send(address: str) -> None:
             due_ns = start_ns + due_us * 1000
             now_ns = monotonic_ns()
             while now_ns < due_ns:
-                if (wait_s := (due_ns - now_ns) / 1e9 - _SPIN_S) > 0:
-                    sleep(wait_s)
+                sleep((due_ns - now_ns) / 1e9)
                 now_ns = monotonic_ns()
             send(pack(index) + body[: size - MIN_IP_BYTES])
             sent[index], late[index] = now_ns, now_ns - due_ns

@@ -24,6 +24,7 @@ from fishladder.loadtest.emulation.kernel_queue import (
 )
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.emulation.netem import NetemMedium, kernel_has_netem, netem_can
+from fishladder.loadtest.emulation.privileges import as_root
 from fishladder.loadtest.emulation.relay import RelayReport, RelaySpec
 from fishladder.loadtest.emulation.relay_process import RelayProcess
 from fishladder.loadtest.errors import CannotEmulate
@@ -32,9 +33,9 @@ from fishladder.loadtest.links.timeline import WAYS, Way
 
 SITE_ADDRESS = "10.200.1.2"
 CORE_ADDRESS = "10.200.3.2"
-#: What the relay carries, in bits a second; a direction above it is emulated at this rate. Downstream go little more
-#: than acknowledgements.
-RELAY_CEILING_BPS: dict[Way, float] = {"up": 200e6, "down": 100e6}
+#: What the relay carries, in bits a second, with a real-time priority and without. Downstream go little more than
+#: acknowledgements, so that the half is enough there.
+_CEILING_BPS = {True: 200e6, False: 100e6}
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,14 @@ class Report:
 
 
 def emulated(link: Link, netem: Sequence[Way] = ()) -> tuple[Link, tuple[str, ...]]:
-    """The link as it can be emulated, and what is different, in words: rates above the relay's ceiling are capped, but
-    for the directions that are netem's.
+    """The link as this process can emulate it, and what is different, in words: rates above the relay's ceiling are
+    capped, but for the directions that are netem's.
     """
     notes = []
+    ceilings_bps: dict[Way, float] = {"up": _CEILING_BPS[as_root()], "down": _CEILING_BPS[False]}
     for way in WAYS:
         direction: Direction = getattr(link, way)
-        ceiling_bps = RELAY_CEILING_BPS[way]
+        ceiling_bps = ceilings_bps[way]
         if direction.rate_bps > ceiling_bps and way not in netem:
             queue_bytes = round(direction.queue_ms * ceiling_bps / 8000)
             capped = replace(direction, rate_bps=ceiling_bps, queue_bytes=queue_bytes, trace=None)
@@ -71,7 +73,7 @@ def emulated(link: Link, netem: Sequence[Way] = ()) -> tuple[Link, tuple[str, ..
                 "same delay of a full queue: the relay carries no more"
             )
     steps = tuple(
-        step if step.rate_bps is None else replace(step, rate_bps=min(step.rate_bps, RELAY_CEILING_BPS[step.direction]))
+        step if step.rate_bps is None else replace(step, rate_bps=min(step.rate_bps, ceilings_bps[step.direction]))
         for step in link.schedule
     )
     return replace(link, schedule=steps), tuple(notes)

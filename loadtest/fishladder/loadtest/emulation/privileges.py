@@ -60,6 +60,11 @@ def privileges() -> Privileges:
     return Privileges("none", f"{refused}; without root: {rootless}")
 
 
+def as_root() -> bool:
+    """Whether this process has the rights of the machine's root, not of a user namespace's."""
+    return os.geteuid() == 0 and _INSIDE not in os.environ
+
+
 def enter(arguments: list[str]) -> Privileges:
     """Make sure this process may create network namespaces: if it takes a user namespace, it begins again in one, with
     `arguments` to the `fishladder` command. Raises `CannotEmulate`.

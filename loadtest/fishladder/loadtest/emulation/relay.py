@@ -3,12 +3,8 @@ says so, or never. It runs inside the medium's namespace (`python -m fishladder.
 to be in its first line of input, takes `begin NS STILL` and `report` in the next, and ends with its input.
 """
 
-import ctypes
-import gc
 import os
-import platform
 import select
-import struct
 import sys
 import time
 from collections import deque
@@ -19,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from fishladder.loadtest.emulation.hurry import hurry
 from fishladder.loadtest.emulation.packets import ETHERNET_BYTES, Receiver, Sender
 from fishladder.loadtest.links.bottleneck import Bottleneck
 from fishladder.loadtest.links.impairments import way_seed
@@ -27,10 +24,6 @@ from fishladder.loadtest.links.medium import Medium
 from fishladder.loadtest.links.timeline import Timeline
 
 _CONTROL = 0  #: stdin
-_PR_SET_TIMERSLACK = 29
-_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
-_SCHED_ATTR = struct.Struct("=IIQiIQQQ")  # size, policy, flags, nice, priority, runtime, deadline, period
-_TURN_NS = 100_000
 _IPV4 = b"\x08\x00"
 _HELD = 100_000  #: most frames on the way
 _LISTED = 10_000  #: most lost packets that are listed one by one
@@ -78,7 +71,7 @@ class Relay:
         self._receiver = Receiver(spec.source)
         self._sender = Sender(spec.sink)
         self._held: deque[tuple[int, bytes]] = deque()  # due, frame
-        self._realtime = _hurry()
+        self._realtime = hurry()
         self._begin(time.monotonic_ns(), still=False)
 
     def _begin(self, start_ns: int, *, still: bool) -> None:
@@ -174,21 +167,6 @@ class Relay:
             report.late_lone_us = lone[len(lone) // 2] / 1000
         sys.stdout.buffer.write(msgspec.json.encode(report) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _hurry() -> bool:
-    """Wake in time, as far as the kernel lets us. Returns whether we have a real-time priority."""
-    gc.disable()
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    except PermissionError:
-        # Without the right to that, newer kernels let those first who ask for short turns; older ones refuse.
-        if (number := _SCHED_SETATTR.get(platform.machine())) is not None:
-            libc.syscall(number, 0, _SCHED_ATTR.pack(_SCHED_ATTR.size, 0, 0, 0, 0, _TURN_NS, 0, 0), 0)
-        return False
-    return True
 
 
 def main() -> None:

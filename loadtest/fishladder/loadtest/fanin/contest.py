@@ -66,9 +66,7 @@ def contest(
     for row, share in enumerate(SHARES):
         slow = replace(steady, link=slowed(steady.link, fast_bps * share))
         for column, count in enumerate(COUNTS):
-            tell(
-                f"{sites} links, N {count}, rate {share:.0%}", (row * len(COUNTS) + column) / len(SHARES) / len(COUNTS)
-            )
+            tell(f"N {count}, steady link at {share:.0%}", (row * len(COUNTS) + column) / len(SHARES) / len(COUNTS))
             cells.append(Cell(sites, share, of_fast[count], _mean(slow, count, sites, pool, seeds)))
     return cells
 

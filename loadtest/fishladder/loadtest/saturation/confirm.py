@@ -13,8 +13,8 @@ from fishladder.loadtest.model.congestion import Law
 from fishladder.loadtest.model.run import Run, run_once, summarise
 from fishladder.loadtest.report.summary import Emulated
 from fishladder.loadtest.scenario import Scenario
-from fishladder.loadtest.sites.site import SiteRun, run_site
-from fishladder.loadtest.sources.frames import draw
+from fishladder.loadtest.sites.site import Clip, SiteRun, run_site
+from fishladder.loadtest.sources.frames import draw_indexed
 from fishladder.wire.errors import ConfigError
 
 #: A frame handed over this much later than planned, at the 95th percentile, is the generator's fault, not the link's.
@@ -42,9 +42,14 @@ def confirm(
     *,
     seed: int,
     target: float,
+    units: Sequence[bytes] | None = None,
+    model: str | None = None,
     progress: Callable[[str, float, float], None],
 ) -> Confirmation:
-    """Raises `CannotEmulate` and `SelfTestInvalid`."""
+    """`units` are those of the scenario's footage; without, frames are made up. `model`: a real worker infers with it.
+
+    Raises `CannotEmulate` and `SelfTestInvalid`.
+    """
     if scenario.transport == "datagrams":
         raise ConfigError("real agents send a stream or WHIP: --uplink datagrams goes with --backend model")
     link = scenario.link
@@ -59,7 +64,8 @@ def confirm(
         for index, count in enumerate(cameras):
             total = short.warm_up_s + short.seconds
             what = f"{link.name}: {count} real cameras, run {index + 1} of {len(cameras)}"
-            site = emulated_run(short, count, seed, network, partial(_tell, progress, what, total))
+            tell = partial(_tell, progress, what, total)
+            site = emulated_run(short, count, seed, network, tell, units=units, model=model)
             run = summarise(short, site.traffic, site.outcome, count, seed, "netns")
             runs.append(run)
             limited = limited or generator_limit(run, site)
@@ -72,16 +78,26 @@ def _tell(progress: Callable[[str, float, float], None], what: str, total_s: flo
 
 
 def emulated_run(
-    scenario: Scenario, cameras: int, seed: int, network: Network | None, progress: Callable[[float], None]
+    scenario: Scenario,
+    cameras: int,
+    seed: int,
+    network: Network | None,
+    progress: Callable[[float], None],
+    *,
+    units: Sequence[bytes] | None = None,
+    model: str | None = None,
 ) -> SiteRun:
     """The model's very frames of this seed, sent by real agents."""
     spec = scenario.camera_at(cameras)
-    plan = draw(spec, cameras, scenario.warm_up_s + scenario.seconds, seed, footage=scenario.footage)
+    seconds = scenario.warm_up_s + scenario.seconds
+    plan, frame = draw_indexed(spec, cameras, seconds, seed, footage=scenario.footage)
     return run_site(
         plan,
         network=network,
         uplink="whip" if scenario.transport == "whip" else "stream",
         size=(spec.width, spec.height),
+        clip=Clip(units, frame) if units else None,
+        model=model,
         progress=progress,
     )
 

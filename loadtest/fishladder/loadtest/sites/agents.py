@@ -224,6 +224,16 @@ def _congestion_control() -> str:
         return congestion_control(connection)
 
 
+def _insist_on_every_frame(spec: SiteSpec, agent: Agent) -> None:
+    """A gateway may want fewer pictures than are planned; real cameras would obey, and the plan cannot."""
+    wanted = [session.policy.fps for session in agent.sessions if session.policy and session.policy.fps]
+    if wanted and min(wanted) < spec.fps:
+        raise UplinkError(
+            f"gateway {spec.gateway} wants at most {min(wanted):g} pictures a second of these cameras, "
+            f"not {spec.fps:g}: test with as many, or give them another policy"
+        )
+
+
 async def _run(spec: SiteSpec, talk: TextIO) -> None:
     plan = Plan(spec)
     agent = _agent(spec)
@@ -231,6 +241,7 @@ async def _run(spec: SiteSpec, talk: TextIO) -> None:
     running = asyncio.create_task(agent.run(stopping))
     try:
         await all_open(agent, spec.open_s)
+        _insist_on_every_frame(spec, agent)
         talk.write("open\n")
         talk.flush()
         told = (await asyncio.to_thread(sys.stdin.readline)).split()

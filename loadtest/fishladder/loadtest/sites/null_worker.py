@@ -6,10 +6,10 @@ frame came to the gateway (`python -m fishladder.loadtest.sites.null_worker DATA
 import struct
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 
@@ -45,17 +45,8 @@ def read_arrivals(path: Path) -> Iterator[Arrival]:
 class NullPipeline(Pipeline):
     """Settles what is submitted at once."""
 
-    def __init__(
-        self,
-        detector: Detector,
-        *,
-        batch: int,
-        batch_wait_s: float,
-        deliver: Callable[[list[tuple[Lane, Report]]], None],
-        arrivals: BinaryIO,
-    ) -> None:
-        super().__init__(detector, batch=batch, batch_wait_s=batch_wait_s, deliver=deliver)
-        self._settled = deliver
+    def __init__(self, detector: Detector, *, arrivals: BinaryIO, **options: Any) -> None:
+        super().__init__(detector, **options)
         self._arrivals = arrivals
         self._ended = threading.Event()
 
@@ -66,7 +57,7 @@ class NullPipeline(Pipeline):
                 reports.append((lane, self._settlement(job)))
             reports.append((lane, Worked(job.size_bytes, 0)))
         self._arrivals.flush()
-        self._settled(reports)
+        self._deliver(reports)
 
     def _settlement(self, job: Push) -> Settlement:
         head, stamp = job.header, job.stamp

@@ -146,6 +146,7 @@ export class Player {
   holdMs(now) {
     if (now - this.resultAt > IDLE_MS) return 0;
     if (!this.delays.length) return MOST_HOLD_MS / 2;
+    if (this.boxesLate) return 0;
     return Math.min(Math.max(...this.delays) * 1.3 + 40, MOST_HOLD_MS);
   }
 

@@ -1,0 +1,174 @@
+"""`saturate` as a planner runs it: the answer, the report, assertions, and what is said of wrong flags."""
+
+import csv
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.commands import COMMAND, Done
+
+from fishladder.loadtest.commands.own_gateway import search
+from fishladder.loadtest.commands.saturate import saturate as command
+from fishladder.loadtest.report.assertions import parse_assertion
+from fishladder.wire.errors import ConfigError
+
+LINK = """
+title = "A small line"
+[up]
+rate_mbps = 1.3
+queue_ms = { value = 200, assumed = "to have a bar in the tornado" }
+delay_ms = 5
+[down]
+rate_mbps = 10
+queue_ms = 50
+delay_ms = 5
+"""
+QUICK = (
+    "--backend",
+    "model",
+    "--bitrate",
+    "0.3",
+    "--fps",
+    "5",
+    "--seeds",
+    "3",
+    "--seconds",
+    "6",
+    "--congestion",
+    "cubic",
+)
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("link") / "small.toml"
+    file.write_text(LINK)
+    return file
+
+
+def fishladder(*arguments: str | Path) -> Done:
+    """With patience: it computes."""
+    done = subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=100)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def saturate(*arguments: str | Path) -> Done:
+    return fishladder("loadtest", "saturate", *arguments)
+
+
+def test_the_answer_and_its_report(line: Path, tmp_path: Path) -> None:
+    done = saturate("--link", line, *QUICK, "--out", tmp_path, "--assert", "decodable>=0.99@N=2")
+    assert done.status == 0, done.err
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["schema"] == 1
+    assert summary["seed"] == 1
+    (answer,) = summary["answers"]
+    passing, failing = answer["passing"], answer["failing"]
+    assert passing in (3, 4)
+    assert passing < failing <= 5
+    assert re.search(rf"small\s+10/1.3\s+{passing}\s+{failing}\s+4\s+rate\s+not run", done.out)
+    assert answer["every_n"]
+    assert "up queue" in {bar["name"] for bar in answer["tornado"]}
+    assert answer["figures"]["up.queue_bytes"] or answer["figures"]
+    assert [point["cameras"] for point in answer["curve"]][:3] == [1, 2, 3]
+    with (tmp_path / "samples.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["link"] for row in rows} == {"small"}
+    assert {int(row["seed"]) for row in rows} == {1, 2, 3}
+    page = (tmp_path / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page), "it refers to something outside itself"
+    for said in (
+        "surely fails at 5",
+        "Cause: rate",
+        "first seed",
+        "congestion control",
+        "to have a bar in the tornado",
+    ):
+        assert said in page
+    assert (tmp_path / "knees.png").stat().st_size > 10_000
+    again = fishladder("loadtest", "compare", str(tmp_path), str(tmp_path / "summary.json"))
+    assert again.status == 0, again.err
+    assert re.search(r"small\s+\d \(fails at \d\)\s+\d \(fails at \d\)\s+same\s+rate\s+rate", again.out)
+
+
+def test_a_split_is_a_curve_over_the_upstream_share(tmp_path: Path) -> None:
+    done = saturate("--total", "4", "--split", "75:25,50:50", *QUICK, "--no-tornado", "--out", tmp_path)
+    assert done.status == 0, done.err
+    answers = json.loads((tmp_path / "summary.json").read_text())["answers"]
+    assert [answer["up_share"] for answer in answers] == [0.25, 0.5]
+    assert answers[1]["passing"] > answers[0]["passing"]
+    assert (tmp_path / "shares.png").exists()
+
+
+def test_an_assertion_that_does_not_hold_is_99(line: Path, tmp_path: Path) -> None:
+    wish = "decodable>=0.99@N=5"
+    done = saturate("--link", line, *QUICK, "--no-tornado", "--out", tmp_path, "--assert", wish)
+    assert done.status == 99
+    assert wish in done.err
+    assert (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "which link?"),
+        (("--link", "nonesuch"), "nonesuch"),
+        (("--total", "10"), "--total and --split"),
+        (("--total", "10", "--split", "5"), "'5'"),
+        (("--link", "docsis30", "--size", "big"), "--size big"),
+        (("--link", "docsis30", "--fps", "0"), "fps 0"),
+        (("--link", "docsis30", "--target", "2"), "--target 2"),
+        (("--link", "docsis30", "--adaptive"), "--floor"),
+        (("--link", "docsis30", "--floor", "1"), "--adaptive"),
+        (("--link", "docsis30", "--infer"), "--footage"),
+        (("--link", "docsis30", "--assert", "speed>3"), "speed"),
+        (("--link", "docsis30", "--assert", "decodable>=0.9"), "N=8"),
+        (("--gateway", "https://gw.example"), "--token-file"),
+        (("--gateway", "https://gw.example", "--link", "lte"), "leave out"),
+    ],
+)
+def test_wrong_flags_are_named(arguments: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(command, [*arguments, "--backend", "model"])
+    assert isinstance(done.exception, ConfigError), done.exception
+    assert said in str(done.exception)
+
+
+def test_a_wrong_flag_is_one_line_and_2() -> None:
+    done = saturate("--link", "docsis30", "--target", "2", "--backend", "model")
+    assert done.status == 2
+    assert done.err.startswith("fishladder: --target 2")
+    assert done.err.count("\n") == 1
+
+
+def test_compare_says_what_it_cannot_read(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text('{"schema": 99}')
+    done = fishladder("loadtest", "compare", str(tmp_path), str(tmp_path))
+    assert done.status == 2
+    assert "schema 99" in done.err
+    missing = fishladder("loadtest", "compare", str(tmp_path / "no"), str(tmp_path))
+    assert missing.status == 2
+
+
+def test_assertions_are_read() -> None:
+    wish = parse_assertion("age_p95_ms <= 200 @ N=8 @ link=docsis30")
+    assert (wish.name, wish.sign, wish.value, wish.cameras, wish.link) == ("age_p95_ms", "<=", 200.0, 8, "docsis30")
+    with pytest.raises(ConfigError, match="expected NAME"):
+        parse_assertion("all is well")
+
+
+@pytest.mark.parametrize(("knee", "most"), [(0, 32), (1, 32), (7, 32), (32, 32), (40, 32), (5, 5)])
+def test_the_search_on_a_real_line_finds_the_knee(knee: int, most: int) -> None:
+    tried = []
+
+    def passes(cameras: int) -> bool:
+        tried.append(cameras)
+        return cameras <= knee
+
+    passing, failing = search(passes, most)
+    assert passing == min(knee, most)
+    assert failing == (None if knee >= most else knee + 1)
+    assert max(tried) <= most
+    assert len(tried) == len(set(tried))
