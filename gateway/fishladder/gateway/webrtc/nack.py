@@ -58,7 +58,8 @@ class NackPacer:
         for seq, hole in missing.items():
             if hole.asked >= MOST_ASKED:
                 continue
-            at = hole.asked_at + wait_s if hole.asked else hole.since + self.late_s
+            # Once an answer was lost, time is shorter than the few packets asked for twice are dear.
+            at = hole.asked_at + (wait_s if hole.asked == 1 else wait_s / 2) if hole.asked else hole.since + self.late_s
             if at - hole.since + 0.5 * self.rtt_s > self.hole_s:
                 continue
             if at > now:
