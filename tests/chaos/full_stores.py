@@ -97,7 +97,15 @@ async def ended(system: Fleet, stores: Stores, names: list[str]) -> bool:
         ledgers = [await system.ledger(stores, f"{SITE}/{name}") for name in names]
         return all(not it.deferred and it.pending < 60 for it in ledgers)
 
-    await until(quiet, 600, "all is drained")
+    for tick in range(120):
+        if await quiet():
+            break
+        if tick % 4 == 3:
+            ledgers = [await system.ledger(stores, f"{SITE}/{name}") for name in names]
+            print(
+                f"  {sum(it.deferred for it in ledgers)} open, {sum(it.pending for it in ledgers)} pending", flush=True
+            )
+        await asyncio.sleep(5)
     well = True
     for name in names:
         ledger = await system.ledger(stores, f"{SITE}/{name}")

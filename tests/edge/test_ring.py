@@ -259,6 +259,12 @@ def test_the_ranges_among_them_come_along() -> None:
     while ring.next < 6:
         ring.take(10**9)
     assert [(held.first, held.last) for held in ring.context()] == [(1, 1), (2, 4), (5, 5)]
+    ring.defer(7)
+    add(ring)
+    while ring.take(10**9) is not None:
+        pass
+    assert ring.next == 9  # the rest of a range went live, between two deferrals
+    assert [(held.first, held.last) for held in ring.context()] == [(8, 8)]
 
 
 def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:

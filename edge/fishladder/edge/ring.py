@@ -216,7 +216,7 @@ class Ring:
         for index in range(self._entries.index(unsent.first) - 1, -1, -1):
             held = self._entries[index]
             if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
-                return []  # what lies before it is in the spool as well
+                return found[::-1]  # what lies before them is in the spool
             if held.last < self.next:
                 found.append(held)
             if isinstance(held, HeldUnit) and held.unit.entry_point:

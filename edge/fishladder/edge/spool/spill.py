@@ -2,6 +2,7 @@
 do, up to where live can go on at once. Pure.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from fishladder.edge.held import Held, HeldRange, HeldUnit
@@ -48,13 +49,18 @@ def due(ring: Ring, now_us: int, *, live: bool) -> Spill | None:
     entries = [held for held in unsent if held.last <= last and not _deferred(held)]
     if not any(isinstance(held, HeldUnit) for held in entries):
         return None
-    return Spill([*ring.context(), *entries], last)
+    return Spill(_copies([*ring.context(), *entries]), last)
 
 
 def everything(ring: Ring) -> Spill | None:
     """What is not committed, for an agent that ends: also what is sent, which the stack may still lose."""
     entries = [held for held in ring if not _deferred(held)]
-    return Spill(entries, ring.position) if entries and ring.pending else None
+    return Spill(_copies(entries), ring.position) if entries and ring.pending else None
+
+
+def _copies(entries: list[Held]) -> list[Held]:
+    """A ring goes on while they are written, and may lengthen a range or cut it in two."""
+    return [replace(held) if isinstance(held, HeldRange) else held for held in entries]
 
 
 def _fresh_point(unsent: list[Held], now_us: int) -> int | None:
