@@ -8,7 +8,7 @@ from fishladder.loadtest.saturation.sweep import OnRun, Sweep
 from fishladder.loadtest.scenario import Scenario
 
 #: Fewer than for N* itself: the question is which bar is long, not its last digit.
-SEEDS = 8
+SEEDS = 6
 #: What a number of a link may be off by, from its name; first found counts.
 _FACTORS = (
     ("rate_bps", 0.8, 1.2),
