@@ -2,8 +2,10 @@
 
 import asyncio
 import inspect
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -23,6 +25,18 @@ from fishladder.runtime.store import Stores, StoreUrls, open_stores
 #: No test asserts timing, so none has a deadline for an example either.
 hypothesis.settings.register_profile("fishladder", deadline=None)
 hypothesis.settings.load_profile("fishladder")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What agents keep by default goes with the tests: their spools, and their rings in memory."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as runtime:
+        patch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield
+    patch.undo()
 
 
 @pytest.fixture(autouse=True)

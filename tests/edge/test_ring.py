@@ -200,6 +200,70 @@ def test_rewinding_into_a_range_sends_only_the_rest_of_it(seq: int) -> None:
     assert send_all(ring) == [(seq, 30), (31, 31)]
 
 
+def test_what_is_deferred_is_one_range_and_sending_goes_on_at_an_entry_point() -> None:
+    ring = Ring()
+    for index in range(10):
+        add(ring, Flag.CLEAN if index % 4 == 0 else NO_FLAGS)  # clean at 1, 5, 9
+        skip(ring, 1)
+    ring.take(0)
+    ring.defer(12)
+    assert shape(ring)[:3] == [(1, 1, "unit"), (2, 12, "deferred"), (13, 13, "unit")]
+    assert ring.deferred == 11
+    assert send_all(ring) == [(2, 12)]  # 13 refers to what was deferred
+    assert ring.blocked
+    assert ring.wants_keyframe
+    ring.defer(16)
+    assert send_all(ring)[:2] == [(13, 16), (17, 17)]
+    assert not ring.blocked
+    ring.acknowledge(20, 16)
+    assert (ring.deferred, ring.oldest) == (0, 17)
+
+
+def test_what_cannot_be_sent_nor_kept_is_dropped_up_to_the_next_entry_point() -> None:
+    ring = Ring()
+    for index in range(10):
+        add(ring, Flag.CLEAN if index % 8 == 0 else NO_FLAGS)  # clean at 1, 9
+    ring.give_up()
+    assert len(shape(ring)) == 10
+    ring.defer(5)
+    ring.give_up()
+    assert shape(ring)[:3] == [(1, 5, "deferred"), (6, 8, "spool_full"), (9, 9, "unit")]
+    ring.defer(9)
+    ring.give_up()
+    assert not add(ring)
+    assert add(ring, Flag.CLEAN)
+    assert shape(ring) == [(1, 9, "deferred"), (10, 11, "spool_full"), (12, 12, "unit")]
+    assert send_all(ring) == [(1, 9), (10, 11), (12, 12)]
+
+
+def test_what_goes_to_the_spool_brings_what_a_decoder_needs_before_it() -> None:
+    ring = Ring()
+    for index in range(6):
+        add(ring, Flag.CLEAN if index % 4 == 0 else NO_FLAGS)  # clean at 1, 5
+    assert ring.context() == []
+    for _ in range(2):
+        ring.take(0)
+    assert [held.first for held in ring.context()] == [1, 2]
+    assert [held.first for held in ring.unsent()] == [3, 4, 5, 6]
+    ring.defer(3)
+    assert ring.context() == []  # it is in the spool already
+
+
+def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:
+    before = Ring()
+    for index in range(12):
+        add(before, Flag.CLEAN if index % 4 == 0 else NO_FLAGS)
+    kept = [held for held in before if held.first >= 7]
+    ring = Ring()
+    ring.restore(kept, committed=3)
+    assert shape(ring)[:2] == [(4, 6, "deferred"), (7, 7, "unit")]
+    assert (ring.position, ring.next, ring.committed, ring.oldest, ring.oldest_unit) == (12, 4, 3, 4, 7)
+    assert send_all(ring) == [(4, 6)]  # 7 refers to 5 and 6
+    assert ring.blocked
+    ring.rewind(8)  # the gateway has it
+    assert send_all(ring)[0] == (8, 8)
+
+
 class RingMachine(RuleBasedStateMachine):
     """Any order of capturing, sending, acknowledging, losing the connection, and a log that was lost."""
 
@@ -233,6 +297,15 @@ class RingMachine(RuleBasedStateMachine):
     def acknowledge(self, data: st.DataObject) -> None:
         logged = data.draw(st.integers(0, self.ring.next - 1))
         self.ring.acknowledge(logged, data.draw(st.integers(0, max(logged, self.ring.logged))))
+
+    @precondition(lambda self: self.ring.next <= self.ring.position)
+    @rule(data=st.data())
+    def defer(self, data: st.DataObject) -> None:
+        last = data.draw(st.integers(self.ring.next, self.ring.position))
+        kept = [*self.ring.context(), *self.ring.unsent()]
+        assert kept[-1].last == self.ring.position
+        self.ring.defer(last)
+        assert next(held.fate for held in self.ring.unsent() if isinstance(held, HeldRange)) is Fate.DEFERRED
 
     @rule()
     def lose_connection(self) -> None:

@@ -162,6 +162,33 @@ def test_ranges_keep_their_place() -> None:
     assert [type(it).__name__ for it in whole] == ["UnitMessage", "RangeMessage", "UnitMessage"]
 
 
+def test_backfill_has_its_own_turns_and_the_same_credit() -> None:
+    scheduler = Scheduler(1200)
+    scheduler.grant(3000)
+    live, later = source([unit(7, 500)]), source([unit(1, 5000), unit(2, 100)])
+    attach(scheduler, 1, live)
+    scheduler.add(1, lambda: later.popleft() if later else None, backfill=True)
+    reassembler = Reassembler()
+    begun = scheduler.next_backfill()
+    assert begun is not None
+    reassembler.feed(begun)
+    message = scheduler.next()  # live, in the middle of the backfill's unit
+    assert message is None  # all the credit is spoken for
+    scheduler.grant(1 << 40)
+    message = scheduler.next()
+    assert message is not None
+    arrived = reassembler.feed(message)
+    assert isinstance(arrived, UnitMessage)
+    assert not arrived.backfill
+    while (message := scheduler.next_backfill()) is not None:
+        arrived = reassembler.feed(message) or arrived
+    assert isinstance(arrived, UnitMessage)
+    assert arrived.backfill
+    assert not later
+    assert scheduler.remove(1) is None
+    assert scheduler.remove(1, backfill=True) is None
+
+
 def test_fragments_take_50_ms_of_the_link_within_bounds() -> None:
     assert fragment_size(None) == 16384
     assert fragment_size(250_000 / 8) == 1562

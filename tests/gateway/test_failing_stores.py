@@ -198,3 +198,14 @@ async def test_without_a_store_the_start_ends_with_a_sentence(tmp_path: Path) ->
     url = f"unix://{tmp_path}/nothing"
     with pytest.raises(StoreUnavailable, match="no state store at"):
         await Server(settings, StoreUrls(url, url)).run(asyncio.Event())
+
+
+async def test_a_frame_store_that_restarts_while_nothing_is_sent_is_found_again(stores: Stores, tmp_path: Path) -> None:
+    """An agent that comes now waits for credit, so it sends nothing that would find the connection broken."""
+    async with gateway(tmp_path, stores.urls) as it:
+        await stores.frames.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        async with agent(it.url, it.token("shop-7")) as client:
+            await client.open(CAMERA)
+            await wait_until(lambda: client.credit > 0, what="there is credit")
+            await client.send(0, unit(1, 1))
+            await client.until_logged(0, 1)

@@ -145,6 +145,8 @@ class Fleet:
         for name, source in cameras.items():
             command += ["--camera", f"{name}={source}"]
         env = {"FISHLADDER_EDGE_TOKEN": token or await self.token(site)}
+        if "--spool-dir" not in flags and "--no-spool" not in flags:
+            command += ["--spool-dir", str(self.place / "spool" / site)]
         return await self.start("edge", *command, *flags, env=env)
 
     async def ledger(self, stores: Stores, camera: str) -> Ledger:

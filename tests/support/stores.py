@@ -26,7 +26,9 @@ class StartServer(Protocol):
     async def __call__(self, name: str = ..., *, maxmemory: int = ..., appendonly: bool = ...) -> str: ...
 
 
-async def wait_until(condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, what: str = "") -> T:
+async def wait_until(
+    condition: Callable[[], T | Awaitable[T]], timeout: float = 10.0, what: str = "", every_s: float = 0.01
+) -> T:
     """Poll `condition` (plain or async) until it is true; return what it gave. Fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -37,7 +39,7 @@ async def wait_until(condition: Callable[[], T | Awaitable[T]], timeout: float =
         if time.monotonic() > deadline:
             name = what or getattr(condition, "__name__", repr(condition))
             raise AssertionError(f"not within {timeout:g} s: {name} (it last gave {value!r})")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(every_s)
 
 
 @asynccontextmanager

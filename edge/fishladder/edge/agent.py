@@ -3,26 +3,32 @@ ends when all cameras have and everything they captured is committed, or, when t
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Protocol
 
+import msgspec
 import structlog
 
+from fishladder.edge.capture import CaptureSettings
+from fishladder.edge.changes import Changes, needs_restart
 from fishladder.edge.clock import Clock, SystemClock
-from fishladder.edge.config import EdgeConfig
+from fishladder.edge.config import EdgeConfig, phase_of
 from fishladder.edge.feed import Feed, Sink
+from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
+from fishladder.edge.spool.keeper import Keeper
+from fishladder.edge.spool.settings import find
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
-from fishladder.wire.fates import Fate
+from fishladder.wire.errors import ConfigError
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
-
-_REPORT_S = 1.0
 
 
 class Uplink(Protocol):
@@ -47,20 +53,21 @@ class Agent:
         self.config = config
         self._clock = clock or SystemClock()
         self.sessions: list[Session] = []  #: of the `stream` uplink
+        self.keeper: Keeper | None = None  #: while it runs, if there is a spool
+        self._reporter: Reporter | None = None
+        self._capturing: asyncio.TaskGroup | None = None  #: while cameras are captured
         self.uplink: Uplink
         sinks = self._whip() if config.uplink == "whip" else self._stream()
+        #: By channel. Cameras that are removed keep their place: it is theirs again if they come back.
         self.feeds = [
-            Feed(
-                f"{config.site}/{camera.name}",
-                config.capture(camera),
-                sink,
-                self._clock,
-                self.uplink.wake,
-                once=config.once,
-                stall_s=config.stall_s,
-            )
+            self._feed(camera.name, config.capture(camera), sink)
             for sink, camera in zip(sinks, config.cameras, strict=True)
         ]
+
+    def _feed(self, camera: str, settings: CaptureSettings, sink: Sink) -> Feed:
+        config = self.config
+        name = f"{config.site}/{camera}"
+        return Feed(name, settings, sink, self._clock, self.uplink.wake, once=config.once, stall_s=config.stall_s)
 
     def _stream(self) -> Sequence[Sink]:
         config = self.config
@@ -97,17 +104,45 @@ class Agent:
         self.feeds[channel].ask_keyframe()
 
     def health(self) -> Health:
+        standing = self._reporter.standing() if self._reporter is not None else ""
         if not self.uplink.connected:
-            return Health(False, f"no uplink to {self.config.gateway}")
-        silent = [feed.name for feed in self.feeds if feed.opened is None]
+            return Health(False, f"no uplink to {self.config.gateway}{': ' if standing else ''}{standing}")
+        silent = [feed.name for feed in self.feeds if feed.opened is None and not feed.removed]
         return Health(True, f"waiting for {', '.join(silent)}" if silent else "ok")
 
     async def run(self, stopping: asyncio.Event) -> bool:
-        """Returns whether all is well: everything captured was carried away, and no camera ended with an error."""
+        """Returns whether all is well: everything captured was carried away, and no camera ended with an error.
+
+        Raises `ConfigError` if the spool cannot be used.
+        """
+        self.keeper = keeper = self._open_spool()
+        self._reporter = Reporter(self.feeds, self.sessions, self.uplink, keeper)
+        try:
+            return await self._run(stopping)
+        finally:
+            if keeper is not None:
+                await keeper.close()
+
+    def _open_spool(self) -> Keeper | None:
+        """A spool for the `stream` uplink; what goes out by WHIP is sent at once or never."""
+        config = self.config
+        spool = find(config.spool, config.site, config.gateway, os.environ) if self.sessions else None
+        if spool is None or not isinstance(self.uplink, StreamUplink):
+            return None
+        uplink = self.uplink
+        keeper = Keeper(spool, self.sessions, self._clock, uplink.wake)
+        uplink.remember(keeper.lanes, keeper.boot, keeper.hellos)
+        uplink.spool = keeper.filling
+        return keeper
+
+    async def _run(self, stopping: asyncio.Event) -> bool:
+        assert self._reporter is not None
         background: list[asyncio.Task[None]] = [
             asyncio.create_task(self.uplink.run()),
-            asyncio.create_task(self._report()),
+            asyncio.create_task(self._reporter.run()),
         ]
+        if self.keeper is not None:
+            background.append(asyncio.create_task(self.keeper.run()))
         cameras = asyncio.create_task(self._capture(stopping))
         done = asyncio.create_task(self._settled(cameras))
         stop: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
@@ -141,37 +176,62 @@ class Agent:
         stopper = asyncio.create_task(stop())
         try:
             async with asyncio.TaskGroup() as group:
+                self._capturing = group
                 for feed in self.feeds:
                     group.create_task(feed.run(), name=feed.name)
         finally:
+            self._capturing = None
             stopper.cancel()
+
+    def reload(self, config: EdgeConfig) -> None:
+        """Take cameras in, out, or by other settings; those that are as they were do not notice.
+
+        Raises `ConfigError`, and then nothing has changed.
+        """
+        group, site = self._capturing, self.config.site
+        if group is None:
+            raise ConfigError("the agent is ending, or has not begun yet")
+        if later := needs_restart(self.config, config):
+            log.warning("takes effect when the agent is started anew", settings=later)
+        wanted = {f"{site}/{camera.name}": config.capture(camera) for camera in config.cameras}
+        known = {feed.name: feed for feed in self.feeds}
+        changes = Changes()
+        for name, settings in wanted.items():
+            if (feed := known.get(name)) is None:
+                self._add(group, name, settings)
+                changes.added.append(name)
+                continue
+            alike = msgspec.structs.replace(settings, phase=feed.settings.phase)
+            if feed.removed:
+                changes.added.append(name)
+            elif alike != feed.settings:
+                changes.changed.append(name)
+            else:
+                continue
+            feed.change(alike)
+            if feed.ended:
+                group.create_task(feed.run(), name=name)
+        for feed in self.feeds:
+            if feed.name not in wanted and not feed.removed:
+                feed.remove()
+                changes.removed.append(feed.name)
+        log.info("reloaded", **asdict(changes))
+
+    def _add(self, group: asyncio.TaskGroup, name: str, settings: CaptureSettings) -> None:
+        if not isinstance(self.uplink, StreamUplink):
+            raise ConfigError(f'{name}: with uplink = "whip" a camera is added by starting the agent anew')
+        channel = len(self.feeds)
+        session = Session(name, channel, Ring(self.config.ring_bytes))
+        if self.keeper is not None:
+            self.keeper.add(session)
+        self.sessions.append(session)
+        camera = name.partition("/")[2]
+        feed = self._feed(camera, msgspec.structs.replace(settings, phase=phase_of(channel)), session)
+        self.feeds.append(feed)
+        self.uplink.add(session)
+        group.create_task(feed.run(), name=name)
 
     async def _settled(self, cameras: asyncio.Task[None]) -> None:
         await cameras
         self.uplink.flush()
         await self.uplink.settled()
-
-    async def _report(self) -> None:
-        """Carry what the sinks counted into the metrics, once a second; say once what was dropped meanwhile."""
-        reported = [0] * len(self.feeds)
-        oversized = [0] * len(self.feeds)
-        while True:
-            await asyncio.sleep(_REPORT_S)
-            for index, feed in enumerate(self.feeds):
-                feed.counts.ring.set(feed.sink.held_bytes)
-                feed.counts.pending.set(feed.sink.pending)
-                if (new := feed.sink.dropped - reported[index]) > 0:
-                    reported[index] += new
-                    feed.counts.not_sent(feed.sink.dropped_as).inc(new)
-                    log.warning("frames dropped", camera=feed.name, reason=feed.sink.dropped_as.label, count=new)
-            for index, session in enumerate(self.sessions):
-                if new := session.oversized - oversized[index]:
-                    oversized[index] += new
-                    self.feeds[index].counts.not_sent(Fate.ENCODER).inc(new)
-                    log.warning(
-                        "frames too large for the gateway: lower bitrate_kbps or width",
-                        camera=session.camera,
-                        count=new,
-                        largest_bytes=session.largest_bytes,
-                        limit_bytes=session.max_unit_bytes,
-                    )

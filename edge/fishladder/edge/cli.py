@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import structs
 
 from fishladder.edge.config import EdgeConfig, camera_flag, load
 from fishladder.runtime.admin import Admin
 from fishladder.runtime.lifecycle import run_until_signal
 from fishladder.runtime.logs import configure_logging
+from fishladder.wire.errors import ConfigError
 
 
 @click.group()
@@ -36,6 +38,9 @@ def _settings(command: Any) -> Any:
         click.option("--width", type=int, help="Scale down to this width (encode)."),
         click.option("--gate/--no-gate", default=None, help="Send only what moves, and a picture a minute (encode)."),
         click.option("--uplink", type=click.Choice(["stream", "whip"]), help="stream (default), or WHIP."),
+        click.option("--spool-dir", help="Where frames wait while the uplink is down (else a sane place)."),
+        click.option("--spool-bytes", type=int, help="Most it may hold (else half of the free disk)."),
+        click.option("--no-spool", is_flag=True, help="Keep frames in memory only."),
         click.option("--log-level", help="debug, info, warning or error."),
     ]
     for option in reversed(options):
@@ -46,7 +51,12 @@ def _settings(command: Any) -> Any:
 def _load(
     config: Path | None, cameras: tuple[str, ...], loop: bool, flags: dict[str, Any], *, needs_gateway: bool = True
 ) -> EdgeConfig:
-    return load(config, flags, [camera_flag(text, loop=loop) for text in cameras], needs_gateway=needs_gateway)
+    spool = {"directory": flags.pop("spool_dir"), "bytes": flags.pop("spool_bytes")}
+    if flags.pop("no_spool"):
+        spool["enabled"] = False
+    return load(
+        config, flags, [camera_flag(text, loop=loop) for text in cameras], spool=spool, needs_gateway=needs_gateway
+    )
 
 
 @edge.command()
@@ -57,17 +67,25 @@ def _load(
 def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
     """Run the agent until its cameras end, or until SIGTERM.
 
-    Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
+    SIGHUP reads the settings again: cameras that are new, gone or changed are taken in, out or opened anew, and the
+    others do not notice. Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
     """
     from fishladder.edge.agent import Agent
 
-    settings = _load(config, cameras, loop, flags)
+    settings = _load(config, cameras, loop, dict(flags))
     configure_logging(settings.log_level)
+    settings = settings.with_encoder()
 
     well = False
+    agent: Agent | None = None
+
+    def reload() -> None:
+        if agent is not None:
+            fresh = _load(config, cameras, loop, dict(flags))
+            agent.reload(fresh if fresh.encoder != "auto" else structs.replace(fresh, encoder=settings.encoder))
 
     async def main(stopping: asyncio.Event) -> None:
-        nonlocal well
+        nonlocal well, agent
         agent = Agent(settings)
         if not settings.metrics_port:
             well = await agent.run(stopping)
@@ -75,25 +93,37 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
         with Admin(settings.metrics_host, settings.metrics_port, agent.health):
             well = await agent.run(stopping)
 
-    run_until_signal(main)
+    run_until_signal(main, reload=reload)
     if not well:
         raise SystemExit(1)
 
 
 @edge.command()
 @_settings
-def check(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
-    """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work."""
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Save a picture of each camera in this folder."
+)
+def check(config: Path | None, cameras: tuple[str, ...], loop: bool, pictures: Path | None, **flags: Any) -> None:
+    """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work.
+
+    A line each: ok, warn (it works and could be better: keyframes far apart, a clock that is off), or FAIL and why.
+    """
     from fishladder.edge.check import check as findings
 
     settings = _load(config, cameras, loop, flags, needs_gateway=False)
     configure_logging("critical" if settings.log_level == "info" else settings.log_level)
 
+    if pictures is not None:
+        try:
+            pictures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--pictures {pictures}: {error.strerror}") from None
+
     async def report() -> bool:
         fine = True
-        async for finding in findings(settings):
-            fine &= finding.works
-            click.echo(f"{'ok  ' if finding.works else 'FAIL'} {finding.what}: {finding.detail}")
+        async for finding in findings(settings, pictures):
+            fine &= finding.level != "FAIL"
+            click.echo(f"{finding.level:4} {finding.what}: {finding.detail}")
         return fine
 
     if not asyncio.run(report()):

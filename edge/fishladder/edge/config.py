@@ -3,7 +3,7 @@ whole, so that nothing starts with a setting that cannot work.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -17,7 +17,10 @@ from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.motion import Ignored
-from fishladder.runtime.config import load_config, read_secret
+from fishladder.edge.spool.settings import SpoolConfig
+from fishladder.runtime.config import load_config
+from fishladder.runtime.encoders import H264, best_h264
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 
@@ -72,6 +75,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyframe_s: float = 2.0
     width: int = 0
     preset: str = "superfast"
+    encoder: str = "auto"
     gate: bool = False
     gate_keepalive_s: float = 60.0
     gate_preroll_s: float = 1.0
@@ -85,6 +89,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: int = 9997
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
+    spool: SpoolConfig = SpoolConfig()
+
+    def with_encoder(self) -> "EdgeConfig":
+        """With the encoder that `auto` stands for on this host; takes seconds where there is hardware to be tried."""
+        return msgspec.structs.replace(self, encoder=best_h264() or "x264") if self.encoder == "auto" else self
 
     @property
     def address(self) -> GatewayAddress:
@@ -147,13 +156,14 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 camera_fps=camera.camera_fps,
             ),
             EncoderSettings(
+                codec=self.encoder if self.encoder in H264 else "libx264",
                 bitrate_bps=kbps * 1000,
                 profile="baseline" if whip else "high",  # what every WebRTC peer takes
                 **{name: getattr(self, name) if value is None else value for name, value in chosen.items()},
             ),
             mode=camera.mode or self.mode,
             fps=self.fps if camera.fps is None else camera.fps,
-            phase=self.cameras.index(camera) * _GOLDEN % 1,
+            phase=phase_of(self.cameras.index(camera)),
             only_h264=whip,
             gate=self._gate(camera),
         )
@@ -167,6 +177,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             chosen[name] = getattr(self, f"gate_{name}") if own is None else own
         ignore = tuple(_ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
         return GateSettings(**chosen, ignore=ignore)
+
+
+def phase_of(index: int) -> float:
+    """When within 1/fps an agent's camera of that number takes its pictures."""
+    return index * _GOLDEN % 1
 
 
 def split_login(source: str) -> tuple[str, str, str]:
@@ -185,15 +200,26 @@ def split_login(source: str) -> tuple[str, str, str]:
 
 
 def load(
-    file: Path | None, flags: dict[str, Any], cameras: Sequence[CameraConfig] = (), *, needs_gateway: bool = True
+    file: Path | None,
+    flags: dict[str, Any],
+    cameras: Sequence[CameraConfig] = (),
+    *,
+    spool: Mapping[str, Any] | None = None,
+    needs_gateway: bool = True,
 ) -> EdgeConfig:
-    """Read and check an agent's settings. `cameras` from flags replace those of the file. Without `needs_gateway`
-    it may be missing, and then so may site and token. Raises `ConfigError`.
+    """Read and check an agent's settings. `cameras` from flags replace those of the file, `spool` are the flags for
+    [spool]. Without `needs_gateway` it may be missing, and then so may site and token. Raises `ConfigError`.
     """
     config = load_config(EdgeConfig, "edge", file=file, flags=flags)
     if config.cameras:
         raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
-    config = msgspec.structs.replace(config, cameras=tuple(cameras or _cameras(file)))
+    if config.spool != SpoolConfig():
+        raise ConfigError(f"settings of [edge] in {file}: give the spool as a [spool] of its own")
+    config = msgspec.structs.replace(
+        config,
+        cameras=tuple(cameras or _cameras(file)),
+        spool=load_config(SpoolConfig, "spool", file=file, flags=spool),
+    )
     _check(config, needs_gateway)
     return config
 
@@ -234,6 +260,9 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
     _more(config.ring_bytes, 1 << 20, "ring_bytes")
+    config.spool.check()
+    if config.encoder not in ("auto", "x264", *H264):
+        raise ConfigError(f"encoder {config.encoder!r}: expected one of auto, x264, {', '.join(H264)}")
     for camera in config.cameras:
         what = f"camera {camera.name}"
         capture = config.capture(camera)

@@ -27,6 +27,7 @@ class EncoderSettings(msgspec.Struct, frozen=True):
     without, 0.34 Mbit/s and 7.5 ms at 22).
     """
 
+    codec: str = "libx264"  #: or a hardware encoder, see `hardware`
     bitrate_bps: int = 1_500_000
     keyframe_s: float = 2.0
     width: int = 0

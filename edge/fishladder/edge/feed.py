@@ -88,9 +88,14 @@ class Feed:
         stall_s: float = 20.0,
     ) -> None:
         self.name = name
+        self.settings = settings
         self.opened: Opened | None = None
         self.ended = False
-        self.child = Child(name, settings, self.on_record, self.on_gone, once=once, stall_s=stall_s)
+        self.removed = False  #: it is no longer among the settings' cameras
+        self._once = once
+        self._stall_s = stall_s
+        self.child = self._child(settings)
+        self._next: Child | None = None  # takes the place of `child` when that has ended
         self.sink = sink
         self._clock = clock
         self._wake = wake
@@ -98,18 +103,43 @@ class Feed:
         self._waiting: deque[int] = deque()  # capture times of pictures whose fate the process has not told yet
         self._timeline = Timeline()
         self._asked_us = 0
+        self._policy: Policy | None = None
         self.counts = metrics.of_camera(name)
 
+    def _child(self, settings: CaptureSettings) -> Child:
+        return Child(self.name, settings, self.on_record, self.on_gone, once=self._once, stall_s=self._stall_s)
+
     async def run(self) -> None:
-        """Returns when the camera has no more to give, or after `stop`."""
+        """Returns when the camera has no more to give, or after `stop`; it may be run again after a `change`."""
+        self.ended = False
         try:
-            await self.child.run()
+            while True:
+                if self._next is not None:
+                    self.child, self._next = self._next, None
+                await self.child.run()
+                if self._next is None:
+                    return
         finally:
             self.ended = True
             self._wake()
 
-    def stop(self) -> None:
+    def change(self, settings: CaptureSettings) -> None:
+        """Capture by other settings from now on, under the same numbers."""
+        self.settings, self.removed = settings, False
+        self._limit_fps = settings.fps
+        self._next = self._child(settings)
         self.child.stop()
+        if self._policy is not None:
+            self.obey(self._policy)
+
+    def stop(self) -> None:
+        self._next = None
+        self.child.stop()
+
+    def remove(self) -> None:
+        """Capture no more; what was captured is still carried away."""
+        self.removed = True
+        self.stop()
 
     @property
     def finished(self) -> bool:
@@ -117,8 +147,9 @@ class Feed:
         return self.ended and self.sink.pending == 0
 
     def obey(self, policy: Policy) -> None:
+        self._policy = policy
         limits = [fps for fps in (policy.fps, self._limit_fps) if fps]
-        self.child.command(Command(fps=min(limits, default=0.0)))
+        (self._next or self.child).command(Command(fps=min(limits, default=0.0)))
 
     def ask_keyframe(self) -> None:
         """At most once a second."""

@@ -7,14 +7,15 @@ import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohttp
 from yarl import URL
 
-from fishladder.runtime.config import read_secret
-from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkError
+from fishladder.runtime.secret_files import read_secret
+from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkDown, UplinkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class GatewayAddress:
         if not all("!" <= sign <= "~" for sign in token):
             raise ConfigError(f"{self.token_file or 'token'}: that is no token, which is one line without spaces")
         return {"Authorization": f"Bearer {token}"} if token else {}
+
+    @property
+    def in_clear(self) -> bool:
+        """Whether what is said to it can be read on the way."""
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        try:
+            here = host == "localhost" or ip_address(host).is_loopback
+        except ValueError:
+            here = False
+        return parts.scheme == "http" and not here
 
     def tls(self) -> ssl.SSLContext:
         """Raises `ConfigError` when the ca_file cannot be used."""
@@ -130,20 +142,22 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
         case aiohttp.ClientHttpProxyError():
             return UplinkError(f"proxy {_shown(to)} refuses to connect to {where}: {error.status} {error.message}")
         case aiohttp.ClientProxyConnectionError():
-            return UplinkError(f"proxy {_shown(to)} cannot be reached: {error.strerror or error}")
+            return UplinkDown(f"proxy {_shown(to)} cannot be reached: {error.strerror or error}")
         case aiohttp.ClientResponseError():
             return answered(error.status, error.headers.get("Content-Type", "") if error.headers else "", to)
         case aiohttp.ClientConnectorCertificateError():
             return UplinkError(
                 f"{where}: its TLS certificate is not trusted ({error.certificate_error}); "
-                "if it is your own, name its CA with ca_file"
+                "if it is your own, name its CA with ca_file; captive portals show such certificates too"
             )
         case aiohttp.ClientConnectorDNSError():
-            return UplinkError(f"{where}: its name cannot be resolved")
+            return UplinkDown(f"{where}: its name cannot be resolved")
         case aiohttp.ClientConnectorError():
-            return UplinkError(f"{where} cannot be reached: {error.strerror or error.os_error}")
+            return UplinkDown(f"{where} cannot be reached: {error.strerror or error.os_error}")
+        case aiohttp.ClientConnectionError():
+            return UplinkDown(f"{where}: the connection was lost: {error or type(error).__name__}")
         case TimeoutError():
-            return UplinkError(f"{where}: no answer in time")
+            return UplinkDown(f"{where}: no answer in time")
         case _:
             return UplinkError(f"{where}: {error or type(error).__name__}")
 

@@ -1,9 +1,10 @@
-"""What a ring holds: a unit, or a range of what is not sent."""
+"""What a ring and a spool hold: a unit, or a range of what is not sent; and how either goes over the wire."""
 
 from dataclasses import dataclass
 
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.wire.fates import Fate
+from fishladder.wire.unit import NO_FLAGS, Flag, Range, Unit
 
 #: What an entry costs besides its payload.
 ENTRY_BYTES = 256
@@ -41,3 +42,28 @@ class HeldRange:
 
 
 Held = HeldUnit | HeldRange
+
+
+def unit_of(held: HeldUnit, epoch: int, offset_us: int | None, flags: Flag = NO_FLAGS) -> Unit:
+    """For the wire. `offset_us` is to be added to our wall clock at capture for the gateway's; None = not known."""
+    unit = held.unit
+    synced = NO_FLAGS if offset_us is None else Flag.SYNCED
+    return Unit(
+        epoch=epoch,
+        seq=held.first,
+        codec=unit.codec,
+        payload=unit.payload,
+        flags=unit.flags | synced | flags,
+        pts_us=unit.pts_us,
+        wall_us=held.wall_us,
+        offset_us=offset_us or 0,
+        duration_us=unit.duration_us,
+        ready_us=held.ready_us,
+        width=unit.width,
+        height=unit.height,
+    )
+
+
+def range_of(held: Held, epoch: int, first: int, last: int, fate: Fate, offset_us: int | None) -> Range:
+    """The same for a range, or for a piece of one."""
+    return Range(epoch=epoch, first=first, last=last, fate=fate, wall_us=held.wall_us, offset_us=offset_us or 0)

@@ -14,7 +14,12 @@ BYTES = Counter("fishladder_edge_unit_bytes_total", "Bytes of units ready for th
 NOT_SENT = Counter("fishladder_edge_not_sent_total", "Pictures declared instead of sent", (*_CAMERA, "reason"))
 RESTARTS = Gauge("fishladder_edge_capture_restarts", "Times the capture process was started again", _CAMERA)
 RING = Gauge("fishladder_edge_ring_bytes", "Bytes held until committed", _CAMERA)
-PENDING = Gauge("fishladder_edge_pending", "Pictures captured and not yet committed", _CAMERA)
+PENDING = Gauge("fishladder_edge_pending", "Pictures captured and not yet committed", (*_CAMERA, "lane"))
+SPOOL = Gauge("fishladder_edge_spool_bytes", "Bytes of pictures on disk that wait for the uplink", _CAMERA)
+SPOOL_WRITTEN = Counter("fishladder_edge_spool_written_bytes_total", "Bytes of pictures written to disk", _CAMERA)
+SPOOL_LIMIT = Gauge("fishladder_edge_spool_limit_bytes", "What the spool may hold")
+SPOOL_OLDEST = Gauge("fishladder_edge_spool_oldest_seconds", "For how long the oldest picture on disk has waited")
+SPOOL_FAILING = Gauge("fishladder_edge_spool_failing", "1 while the disk takes nothing")
 RECONNECTS = Counter("fishladder_edge_reconnects_total", "Connections to the gateway that ended")
 SENT = Counter("fishladder_edge_sent_bytes_total", "Bytes of binary messages sent to the gateway")
 RTT = Gauge("fishladder_edge_uplink_rtt_seconds", "Round trip of the latest clock probe")
@@ -32,6 +37,9 @@ class CameraCounts:
     restarts: Gauge
     ring: Gauge
     pending: Gauge
+    backlog: Gauge
+    spool: Gauge
+    spool_written: Counter
 
     def not_sent(self, fate: Fate) -> Counter:
         return NOT_SENT.labels(self.site, self.camera, fate.label)
@@ -47,5 +55,8 @@ def of_camera(name: str) -> CameraCounts:
         bytes=BYTES.labels(site, camera),
         restarts=RESTARTS.labels(site, camera),
         ring=RING.labels(site, camera),
-        pending=PENDING.labels(site, camera),
+        pending=PENDING.labels(site, camera, "live"),
+        backlog=PENDING.labels(site, camera, "backfill"),
+        spool=SPOOL.labels(site, camera),
+        spool_written=SPOOL_WRITTEN.labels(site, camera),
     )

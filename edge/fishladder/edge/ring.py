@@ -1,18 +1,17 @@
 """What one camera has captured and nobody has committed yet: units, and ranges of what is not sent, numbered densely.
-Pure. It forgets what is committed, except back to where a decoder can start; when it is full, the oldest unsent group
-of pictures becomes a SPOOL_FULL range. The link is somebody else's: this only says what comes next.
+Pure. It forgets what is committed, except back to where a decoder can start. The link and the spool are somebody
+else's: this only says what comes next.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.entries import Entries
 from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit
+from fishladder.edge.room import declare_full, make_room
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Flag
 
-#: Ranges are kept apart by reason up to this many in a row; more only in an outage of hours.
-MAX_RANGES = 4096
 #: A range is held back this long while it may still grow.
 RANGE_HOLD_US = 500_000
 
@@ -34,27 +33,64 @@ class Ring:
         self.next = 1
         self.logged = 0
         self.committed = 0
-        self.bytes = 0
         self.spool_full = 0  #: units dropped for lack of room, in all
-        #: An entry point is wanted from the camera: to keep the replay short, or after units were dropped.
+        #: An entry point is wanted from the camera: to keep the replay short, or because units before it are not sent.
         self.wants_keyframe = False
-        self._entries: list[Held] = []
+        self._entries = Entries()
         self._group_bytes = 0  # since the last entry point
         self._group_us: int | None = None  # when it was captured
         self._resync = False  # drop what comes until an entry point
+        self._cut_at = 0  # what came before this seq was deferred: a unit here is sent only if it is an entry point
+
+    @property
+    def bytes(self) -> int:
+        return self._entries.bytes
 
     @property
     def oldest(self) -> int:
         """The first seq that can still be sent or declared."""
-        return self._entries[0].first if self._entries else self.position + 1
+        return self._entries[0].first if len(self._entries) else self.position + 1
+
+    @property
+    def oldest_unit(self) -> int:
+        """The first seq of which a unit is held."""
+        return next((held.first for held in self._entries if isinstance(held, HeldUnit)), self.position + 1)
 
     @property
     def pending(self) -> int:
         """Captured and not yet committed."""
         return self.position - self.committed
 
+    @property
+    def deferred(self) -> int:
+        """How many of them are declared as deferred."""
+        ranges = (it for it in self._entries if isinstance(it, HeldRange) and it.fate is Fate.DEFERRED)
+        return sum(max(it.last - max(it.first, self.committed + 1) + 1, 0) for it in ranges)
+
+    @property
+    def blocked(self) -> bool:
+        """What comes next is of no use before the entry point it refers to, and that was deferred."""
+        if not self.next <= self._cut_at <= self.position:
+            return False
+        index = self._entries.index(self._cut_at)
+        held, before = self._entries[index], index - self._entries.index(self.next)
+        return before <= 1 and isinstance(held, HeldUnit) and not held.unit.entry_point
+
+    @property
+    def uncommitted_full(self) -> bool:
+        """Half of the room is taken by what was sent."""
+        sent = self._entries.since(0)[: self._entries.index(self.next)]
+        return sum(held.cost for held in sent) > self.limit_bytes // 2
+
     def __iter__(self) -> Iterator[Held]:
         return iter(self._entries)
+
+    def unsent(self) -> list[Held]:
+        """The entries from `next` on; of a range partly sent the rest."""
+        if self.next > self.position:
+            return []
+        self._entries.split(self.next)
+        return self._entries.since(self._entries.index(self.next))
 
     def clean_points(self, most: int) -> list[int]:
         """Seqs a decoder can start at, ascending. If there are more than `most`, every n-th and the last.
@@ -62,7 +98,7 @@ class Ring:
         Where no clean point at or before committed + 1 is held, a recovery point held instead stands in for it.
         """
         points = [held.first for held in self._entries if isinstance(held, HeldUnit) and held.unit.flags & Flag.CLEAN]
-        head = self._entries[0] if self._entries else None
+        head = self._entries[0] if len(self._entries) else None
         if isinstance(head, HeldUnit) and head.unit.entry_point and not (points and points[0] <= self.committed + 1):
             points[:0] = [head.first] if head.first not in points[:1] else []
         if len(points) <= most:
@@ -81,12 +117,10 @@ class Ring:
         if self._resync and not unit.entry_point:
             return self._refuse(unit, wall_us)
         self.position += 1
-        held = HeldUnit(self.position, unit, wall_us, ready_us)
-        self._entries.append(held)
-        self.bytes += held.cost
+        self._entries.append(HeldUnit(self.position, unit, wall_us, ready_us))
         self._keep_replay_short(unit)
         self._fit()
-        return isinstance(self._entries[-1], HeldUnit)
+        return isinstance(self._entries.tail, HeldUnit)
 
     def start_at_entry_point(self) -> None:
         """Keep nothing that comes before an entry point, and ask for one."""
@@ -96,13 +130,28 @@ class Ring:
         """Number `count` pictures that will not be sent."""
         first = self.position + 1
         self.position += count
-        tail = self._entries[-1] if self._entries else None
+        tail = self._entries.tail
         if isinstance(tail, HeldRange) and tail.fate is fate and tail.first >= self.next:
             tail.last = self.position
             return
         self._entries.append(HeldRange(first, self.position, fate, mono_us, wall_us))
-        self.bytes += ENTRY_BYTES
         self._fit()
+
+    def restore(self, entries: Sequence[Held], *, committed: int) -> None:
+        """Go on from what an earlier process held, without a hole between its entries; it is all to be sent again.
+        What is not here of the seqs after `committed` is somewhere else, or lost. For a ring that holds nothing.
+        """
+        head = entries[0]
+        if head.first > committed + 1:
+            mono_us = head.unit.mono_us if isinstance(head, HeldUnit) else head.mono_us
+            self._entries.append(HeldRange(committed + 1, head.first - 1, Fate.DEFERRED, mono_us, head.wall_us))
+            self._cut_at = head.first
+        for held in entries:
+            self._entries.append(held)
+        self.position = entries[-1].last
+        self.committed = min(committed, self.position)
+        self.logged = self.oldest - 1
+        self.next = self.oldest
 
     # -- link side
 
@@ -110,14 +159,14 @@ class Ring:
         """The entry to send next, which then counts as sent. A range that may still grow is held back a little."""
         if self.next > self.position:
             return None
-        index = self._index(self.next)
-        held = self._entries[index]
-        if (
-            isinstance(held, HeldRange)
-            and held is self._entries[-1]
-            and not flush
-            and now_us - held.mono_us < RANGE_HOLD_US
-        ):
+        held = self._entries[self._entries.index(self.next)]
+        if isinstance(held, HeldRange):
+            if held is self._entries.tail and not flush and now_us - held.mono_us < RANGE_HOLD_US:
+                return None
+            if self._cut_at == self.next:
+                self._cut_at = held.last + 1
+        elif self._cut_at == held.first and not held.unit.entry_point:
+            self.wants_keyframe = True
             return None
         self.next = held.last + 1
         return held
@@ -129,7 +178,7 @@ class Ring:
         self.next = seq
         self.logged = seq - 1
         if seq <= self.position:
-            self._split(seq)
+            self._entries.split(seq)
         self._fit()  # what was on its way could not be dropped
 
     def disconnected(self) -> None:
@@ -149,35 +198,54 @@ class Ring:
         self.committed = min(committed, self.position)
         self._forget()
 
+    # -- spool side
+
+    def context(self) -> list[HeldUnit]:
+        """The units a decoder needs before the first unsent one, itself not among them; none if it needs none."""
+        unsent = next((held for held in self.unsent() if isinstance(held, HeldUnit)), None)
+        if unsent is None or unsent.unit.entry_point:
+            return []
+        found: list[HeldUnit] = []
+        for index in range(self._entries.index(unsent.first) - 1, -1, -1):
+            held = self._entries[index]
+            if isinstance(held, HeldUnit):
+                found.append(held)
+                if held.unit.entry_point:
+                    return found[::-1]
+            elif held.fate is Fate.DEFERRED:  # so are they
+                return []
+        return []
+
+    def defer(self, last: int) -> None:
+        """Declare what is unsent up to `last` as DEFERRED: it is in the spool now."""
+        if not self.next <= last <= self.position:
+            return
+        self._entries.split(self.next)
+        if last < self.position:
+            self._entries.split(last + 1)
+        start, end = self._entries.index(self.next), self._entries.index(last) + 1
+        head = self._entries[start]
+        mono_us = head.unit.mono_us if isinstance(head, HeldUnit) else head.mono_us
+        self._entries.replace(start, end, [HeldRange(head.first, last, Fate.DEFERRED, mono_us, head.wall_us)])
+        self._cut_at = last + 1
+        self._fit()  # cutting ranges in two costs something
+
+    def give_up(self) -> None:
+        """What comes next is of no use before an entry point, and there is no room for it anywhere: drop it."""
+        if not self.blocked:
+            return
+        start = self._entries.index(self._cut_at)
+        rest = self._entries.since(start)
+        points = (i for i, held in enumerate(rest) if isinstance(held, HeldUnit) and held.unit.entry_point)
+        end = next(points, len(rest))
+        self._resync |= end == len(rest)
+        self.spool_full += declare_full(self._entries, self._cut_at, start, start + end)
+
     # -- bounds
-
-    def _index(self, seq: int) -> int:
-        return bisect_right(self._entries, seq, key=lambda held: held.first) - 1
-
-    def _split(self, seq: int) -> None:
-        """Make `seq` the first of an entry."""
-        index = self._index(seq)
-        held = self._entries[index]
-        if isinstance(held, HeldRange) and held.first < seq:
-            rest = HeldRange(seq, held.last, held.fate, held.mono_us, held.wall_us)
-            held.last = seq - 1
-            self._entries.insert(index + 1, rest)
-            self.bytes += ENTRY_BYTES
 
     def _forget(self) -> None:
         """Forget what is committed and not needed to decode what follows."""
-        keep = min(self._replay_start(), self.next)
-        count = 0
-        for held in self._entries:
-            if held.last >= keep:
-                break
-            self.bytes -= held.cost
-            count += 1
-        del self._entries[:count]
-        if self._entries and self._entries[0].first < keep:
-            head = self._entries[0]
-            assert isinstance(head, HeldRange)
-            head.first = keep
+        self._entries.forget(min(self._replay_start(), self.next))
 
     def _replay_start(self) -> int:
         """The seq of the newest clean point at or before committed + 1 within the bound; else of such a recovery
@@ -185,7 +253,7 @@ class Ring:
         """
         until = self.committed + 1
         size, newest_us, recovery = 0, None, None
-        for index in range(self._index(until), -1, -1):
+        for index in range(self._entries.index(until), -1, -1):
             held = self._entries[index]
             if isinstance(held, HeldRange):
                 continue
@@ -218,78 +286,9 @@ class Ring:
         return False
 
     def _fit(self) -> None:
-        while self.bytes > self.limit_bytes and self._make_room():
-            pass
-
-    def _make_room(self) -> bool:
-        """Turn the oldest whole unsent group of pictures into a range; False if nothing is left to drop."""
-        start = self._index(self.next) if self.next <= self.position else len(self._entries)
-        units = [(i, held.unit) for i, held in enumerate(self._entries[start:], start) if isinstance(held, HeldUnit)]
-        if not units:
-            return self._coalesce(2)
-        oldest = units[0][0]
-        starts = [i for i, unit in units if unit.flags & Flag.CLEAN]
-        if len(starts) < 2:
-            starts = [i for i, unit in units if unit.entry_point]
-        if len(starts) >= 2:  # a whole group, with another entry point behind it
-            first, end = starts[0], starts[1]
-        elif starts and starts[0] != oldest:  # the rest of a group partly sent
-            first, end = oldest, starts[0]
-        else:  # the group being captured: what follows would hang in the air
-            first, end = oldest, len(self._entries)
-            self._resync = True
-        self._declare(first, end)
-        self._coalesce(MAX_RANGES)
-        return True
-
-    def _declare(self, first: int, end: int) -> None:
-        """Replace the units among entries `first..end-1` by SPOOL_FULL ranges, joined where they touch."""
-        while first > 0 and self._joinable(self._entries[first - 1]):
-            first -= 1
-        while end < len(self._entries) and self._joinable(self._entries[end]):
-            end += 1
-        joined: list[Held] = []
-        for held in self._entries[first:end]:
-            self.bytes -= held.cost
-            if isinstance(held, HeldUnit):
-                held = HeldRange(held.first, held.last, Fate.SPOOL_FULL, held.unit.mono_us, held.wall_us)
-                self.spool_full += 1
-            tail = joined[-1] if joined else None
-            if isinstance(tail, HeldRange) and tail.fate is held.fate:
-                tail.last = held.last
-            else:
-                joined.append(held)
-                self.bytes += held.cost
-        self._entries[first:end] = joined
-
-    def _joinable(self, held: Held) -> bool:
-        return isinstance(held, HeldRange) and held.fate is Fate.SPOOL_FULL and held.first >= self.next
-
-    def _coalesce(self, most: int) -> bool:
-        """Join each row of `most` or more unsent ranges into one SPOOL_FULL range: the reasons fit no more."""
-        if self.next > self.position:
-            return False
-        start = self._index(self.next)
-        kept: list[Held] = []
-        row: list[HeldRange] = []
-        changed = False
-
-        def end_row() -> None:
-            nonlocal changed
-            if len(row) >= most:
-                kept.append(HeldRange(row[0].first, row[-1].last, Fate.SPOOL_FULL, row[0].mono_us, row[0].wall_us))
-                self.bytes -= ENTRY_BYTES * (len(row) - 1)
-                changed = True
-            else:
-                kept.extend(row)
-            row.clear()
-
-        for held in self._entries[start:]:
-            if isinstance(held, HeldRange):
-                row.append(held)
-            else:
-                end_row()
-                kept.append(held)
-        end_row()
-        self._entries[start:] = kept
-        return changed
+        while self.bytes > self.limit_bytes:
+            made = make_room(self._entries, self.next, self.position)
+            if made is None:
+                return
+            self.spool_full += made.dropped
+            self._resync |= made.cut

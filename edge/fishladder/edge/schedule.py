@@ -1,5 +1,6 @@
-"""In what order cameras share one link: units cut into fragments, deficit round robin by weight, and never more than
-the gateway's credit allows. Pure: it is asked for the next message and does not know when.
+"""In what order cameras share one link: units cut into fragments, deficit round robin by weight, backfill only when no
+camera has anything live, and never more than the gateway's credit allows. Pure: it is asked for the next message and
+does not know when.
 """
 
 from collections import deque
@@ -13,6 +14,8 @@ from fishladder.wire.unit import Range, Unit
 FRAGMENT_S = 0.05
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
+#: More of the credit is not held back for live.
+LIVE_CREDIT_BYTES = 64 * 1024
 
 Source = Callable[[], Unit | Range | None]
 
@@ -29,6 +32,7 @@ class _Flow:
     channel: int
     source: Source
     weight: float = 1.0
+    backfill: bool = False
     deficit: float = 0.0
     visited: bool = False  # has had its quantum in this round
     message: bytes | None = None  # the next one
@@ -44,41 +48,65 @@ class Scheduler:
         self.fragment_bytes = fragment_bytes
         self.granted_bytes = 0
         self.sent_bytes = 0
+        self._window_bytes = 0  # the credit there was after the last grant
         self._left = 0  # of all flows, so that nobody has to add them up for each unit
-        self._flows: dict[int, _Flow] = {}
+        self._flows: dict[int, _Flow] = {}  # by channel, or, of backfill, by its complement
         self._round: deque[int] = deque()
+        self._later: deque[int] = deque()
 
-    def add(self, channel: int, source: Source, weight: float = 1.0) -> None:
-        self.remove(channel)
-        self._flows[channel] = _Flow(channel, source, max(weight, 0.01))
-        self._round.append(channel)
+    def add(self, channel: int, source: Source, weight: float = 1.0, *, backfill: bool = False) -> None:
+        self.remove(channel, backfill=backfill)
+        key = ~channel if backfill else channel
+        self._flows[key] = _Flow(channel, source, max(weight, 0.01), backfill)
+        (self._later if backfill else self._round).append(key)
 
     def set_weight(self, channel: int, weight: float) -> None:
-        if flow := self._flows.get(channel):
-            flow.weight = max(weight, 0.01)
+        for key in (channel, ~channel):
+            if flow := self._flows.get(key):
+                flow.weight = max(weight, 0.01)
 
-    def remove(self, channel: int) -> bytes | None:
-        """Take a camera out; the message that gives up the unit it was sending, if it was."""
-        flow = self._flows.pop(channel, None)
+    def remove(self, channel: int, *, backfill: bool = False) -> bytes | None:
+        """Take a camera's lane out; the message that gives up the unit it was sending, if it was."""
+        key = ~channel if backfill else channel
+        flow = self._flows.pop(key, None)
         if flow is None:
             return None
-        self._round.remove(channel)
+        (self._later if backfill else self._round).remove(key)
         self._owe(flow, 0)
         if not flow.begun:
             return None
-        message = abandon(channel)
+        message = abandon(channel, backfill=backfill)
         self.sent_bytes += len(message)
         return message
 
     def grant(self, total_bytes: int) -> None:
         """Credit is cumulative, so an older one changes nothing."""
-        self.granted_bytes = max(self.granted_bytes, total_bytes)
+        if total_bytes > self.granted_bytes:
+            self.granted_bytes = total_bytes
+            self._window_bytes = self.credit_left
+
+    @property
+    def has_spare_credit(self) -> bool:
+        """Whether live would not miss what backfill takes of the credit: half of what there is at a time is its own."""
+        return self.credit_left > min(self._window_bytes // 2, LIVE_CREDIT_BYTES)
+
+    @property
+    def credit_left(self) -> int:
+        """Bytes that are not spoken for."""
+        return self.granted_bytes - self.sent_bytes - self._left
 
     def next(self) -> bytes | None:
-        """The next message to write; None if there is nothing, or no credit for it."""
+        """The next live message to write; None if there is nothing, or no credit for it."""
+        return self._next(self._round)
+
+    def next_backfill(self) -> bytes | None:
+        """The same of backfill. To be asked when there is nothing live."""
+        return self._next(self._later)
+
+    def _next(self, turns: deque[int]) -> bytes | None:
         idle = 0  # flows in a row with nothing to send
-        while idle < len(self._round):
-            flow = self._flows[self._round[0]]
+        while idle < len(turns):
+            flow = self._flows[turns[0]]
             message = self._peek(flow)
             if message is None:
                 flow.deficit = 0.0
@@ -92,7 +120,7 @@ class Scheduler:
                     self._sent(flow, message)
                     return message
             flow.visited = False
-            self._round.rotate(-1)
+            turns.rotate(-1)
         return None
 
     def _sent(self, flow: _Flow, message: bytes) -> None:
@@ -112,14 +140,14 @@ class Scheduler:
     def _peek(self, flow: _Flow) -> bytes | None:
         """The flow's next message, beginning another unit if the credit is not yet spoken for."""
         if flow.message is None:
-            if self.sent_bytes + self._left >= self.granted_bytes:
+            if self.credit_left <= 0:
                 return None
             item = flow.source()
             if isinstance(item, Range):
-                flow.message = range_message(flow.channel, item)
+                flow.message = range_message(flow.channel, item, backfill=flow.backfill)
             elif item is not None:
                 packed = item.pack()
-                flow.rest = fragments(flow.channel, packed, self.fragment_bytes)
+                flow.rest = fragments(flow.channel, packed, self.fragment_bytes, backfill=flow.backfill)
                 flow.message = next(flow.rest)
                 self._owe(flow, len(packed))
         return flow.message

@@ -1,27 +1,32 @@
 """The `stream` uplink: all of a site's cameras on one WebSocket. It moves messages between the gateway and the pure
-parts (`session`, `schedule`, `clock`), one connection after another, for as long as the agent runs.
+parts (`uplink_cameras`, `schedule`, `clock`), one connection after another, for as long as the agent runs.
 """
 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
-from secrets import token_hex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import structlog
 
 from fishladder.edge import metrics
+from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
-from fishladder.edge.schedule import Scheduler, fragment_size
-from fishladder.edge.session import Session, State
+from fishladder.edge.knock import answers
+from fishladder.edge.schedule import fragment_size
+from fishladder.edge.session import Session
+from fishladder.edge.spool.keeper import Filling
+from fishladder.edge.spool.lane import Lane
+from fishladder.edge.token import TokenKeeper
+from fishladder.edge.uplink_cameras import UplinkCameras
+from fishladder.edge.uplink_status import SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
-from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError, VersionMismatch, WireError
+from fishladder.wire.errors import AuthRefused, ConfigError, UplinkDown, UplinkError, VersionMismatch, WireError
 from fishladder.wire.messages import VERSIONS, Policy
-from fishladder.wire.unit import Range, Unit
 
 log = structlog.get_logger(__name__)
 
@@ -32,9 +37,8 @@ _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
 _LAST_WORDS_S = 1.0
-#: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
-#: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
-_HELLO_CAMERAS = 32
+#: A link that is away costs nobody anything to ask for; a gateway that answers otherwise may have too much to do.
+_DOWN_MOST_S = 1.0
 
 
 class _Draining(Exception):
@@ -58,58 +62,94 @@ class StreamUplink:
     ) -> None:
         self.offset = OffsetEstimator()
         self.connected = False
-        self.boot = token_hex(16)
         self._to = to
-        self._sessions = {session.channel: session for session in sessions}
+        self._token = TokenKeeper(to)
         self._clock = clock
-        self._on_policy = on_policy
-        self._on_keyframe = on_keyframe
-        self._agent = agent
+        self._cameras = UplinkCameras(
+            sessions,
+            clock,
+            self.offset,
+            on_policy=on_policy,
+            on_keyframe=on_keyframe,
+            agent=agent,
+            renews=self._token.renews,
+        )
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
-        self._hellos = 0
+        self._down = Backoff(0.2, _DOWN_MOST_S)
+        self._peer: tuple[str, int] | None = None  # whom we were connected with
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
-        self._flush = False
         self._outbox: deque[str | bytes] = deque()
-        self._scheduler = Scheduler()
+        self._pace = BackfillPace()
         self._fragment_limit = 0
+        self._said = ""
+        self._sent_bytes = 0
+        self._sent_rate = SentRate()
+        self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
+
+    def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
+        """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
+        before `run`.
+        """
+        self._cameras.remember(lanes, boot, hellos)
+
+    def add(self, session: Session) -> None:
+        """A camera more; a hello for it follows."""
+        self._cameras.sessions[session.channel] = session
+        self._wake.set()
 
     def wake(self) -> None:
         self._wake.set()
 
     def flush(self) -> None:
         """Nothing more will be captured: hold no range back, and say how far it went."""
-        self._flush = True
-        self._say_positions()
+        self._cameras.flush = True
+        self._say(self._positions())
         self._wake.set()
+
+    def _positions(self) -> messages.Positions | None:
+        filling = self.spool() if self.spool is not None else None
+        now_s = asyncio.get_running_loop().time()
+        status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us, spool=filling)
+        return self._cameras.positions(status)
 
     async def settled(self) -> None:
         """Wait until everything captured is committed."""
-        while any(session.pending for session in self._sessions.values()):
+        while any(session.pending for session in self._cameras.sessions.values()):
             self._news.clear()
             await self._news.wait()
 
     async def run(self) -> None:
         """Connect, again and again. Runs until cancelled."""
+        if self._to.in_clear:
+            log.warning("video and token go over the network in clear text: use https://", gateway=self._to.url)
         while True:
-            delay_s, said = 0.0, ""
+            delay_s, said, away = 0.0, "", False
             try:
                 await self._connection()
             except _Draining as draining:
                 delay_s = self._rng.uniform(0.1, 1.0)
-                said = f"the gateway is going away: {draining}"
+                said = f"the connection is made anew: {draining}"
             except (AuthRefused, ConfigError, VersionMismatch) as error:
                 delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
+            except UplinkDown as error:
+                delay_s, said, away = self._down.next(), str(error), True
             except (UplinkError, WireError) as error:
                 delay_s, said = self._backoff.next(), str(error)
-            log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
-            await asyncio.sleep(delay_s)
+            if said != self._said:  # the same once a second would tell nobody more
+                self._said = said
+                log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
+            await self._token.pause(delay_s)
+            if away and self._peer is not None:
+                await answers(*self._peer)
 
     async def _connection(self) -> None:
         try:
-            async with connect(self._to) as link:
-                self._scheduler = Scheduler()
+            async with connect(self._token.address()) as link:
+                self._peer = link.peer
+                self._cameras.connected()
+                self._pace = BackfillPace()
                 self._outbox.clear()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(link), name="uplink-read")
@@ -121,10 +161,13 @@ class StreamUplink:
             if self.connected:
                 metrics.RECONNECTS.inc()
             self.connected = False
-            for session in self._sessions.values():
-                session.disconnected()
+            self._cameras.disconnected()
 
     # -- out
+
+    def _say(self, message: messages.FromAgent | None) -> None:
+        if message is not None:
+            self._outbox.append(messages.encode(message))
 
     async def _write(self, link: WebSocket) -> None:
         """What is urgent first, then one fragment at a time."""
@@ -132,15 +175,32 @@ class StreamUplink:
             while True:
                 if self._outbox:
                     await link.send(self._outbox.popleft())
-                elif (fragment := self._scheduler.next()) is not None:
+                elif (fragment := self._cameras.scheduler.next()) is not None:
                     await link.send(fragment)
                     metrics.SENT.inc(len(fragment))
+                    self._sent_bytes += len(fragment)
                 else:
                     self._wake.clear()
-                    await self._wake.wait()
+                    await self._backfill(link)
         except UplinkError:
             await asyncio.sleep(_LAST_WORDS_S)  # why it was closed may be there to be read
             raise
+
+    async def _backfill(self, link: WebSocket) -> None:
+        """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
+        clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
+        wait_s: float | None = None
+        if scheduler.has_spare_credit and not (wait_s := self._pace.wait_s(clock())):
+            if (fragment := scheduler.next_backfill()) is not None:
+                await link.send(fragment)
+                self._pace.sent(len(fragment))
+                self._sent_bytes += len(fragment)
+                metrics.SENT.inc(len(fragment))
+                return
+            wait_s = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
 
     async def _tick(self, link: WebSocket) -> None:
         loop = asyncio.get_running_loop()
@@ -150,58 +210,44 @@ class StreamUplink:
         first = True
         while True:
             now_s = loop.time()
-            self._greet(now_s, anyway=first)
+            for hello in self._cameras.hellos(now_s, anyway=first):
+                self._say(hello)
             first = False
+            state = link.state()
+            self._pace.measured(state, now_s)
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
-                self._say_positions()
-                self._scheduler.fragment_bytes = fragment_size(link.delivery_rate_bytes_s(), self._fragment_limit)
+                if self._token.changed():
+                    raise _Draining("its token file has changed")
+                self._say(self._positions())
+                self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1
                 probe_s = now_s + (_PROBE_BURST_S if probes < _BURST else _PROBE_S)
-                self._outbox.append(messages.encode(messages.Probe(self._clock.mono_us())))
-            unanswered = any(it.unanswered_s(now_s) > _WELCOME_S for it in self._sessions.values())
+                self._say(messages.Probe(self._clock.mono_us()))
+            unanswered = any(it.unanswered_s(now_s) > _WELCOME_S for it in self._cameras.sessions.values())
             if unanswered or (not self.connected and now_s - began_s > _WELCOME_S):
                 raise UplinkError(f"gateway {self._to.url} did not answer the hello within {_WELCOME_S:g} s")
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
-    def _greet(self, now_s: float, *, anyway: bool = False) -> None:
-        due = [session.hello(now_s) for session in self._sessions.values() if session.hello_due(now_s)]
-        for first in range(0, len(due) or int(anyway), _HELLO_CAMERAS):
-            self._hellos += 1
-            cameras = due[first : first + _HELLO_CAMERAS]
-            hello = messages.Hello(
-                versions=VERSIONS, boot=self.boot, hello=self._hellos, cameras=cameras, agent=self._agent
-            )
-            self._outbox.append(messages.encode(hello))
-            self._wake.set()
-
-    def _say_positions(self) -> None:
-        cameras = [(it.channel, it.ring.position) for it in self._sessions.values() if it.state is State.OPEN]
-        if cameras:
-            self._outbox.append(messages.encode(messages.Positions(cameras)))
-
-    def _take(self, session: Session) -> Unit | Range | None:
-        if not session.has_more:
-            return None
-        return session.take(self._clock.mono_us(), self.offset.offset_us, flush=self._flush)
-
     # -- in
 
     async def _read(self, link: WebSocket) -> None:
         while True:
-            self._heard(messages.from_gateway(await link.receive()))
+            self._heard(messages.from_gateway(await link.receive()), asyncio.get_running_loop().time())
 
-    def _heard(self, message: messages.FromGateway) -> None:
+    def _heard(self, message: messages.FromGateway, now_s: float) -> None:
         match message:
             case messages.Ack():
-                for channel, logged, committed in message.cameras:
-                    if session := self._sessions.get(channel):
-                        session.acknowledged(logged, committed)
+                self._cameras.acknowledged(message)
                 self._news.set()
+            case messages.Open():
+                self._cameras.opened(message, now_s)
+                self._news.set()
+                self._wake.set()
             case messages.Credit():
-                self._scheduler.grant(message.bytes)
+                self._cameras.scheduler.grant(message.bytes)
                 self._wake.set()
             case messages.Probed():
                 self.offset.answered(
@@ -213,14 +259,13 @@ class StreamUplink:
                 if self.offset.rtt_us is not None:
                     metrics.RTT.set(self.offset.rtt_us / 1e6)
             case messages.Welcome():
-                self._welcomed(message)
+                self._welcomed(message, now_s)
             case messages.Fenced():
-                self._fenced(message)
+                self._outbox.extend(self._cameras.fenced(message, now_s))
             case messages.Control():
-                if message.policy is not None:
-                    self._obey(message.channel, message.policy)
-                if message.keyframe and message.channel in self._sessions:
-                    self._on_keyframe(message.channel)
+                self._cameras.controlled(message)
+            case messages.Token():
+                self._token.renewed(message.token)
             case messages.Drain():
                 raise _Draining(message.reason or "it is being stopped")
             case messages.Fault(code="version"):
@@ -228,8 +273,7 @@ class StreamUplink:
             case messages.Fault():
                 raise UplinkError(f"gateway {self._to.url} found a fault ({message.code}): {message.message}")
 
-    def _welcomed(self, welcome: messages.Welcome) -> None:
-        now_s = asyncio.get_running_loop().time()
+    def _welcomed(self, welcome: messages.Welcome, now_s: float) -> None:
         if not VERSIONS[0] <= welcome.version <= VERSIONS[1]:
             raise VersionMismatch(
                 f"gateway {self._to.url} chose uplink protocol {welcome.version}; this agent speaks "
@@ -238,47 +282,13 @@ class StreamUplink:
         if not self.connected:
             self.connected = True
             self._backoff.reset()
+            self._down.reset()
+            self._said = ""
             log.info("uplink is up", gateway=self._to.url, cameras=len(welcome.cameras), name=welcome.gateway)
         self._fragment_limit = welcome.max_fragment_bytes
-        for granted in welcome.cameras:
-            session = self._sessions.get(granted.channel)
-            if session is None or session.state is not State.GREETED:
-                continue
-            lost_before = session.state_lost
-            if problem := session.welcomed(granted, max_unit_bytes=welcome.max_unit_bytes):
-                log.error("camera starts afresh", camera=session.camera, error=problem)
-                session.start_afresh(now_s)
-                continue
-            if lost := session.state_lost - lost_before:
-                log.warning("the gateway's store went back", camera=session.camera, state_lost=lost)
-            self._scheduler.add(session.channel, partial(self._take, session), granted.policy.weight)
-            self._obey(session.channel, granted.policy)
-        for refusal in welcome.refused:
-            if session := self._sessions.get(refusal.channel):
-                session.refused(refusal, now_s)
-                log.warning(
-                    "camera is refused",
-                    camera=session.camera,
-                    code=refusal.code,
-                    error=refusal.message,
-                    retry_s=round(session.hello_at_s - now_s, 1),
-                )
+        self._cameras.welcomed(welcome, now_s)
         self._wake.set()
         self._news.set()
-
-    def _fenced(self, message: messages.Fenced) -> None:
-        session = self._sessions.get(message.channel)
-        if session is None:
-            return
-        log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
-        if (given_up := self._scheduler.remove(message.channel)) is not None:
-            self._outbox.append(given_up)
-        session.fenced(asyncio.get_running_loop().time())  # the next tick says hello for all that are fenced together
-
-    def _obey(self, channel: int, policy: Policy) -> None:
-        if channel in self._sessions:
-            self._scheduler.set_weight(channel, policy.weight)
-            self._on_policy(channel, policy)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -291,4 +301,4 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
             todo.extend(error.exceptions)
         else:
             flat.append(error)
-    return min(flat, key=lambda error: type(error) is UplinkError)
+    return min(flat, key=lambda error: (type(error) is UplinkDown, type(error) is UplinkError))

@@ -12,16 +12,21 @@ from typing import Any
 
 import aiohttp
 
+from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
-from fishladder.wire.errors import UplinkError, WireError
+from fishladder.edge.redirects import guarded
+from fishladder.wire.errors import UplinkDown, UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
 HEARTBEAT_S = 15.0
+#: A link that takes nothing for so long is away. TCP alone would find out after minutes, and then try ever more seldom.
+UNACKED_S = 8.0
 CONNECT_S = 20.0
 #: How much the kernel may hold that is not yet on its way.
 NOTSENT_LOWAT_BYTES = 16 * 1024
 _TCP_NOTSENT_LOWAT = 25
-_DELIVERY_RATE_AT = 160  # struct tcp_info: tcpi_delivery_rate, bytes a second
+#: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
+_APP_LIMITED_AT, _RTT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 148, 160
 
 
 class WebSocket:
@@ -36,6 +41,13 @@ class WebSocket:
         self._socket: socket.socket = transport.get_extra_info("socket")
         if sys.platform == "linux":
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address at the other end, a gateway's or a proxy's."""
+        address = self._transport.get_extra_info("peername")
+        return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
     async def send(self, message: bytes | str) -> None:
         """Returns when nothing of it is left in this process."""
@@ -46,8 +58,8 @@ class WebSocket:
                 await self._ws.send_bytes(message)
             if self._protocol.writing_paused:
                 await self._protocol._drain_helper()
-        except (ConnectionError, aiohttp.ClientError) as error:
-            raise UplinkError(f"the connection was lost: {error}") from None
+        except (OSError, aiohttp.ClientError) as error:
+            raise UplinkDown(f"the connection was lost: {error}") from None
 
     async def receive(self) -> str:
         """The next text message."""
@@ -58,22 +70,26 @@ class WebSocket:
             case aiohttp.WSMsgType.BINARY:
                 raise WireError("the gateway sent a binary message, which this protocol has only the other way")
             case aiohttp.WSMsgType.ERROR:
-                raise UplinkError(f"the connection was lost: {message.data or self._ws.exception()}")
+                raise UplinkDown(f"the connection was lost: {message.data or self._ws.exception()}")
         code, why = self._ws.close_code, getattr(message, "extra", None) or ""
-        raise UplinkError(f"the gateway closed the connection ({code}{': ' if why else ''}{why})")
+        raise (UplinkDown if code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE) else UplinkError)(
+            f"the gateway closed the connection ({code}{': ' if why else ''}{why})"
+        )
 
-    def delivery_rate_bytes_s(self) -> float | None:
-        """What TCP last saw the link deliver; None where the system does not say."""
+    def state(self) -> LinkState:
+        """How TCP sees the link; empty where the system does not say."""
         if sys.platform != "linux":
-            return None
+            return LinkState()
         try:
             info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
         except OSError:
-            return None
-        if len(info) < _DELIVERY_RATE_AT + 8:
-            return None
-        (rate,) = struct.unpack_from("=Q", info, _DELIVERY_RATE_AT)
-        return float(rate) or None
+            return LinkState()
+        if len(info) < _RATE_AT + 8:
+            return LinkState()
+        (rate,) = struct.unpack_from("=Q", info, _RATE_AT)
+        (rtt_us,) = struct.unpack_from("=I", info, _RTT_AT)
+        (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
+        return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us)
 
 
 @asynccontextmanager
@@ -90,6 +106,7 @@ async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
     async with aiohttp.ClientSession(
         ws_response_class=Response,
         connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
+        trace_configs=[guarded(to, follow=False)],
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
     ) as session:
         try:

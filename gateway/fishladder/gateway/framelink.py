@@ -4,7 +4,7 @@ what to do when the connection breaks, is its user's business.
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -24,10 +24,14 @@ CONNECT_TIMEOUT_S = 5.0
 
 
 class FrameLink:
-    """One connection at a time to the store at `url`. Raises `ConfigError` for a URL that cannot be used."""
+    """One connection at a time to the store at `url`; `lost` is called when it has ended.
+
+    Raises `ConfigError` for a URL that cannot be used.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.lost: Callable[[], None] = _nothing
         self._options: dict[str, Any] = {}
         self._sentinels: SentinelUrl | None = None
         try:
@@ -82,15 +86,18 @@ class FrameLink:
         loop = asyncio.get_running_loop()
         kind = self._options.get("connection_class")
         if kind is UnixDomainSocketConnection:
-            _, protocol = await loop.create_unix_connection(_Exchange, self._options["path"])
+            _, protocol = await loop.create_unix_connection(self._exchange, self._options["path"])
             return protocol
         context = _tls(self._options) if kind is SSLConnection or "ssl" in self._options else None
         if self._sentinels is not None:
             host, port = await self._sentinels.address(CONNECT_TIMEOUT_S)
         else:
             host, port = self._options.get("host", "localhost"), self._options.get("port", 6379)
-        _, protocol = await loop.create_connection(_Exchange, host, port, ssl=context)
+        _, protocol = await loop.create_connection(self._exchange, host, port, ssl=context)
         return protocol
+
+    def _exchange(self) -> "_Exchange":
+        return _Exchange(self.lost)
 
     async def _log_in(self) -> None:
         steps = []
@@ -103,6 +110,10 @@ class FrameLink:
             [reply] = await self.exchange([step], 1)
             if isinstance(reply, hiredis.ReplyError):
                 raise StoreUnavailable(f"it answers: {reply}")
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _tls(options: dict[str, Any]) -> ssl.SSLContext:
@@ -120,7 +131,8 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext:
 class _Exchange(asyncio.Protocol):
     """Counts replies as they come in."""
 
-    def __init__(self) -> None:
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.WriteTransport | None = None
         self._waiting: asyncio.Future[list[Any]] | None = None
@@ -160,6 +172,7 @@ class _Exchange(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         self._fail(f"the connection to the frame store broke: {error or 'closed by the store'}")
+        self._lost()
 
     def abort(self) -> None:
         if self._transport is not None:

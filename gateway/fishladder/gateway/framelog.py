@@ -18,6 +18,7 @@ from fishladder.gateway.session import LogSession, Queued
 from fishladder.runtime.frames import Status
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import StoreError
+from fishladder.wire.unit import UNIT_HEADER_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ TICK_S = 0.005
 MAX_WRITE_BYTES = 4 * 1024 * 1024
 #: How long a store that is full or loading is left alone.
 RETRY_S = 0.2
+#: What is kept of the last unit: its header, and a byte, since a unit without payload is none.
+_PEEK_BYTES = UNIT_HEADER_BYTES + 1
 #: Errors that say nothing about what was sent: the same will do later.
 _PASSING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF")
 
@@ -51,6 +54,7 @@ class FrameLog:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        link.lost = self._wake.set  # whoever waits for credit sends nothing that would find out
 
     @property
     def taking(self) -> bool:
@@ -61,9 +65,8 @@ class FrameLog:
         session.queue.append(entry)
         self.queued_bytes += len(entry.data)
         self._dirty[session] = None
-        if not self._wake.is_set():
-            self._wake.set()
-            self._idle.clear()
+        self._idle.clear()
+        self._wake.set()
 
     def drop(self, session: LogSession) -> None:
         """Write nothing more for a session. What is being written may still arrive."""
@@ -97,6 +100,7 @@ class FrameLog:
                     self._wake.clear()
                     self._idle.set()
                     await self._wake.wait()
+                    continue
                 # Even an idle log gives the units that came in with this one the rest of the loop's round.
                 await asyncio.sleep(max(0.0, written + self._tick_s - clock()))
                 written = clock()
@@ -170,8 +174,12 @@ class FrameLog:
         for entry in entries:
             session.queue.popleft()
             size += len(entry.data)
-            units += entry.captured_us is not None
+            if entry.captured_us is not None:
+                units += 1
+                session.header = entry.data[:_PEEK_BYTES]
         self.queued_bytes -= size
+        session.units += units
+        session.unit_bytes += size
         if session.queue:
             self._dirty[session] = None
         metrics.logged(session.camera, units, size, session.restamped)

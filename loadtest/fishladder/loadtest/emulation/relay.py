@@ -53,7 +53,7 @@ class RelayReport:
     lost: list[int] = field(default_factory=list)
     forwarded: int = 0
     overrun: int = 0  #: the relay itself could not keep up
-    late_mean_us: float = 0.0  #: sent after it was due
+    late_median_us: float = 0.0  #: sent after it was due
     late_p99_us: float = 0.0
     late_max_us: float = 0.0
     late_lone_us: float = 0.0  #: median of packets that came alone
@@ -160,7 +160,7 @@ class Relay:
         report = self._report
         report.overrun += self._receiver.overrun()
         if late := sorted(self._late):
-            report.late_mean_us = sum(late) / len(late) / 1000
+            report.late_median_us = late[len(late) // 2] / 1000
             report.late_p99_us = late[int(0.99 * (len(late) - 1))] / 1000
             report.late_max_us = late[-1] / 1000
         if lone := sorted(self._late_lone):

@@ -26,6 +26,7 @@ _BASE_PACKETS, _BASE_BYTES, _BASE_GAP_MS = 60, 100, 23.0
 _LOSS_PACKETS, _LOSS_BYTES = 1000, 60
 _LOSS_GAP_MS = 0.5
 _FLOOD_PACKETS = 150
+_PIE_SETTLES_MS = 2500.0  #: until then its delay depends on when exactly it began to drop
 _FILLED = 0.7
 _FLOOD_MS = (600.0, 2500.0)
 
@@ -148,6 +149,8 @@ def _plan(direction: Direction) -> tuple[Ints, Ints, int, float]:
     excess = 2.0 if direction.rate_bps <= 20e6 else 1.3 if direction.rate_bps <= 100e6 else 1.15
     packet_ms = MAX_IP_BYTES * 8000 / direction.rate_bps
     fill_ms = 1.2 * direction.queue_ms / (excess - 1) + direction.bucket_bytes * 8000 / direction.rate_bps
+    if direction.discipline == "pie":
+        fill_ms = max(fill_ms, _PIE_SETTLES_MS)
     window_ms = min(max(_FLOOD_PACKETS * packet_ms, _FLOOD_MS[0]), _FLOOD_MS[1])
     full_from_ms = now_ms + fill_ms
     for index in range(math.ceil((fill_ms + window_ms) / packet_ms * excess)):
@@ -167,7 +170,7 @@ def _judge(
     probes: int,
     full: int,
 ) -> WayTest:
-    late_ms, lone_ms = report.relay.late_mean_us / 1000, report.relay.late_lone_us / 1000
+    late_ms, lone_ms = report.relay.late_median_us / 1000, report.relay.late_lone_us / 1000
     base = slice(0, _BASE_PACKETS)
     owd = Measured(
         float(np.nanmedian(expected[base] - done.sent_ms[base])),
@@ -184,15 +187,15 @@ def _judge(
         rate_bps=Measured(_rate_bps(expected[flood], sizes[flood]), found_rate),
         owd_ms=owd,
         full_ms=Measured(
-            float(np.nanmean(expected[flood] - done.sent_ms[flood])) - owd.expected,
-            float(np.nanmean(done.arrived_ms[flood] - done.sent_ms[flood])) - late_ms - owd.found,
+            float(np.nanmedian(expected[flood] - done.sent_ms[flood])) - owd.expected,
+            float(np.nanmedian(done.arrived_ms[flood] - done.sent_ms[flood])) - late_ms - owd.found,
         ),
         probes=probes,
         lost=Measured(sum(index < probes for index in scheduled), len(missing)),
         as_scheduled=_likely(direction.loss.rate, probes, len(missing))
         if report.relay.by_netem
         else missing == [index for index in scheduled if index < probes] and report.relay.lost_as(scheduled),
-        filled=float(np.nanmean(expected[flood] - done.sent_ms[flood])) - owd.expected
+        filled=float(np.nanmedian(expected[flood] - done.sent_ms[flood])) - owd.expected
         > _FILLED * (direction.queue_ms if is_kernels(direction) else 0.0),
         relay_late_ms=lone_ms,
         overrun=report.relay.overrun,

@@ -52,7 +52,9 @@ def measure_command(
     fishladder loadtest links shop-7.toml
     """
     flags = {"gateway": gateway, "site": site, "token_file": token_file, "ca_file": ca_file, "proxy": proxy}
-    config = load(None, {**flags, "drain_s": 1.0, "metrics_port": 0}, [camera_to_play(CAMERA)])
+    config = load(
+        None, {**flags, "drain_s": 1.0, "metrics_port": 0}, [camera_to_play(CAMERA)], spool={"enabled": False}
+    )
     configure_logging("error")
     found = asyncio.run(measure(config, seconds, lambda text: click.echo(text, err=True)))
     if found.rate_bps <= 0:

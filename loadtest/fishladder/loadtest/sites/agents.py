@@ -21,6 +21,7 @@ from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.feed import Feed
 from fishladder.edge.session import State
+from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.loadtest.sites.payload import marked, synthetic
 from fishladder.loadtest.sites.tcp_info import busiest, congestion_control
 from fishladder.runtime.logs import configure_logging
@@ -28,6 +29,9 @@ from fishladder.wire.errors import FishladderError, UplinkError
 from fishladder.wire.unit import Codec, Flag
 
 _LOOK_S = 0.01
+
+#: It begins at frames of 5 s, when a run's verdict on them is long spoken, and it would leave files.
+NO_SPOOL = SpoolConfig(enabled=False)
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
@@ -124,6 +128,7 @@ def _agent(spec: SiteSpec) -> Agent:
             ring_bytes=spec.ring_bytes,
             drain_s=0.5,
             metrics_port=0,
+            spool=NO_SPOOL,
             cameras=tuple(camera_to_play(f"cam{index}") for index in range(spec.cameras)),
         )
     )

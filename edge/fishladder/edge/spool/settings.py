@@ -1,0 +1,79 @@
+"""`[spool]` of an agent's settings, and what follows from them: which directories, how much, and for how long."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+
+from fishladder.edge.spool.places import default_bytes, default_directory, memory_directory
+from fishladder.wire.errors import ConfigError
+
+log = structlog.get_logger(__name__)
+
+Policy = Literal["delete_oldest", "refuse_new"]
+#: Less than this would be full at once.
+LEAST_BYTES = 1 << 20
+
+
+class SpoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[spool]`. See edge.toml for what each means."""
+
+    enabled: bool = True
+    directory: str = ""
+    bytes: int = 0
+    max_age_h: float = 168.0
+    policy: Policy = "delete_oldest"
+
+    def check(self) -> None:
+        """Raises `ConfigError`."""
+        if self.bytes and self.bytes < LEAST_BYTES:
+            raise ConfigError(
+                f"bytes of [spool] is {self.bytes}: at least {LEAST_BYTES}, or 0 for half of what is free"
+            )
+        if not self.max_age_h > 0:
+            raise ConfigError(f"max_age_h of [spool] is {self.max_age_h:g}: more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Where and how much. `memory` is the ring's place in memory, None where there is none."""
+
+    directory: Path
+    memory: Path | None
+    limit_bytes: int
+    max_age_s: float
+    policy: Policy
+
+
+def find(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Spool | None:
+    """None if there is to be none, or no place was given and none can be found. Raises `ConfigError` for a directory
+    that was given and cannot be used.
+    """
+    if not config.enabled:
+        return None
+    directory = Path(config.directory) if config.directory else default_directory(site, gateway, env)
+    if directory is None:
+        log.warning("no place for a spool: frames are kept in memory only", hint="set directory under [spool]")
+        return None
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        if config.directory:
+            raise ConfigError(f"directory of [spool]: {directory}: {error.strerror}") from None
+        log.warning(
+            "no spool: frames are kept in memory only",
+            directory=str(directory),
+            error=error.strerror,
+            hint="set directory under [spool]",
+        )
+        return None
+    return Spool(
+        directory,
+        memory_directory(directory, env),
+        config.bytes or default_bytes(directory),
+        config.max_age_h * 3600,
+        config.policy,
+    )

@@ -1,0 +1,76 @@
+"""When a ring's frames go to the spool: by age alone, so that a healthy link writes nothing to flash, and, once they
+do, up to where live can go on at once. Pure.
+"""
+
+from typing import NamedTuple
+
+from fishladder.edge.held import Held, HeldRange, HeldUnit
+from fishladder.edge.ring import Ring
+from fishladder.wire.fates import Fate
+
+#: What waits for the link longer than this is written to disk.
+SPILL_US = 5_000_000
+#: When live goes on, it does so at an entry point no older than this; else at the next one, which is asked for.
+FRESH_US = 2_000_000
+#: While it waits for that one, what cannot be sent is written every so often.
+BLOCKED_US = 1_000_000
+
+
+class Spill(NamedTuple):
+    """`entries` go to the spool; then `last` is the last seq to be deferred."""
+
+    entries: list[Held]
+    last: int
+
+
+def due(ring: Ring, now_us: int, *, live: bool) -> Spill | None:
+    """What is to be written now, if anything. `live`: the link carries frames, so some may go at once.
+
+    When told to stop, ask with a time far ahead.
+    """
+    unsent = ring.unsent()
+    oldest = next((held for held in unsent if isinstance(held, HeldUnit)), None)
+    if oldest is None:
+        return None
+    age_us = now_us - oldest.unit.mono_us
+    point = _fresh_point(unsent, now_us) if live else None
+    if ring.blocked and live:
+        if point is None and age_us < BLOCKED_US:
+            return None
+    elif age_us < SPILL_US:
+        return None
+    if point is not None:
+        last = point - 1
+    elif live:
+        last = ring.position
+    else:
+        last = max(held.last for held in unsent if _captured_us(held) <= now_us - SPILL_US)
+    entries = [held for held in unsent if held.last <= last and not _deferred(held)]
+    if not any(isinstance(held, HeldUnit) for held in entries):
+        return None
+    return Spill([*ring.context(), *entries], last)
+
+
+def everything(ring: Ring) -> Spill | None:
+    """What is not committed, for an agent that ends: also what is sent, which the stack may still lose."""
+    entries = [held for held in ring if not _deferred(held)]
+    return Spill(entries, ring.position) if entries and ring.pending else None
+
+
+def _fresh_point(unsent: list[Held], now_us: int) -> int | None:
+    """The newest entry point that was captured just now."""
+    for held in reversed(unsent):
+        if isinstance(held, HeldUnit):
+            if now_us - held.unit.mono_us > FRESH_US:
+                return None
+            if held.unit.entry_point:
+                return held.first
+    return None
+
+
+def _captured_us(held: Held) -> int:
+    return held.unit.mono_us if isinstance(held, HeldUnit) else held.mono_us
+
+
+def _deferred(held: Held) -> bool:
+    return isinstance(held, HeldRange) and held.fate is Fate.DEFERRED
