@@ -1,20 +1,32 @@
-"""How much TCP keeps in flight, as far as it decides how old a frame gets: slow start, CUBIC (RFC 9438), and the bound
-of BBR. Pure; acknowledgements and losses are told with their times. The stream that asks is in `stream`.
+"""How much TCP keeps in flight, as far as it decides how old a frame gets: slow start, CUBIC (RFC 9438), and BBR.
+Pure; acknowledgements and losses are told with their times. The stream that asks is in `stream`.
 """
 
-from typing import Literal, Protocol, get_args
+from collections import deque
+from typing import Literal, NamedTuple, Protocol, get_args
 
 SEGMENT_BYTES = 1448  #: payload of a full TCP segment with time stamps
 Law = Literal["cubic", "bbr"]
 LAWS: tuple[str, ...] = get_args(Law)
 _FIRST_WINDOW_BYTES = 10 * SEGMENT_BYTES  # RFC 6928
+# Cardwell and others, "BBR: congestion-based congestion control", 2016, as Linux has it.
+_STARTUP_GAIN = 2.89
+_CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+_ROUNDS_KEPT = 10
 _BETA, _C = 0.7, 0.4  # RFC 9438, sections 4.6 and 4.1
 
 
 class Window(Protocol):
-    """`bytes` may be in flight. `acked(limited=)` is whether the window, not the camera, was what held sending up."""
+    """`bytes` may be in flight. Tell it of each piece that is sent (`more` if others wait behind it) and, in order,
+    acknowledged (`limited` if not the camera but the window held sending up).
+    """
 
     bytes: float
+
+    def not_before(self, now_us: float) -> float:
+        """When the next piece may leave."""
+
+    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None: ...
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None: ...
 
@@ -35,6 +47,12 @@ class Cubic:
         self._round_ends_us, self._round_least_us = 0.0, float("inf")
         # HyStart's bound: an eighth of the round trip, between 4 and 16 ms.
         self._shows_us = min(max(rtt_us / 8, 4000.0), 16_000.0)
+
+    def not_before(self, now_us: float) -> float:
+        return now_us
+
+    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None:
+        pass
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
         if not limited:
@@ -74,21 +92,85 @@ class Cubic:
         self._since_us, self._from = now_us, self.bytes
 
 
-class Bbr:
-    """BBR as a bound: it doubles to twice what the link holds in flight and does not mind loss. It never probes."""
+class _Sent(NamedTuple):
+    """What a rate sample needs to know of the moment a piece was sent."""
 
-    def __init__(self, rtt_us: float, rate_bps: float) -> None:
-        self._bound = max(2 * rate_bps / 8e6 * rtt_us, 4 * SEGMENT_BYTES)
-        self.bytes: float = min(_FIRST_WINDOW_BYTES, self._bound)
+    at_us: float
+    first_us: float
+    delivered: int
+    delivered_us: float
+    more: bool
+
+
+class Bbr:
+    """BBR version 1 as far as it decides how fast a burst leaves: it paces by the most it saw delivered in the last ten
+    round trips. Cameras that send little between keyframes teach it little, and the keyframe then leaves slowly.
+    Its response to a lost minimum of the round trip is left out, and it does not mind loss.
+    """
+
+    def __init__(self, rtt_us: float) -> None:
+        self.bytes: float = _FIRST_WINDOW_BYTES
+        self._rtt_us = rtt_us
+        self._rate = _FIRST_WINDOW_BYTES / rtt_us  # bytes a microsecond
+        self._gain = _STARTUP_GAIN
+        self._full_rate, self._level_rounds, self._full = 0.0, 0, False
+        self._samples: deque[tuple[int, float]] = deque()  # round and rate, rates descending
+        self._round, self._round_ends = 0, 0
+        self._delivered, self._delivered_us, self._first_us = 0, 0.0, 0.0
+        self._next_us = 0.0
+        self._flight: deque[_Sent] = deque()
+
+    def not_before(self, now_us: float) -> float:
+        return max(now_us, self._next_us)
+
+    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None:
+        if not in_flight:
+            self._first_us = self._delivered_us = now_us
+        self._flight.append(_Sent(now_us, self._first_us, self._delivered, self._delivered_us, more))
+        self._next_us = max(self._next_us, now_us) + size / (self._gain * self._rate)
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
-        if limited:
-            self.bytes = min(self.bytes + acked_bytes, self._bound)
+        piece = self._flight.popleft()
+        self._delivered += acked_bytes
+        began = piece.delivered >= self._round_ends
+        if began:
+            self._round += 1
+            self._round_ends = self._delivered
+        took_us = max(piece.at_us - piece.first_us, now_us - piece.delivered_us)
+        self._delivered_us, self._first_us = now_us, piece.at_us
+        if took_us >= self._rtt_us * 0.99:
+            self._sample((self._delivered - piece.delivered) / took_us, app_limited=not piece.more)
+        if began and piece.more and not self._full:
+            self._look_for_the_top()
+        if self._full:
+            self._gain = _CYCLE[int(now_us / self._rtt_us) % len(_CYCLE)]
+        target = (2.0 if self._full else _STARTUP_GAIN) * self._rate * self._rtt_us + 6 * SEGMENT_BYTES
+        self.bytes = max(min(self.bytes + acked_bytes, target), 4.0 * SEGMENT_BYTES)
 
     def lost(self, now_us: float) -> None:
         pass
 
+    def _sample(self, rate: float, *, app_limited: bool) -> None:
+        """The most of the last ten rounds; what the camera limited counts only if it is more."""
+        samples = self._samples
+        if app_limited and samples and rate < samples[0][1]:
+            return
+        while samples and samples[-1][1] <= rate:
+            samples.pop()
+        samples.append((self._round, rate))
+        while samples[0][0] <= self._round - _ROUNDS_KEPT:
+            samples.popleft()
+        self._rate = samples[0][1]
 
-def window(law: Law, rtt_us: float, rate_bps: float) -> Window:
+    def _look_for_the_top(self) -> None:
+        """Three rounds in which the rate did not grow by a quarter: the pipe is full."""
+        if self._rate >= 1.25 * self._full_rate:
+            self._full_rate, self._level_rounds = self._rate, 0
+            return
+        self._level_rounds += 1
+        self._full = self._level_rounds >= 3
+
+
+def window(law: Law, rtt_us: float) -> Window:
     rtt_us = max(rtt_us, 1000.0)
-    return Bbr(rtt_us, rate_bps) if law == "bbr" else Cubic(rtt_us)
+    return Bbr(rtt_us) if law == "bbr" else Cubic(rtt_us)

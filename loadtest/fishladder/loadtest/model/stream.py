@@ -2,7 +2,7 @@
 nothing thrown away. A lost packet holds up all that follows it until it has been sent again; a small window holds up
 the sender. It goes fragment by fragment, which is what the agent decides by.
 
-Left out: the handshakes, delayed acknowledgements, TCP's probing, and that a retransmission shares a packet with
+Left out: the handshakes, delayed acknowledgements, and that a retransmission shares a packet with
 others. `docs/load-testing.md` has the error against real agents.
 """
 
@@ -46,8 +46,10 @@ class _Stream:
         seconds = float(traffic.at_us[-1]) + 1e6 if len(traffic) else 1e6
         rate_bps = up.capacity.mean_bps(seconds)
         self._rtt_us = up.direction.base_ms * 1000 + self._back_us
-        self._window = window(law, self._rtt_us, rate_bps)
-        self._fragment = fragment_size(rate_bps / 8)
+        self._window = window(law, self._rtt_us)
+        # No larger than a part of what the path holds, or the window would be filled by one.
+        held = rate_bps / 8e6 * self._rtt_us
+        self._fragment = min(fragment_size(rate_bps / 8), max(int(held / 2), 2 * SEGMENT_BYTES))
         self._us_per_byte = 8e6 / rate_bps
         self._by_segment = up.direction.discipline == "pie"
         self._in_flight = 0
@@ -80,7 +82,8 @@ class _Stream:
             camera = turns.popleft()
             frame, left = pending[camera].popleft()
             take = min(left, self._fragment)
-            now = self._send(now, take + MESSAGE_OVERHEAD_BYTES)
+            more = left > take or bool(pending[camera]) or bool(turns)
+            now = self._send(now, take + MESSAGE_OVERHEAD_BYTES, more=more)
             if left > take:
                 pending[camera].appendleft((frame, left - take))
             else:
@@ -100,11 +103,12 @@ class _Stream:
             queue_us=waits[:, 1],
         )
 
-    def _send(self, now: float, size: int) -> float:
+    def _send(self, now: float, size: int, *, more: bool) -> float:
         """One fragment, as soon as the window lets it go; when that was."""
         acks = self._acks
+        now = self._window.not_before(now)
         while acks and acks[0][0] <= now:
-            self._acknowledge(now)
+            self._acknowledge(acks[0][0])
         while acks and self._in_flight + size > self._window.bytes:
             now = max(now, acks[0][0])
             self._limited_until_us = now + self._rtt_us
@@ -127,6 +131,7 @@ class _Stream:
             if lost == segments:
                 ack_us = max(ack_us, self._up.outage_ends_us(leave_us)) + self._rtt_us
         self._acks.append((max(ack_us, acks[-1][0] if acks else ack_us), size, self._wait_us))
+        self._window.sent(now, size, self._in_flight, more=more)
         self._in_flight += size
         return now
 

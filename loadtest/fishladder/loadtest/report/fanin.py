@@ -1,5 +1,6 @@
 """Writes the report of `fanin`: the win and lose maps, completeness with F^N overlaid, and effective parallelism."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -163,7 +164,9 @@ def _parallelism(cells: Sequence[Cell], settings: dict[str, Any]) -> Plot:
             (settings["steady"], COLOURS[0], [cell.steady for cell in rows]),
         ):
             label = f"{name}, {_WHERE[sites]}"
-            ax.plot(n, [it.parallelism for it in found], color=colour, linestyle=style, marker="o", label=label)
+            ax.plot(
+                n, [it.parallelism or math.nan for it in found], color=colour, linestyle=style, marker="o", label=label
+            )
     _count_axis(ax)
     ax.set_ylim(0, 1.05)
     fig.legend(loc="outside lower center", ncols=2, frameon=False)
