@@ -133,23 +133,6 @@ def test_the_documented_commands_do_what_is_written(running: Stack, tmp_path: Pa
     assert asked > 15
 
 
-def test_ones_own_certificate_takes_the_place_of_ours(running: Stack, tmp_path: Path) -> None:
-    own = localhost_certificate(tmp_path)
-    tmp_path.chmod(0o755)
-    own.key.chmod(0o644)
-    mount = f"{tmp_path}:/tls:ro"
-    own_files = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"]
-    running.compose("run", "--rm", "-T", "--volume", mount, "init", "gateway", "init", "/init", *own_files)
-    port = int(running.env["FISHLADDER_PORT"])
-    expected = ssl.PEM_cert_to_DER_cert(own.cert.read_text())
-
-    def presented() -> bool:
-        found = ssl.get_server_certificate(("127.0.0.1", port), ca_certs=None)
-        return ssl.PEM_cert_to_DER_cert(found) == expected
-
-    until(presented, "the gateway shows it, without a restart")
-
-
 def test_health_and_metrics(running: Stack) -> None:
     for service in OURS:
         assert "fishladder_" in running.get(f"http://{service}:9998/metrics"), service
@@ -194,6 +177,23 @@ def test_after_all_that_every_frame_is_accounted_for(running: Stack) -> None:
         print(it["camera"], it["captured"], it["reasons"])
         assert it["unaccounted"] == 0
         assert it["dropped"] == 0, it
+
+
+def test_ones_own_certificate_takes_the_place_of_ours(running: Stack, tmp_path: Path) -> None:
+    own = localhost_certificate(tmp_path)
+    tmp_path.chmod(0o755)
+    own.key.chmod(0o644)
+    mount = f"{tmp_path}:/tls:ro"
+    own_files = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"]
+    running.compose("run", "--rm", "-T", "--volume", mount, "init", "gateway", "init", "/init", *own_files)
+    port = int(running.env["FISHLADDER_PORT"])
+    expected = ssl.PEM_cert_to_DER_cert(own.cert.read_text())
+
+    def presented() -> bool:
+        found = ssl.get_server_certificate(("127.0.0.1", port), ca_certs=None)
+        return ssl.PEM_cert_to_DER_cert(found) == expected
+
+    until(presented, "the gateway shows it, without a restart")
 
 
 def _secrets(running: Stack, service: str) -> list[str]:
