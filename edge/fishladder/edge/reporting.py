@@ -3,6 +3,7 @@ long as the uplink is down or the spool drains, the line an operator wants to re
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
@@ -40,7 +41,7 @@ class Reporter:
         self._spool_dropped = Counter[int]()
         self._oversized = Counter[int]()
         self._written = Counter[int]()
-        self._changed_s = asyncio.get_running_loop().time()
+        self._changed_s = time.monotonic()
         self._connected = False
         self._said_s = self._changed_s
 
@@ -55,13 +56,13 @@ class Reporter:
             if self._keeper is not None:
                 for index in list(self._keeper.lanes):
                     self._spool(index, self._keeper)
-            self._stand(asyncio.get_running_loop().time())
+            self._stand(time.monotonic())
 
     def standing(self) -> str:
         """How the uplink and the spool do, for a sentence; '' where all is as it should be."""
         parts = []
         if not self._uplink.connected:
-            parts.append(f"uplink down for {_span(asyncio.get_running_loop().time() - self._changed_s)}")
+            parts.append(f"uplink down for {_span(time.monotonic() - self._changed_s)}")
         if self._keeper is not None:
             filling = self._keeper.filling()
             if filling.failing:

@@ -4,7 +4,7 @@ nothing else, to be mounted into its containers alone; what is there already is 
     own/      the CA's key, which nothing but this reads
     frames/   store.conf with the password
     state/    store.conf with the password
-    gateway/  keys.json (signs tokens), cert.pem, key.pem, ca.pem, redis.url, frames.url
+    gateway/  keys.json (signs tokens), cert.pem, key.pem, ca.pem, redis.url, frames.url; gateway.toml (media ports)
     worker/   redis.url, frames.url
     edge/     ca.pem, and a token for the demo's cameras
     grafana/  admin.password
@@ -37,9 +37,13 @@ _OWN_MARK = "own-certificate"
 @click.command()
 @click.argument("place", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--name", "names", multiple=True, help="Name or address by which agents reach the gateway. Repeatable.")
+@click.option("--udp-ports", default="", help="Ports for WebRTC's media, such as 50000-50063  [default: any]")
+@click.option("--announce", default="", help="Addresses named to WebRTC clients, with commas  [default: our own]")
 @click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Your own chain (PEM).")
 @click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key (PEM).")
-def init(place: Path, names: tuple[str, ...], tls_cert: Path | None, tls_key: Path | None) -> None:
+def init(
+    place: Path, names: tuple[str, ...], udp_ports: str, announce: str, tls_cert: Path | None, tls_key: Path | None
+) -> None:
     """Make what a stack needs, in directories of PLACE: store passwords, signing keys, a certificate.
 
     What is there is kept, so run it as often as you like: with other names the certificate is made anew by the same CA,
@@ -52,6 +56,9 @@ def init(place: Path, names: tuple[str, ...], tls_cert: Path | None, tls_key: Pa
         if not _NAME.fullmatch(name):
             raise ConfigError(f"--name {name!r}: expected a host name or an address")
     try:
+        (place / "gateway").mkdir(mode=0o750, parents=True, exist_ok=True)
+        if udp_ports:
+            _keep(place / "gateway" / "gateway.toml", _media(udp_ports, announce).encode())
         for line in make(place, wanted or ["localhost"], _own(tls_cert, tls_key), time.time()):
             click.echo(line)
     except OSError as error:
@@ -84,6 +91,15 @@ def make(place: Path, names: list[str], own: Pair | None, now: float) -> Iterato
             now=now,
         )
         _write(token, made.encode() + b"\n")
+
+
+def _media(udp_ports: str, announce: str) -> str:
+    """`[gateway.media]`. Raises `ConfigError`."""
+    addresses = announce.replace(",", " ").split()
+    if not re.fullmatch(r"\d{1,5}-\d{1,5}", udp_ports) or not all(map(_NAME.fullmatch, addresses)):
+        raise ConfigError(f"--udp-ports {udp_ports!r}, --announce {announce!r}: expected FIRST-LAST, and addresses")
+    named = ", ".join(f'"{address}"' for address in addresses)
+    return f'[gateway.media]\nudp_ports = "{udp_ports}"\nannounce = [{named}]\n'
 
 
 def _password(conf: Path) -> str:
