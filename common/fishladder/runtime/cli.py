@@ -3,8 +3,9 @@ that a camera host without redis or onnxruntime can run `fishladder edge`.
 """
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module, metadata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -30,6 +31,7 @@ COMMANDS = {
     "assets": Lazy(
         "fishladder.inference.assets.cli:assets", "List or fetch the default model and footage.", "inference"
     ),
+    "loadtest": Lazy("fishladder.loadtest.cli:loadtest", "Find out where an uplink saturates, and why.", "loadtest"),
     "doctor": Lazy("fishladder.operate.doctor:doctor", "Say what this machine can do, and what is missing.", "all"),
 }
 
@@ -37,11 +39,15 @@ COMMANDS = {
 class LazyGroup(click.Group):
     """A click group whose commands are imported on use."""
 
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy = lazy
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self._lazy)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        lazy = COMMANDS.get(name)
+        lazy = self._lazy.get(name)
         if lazy is None:
             return None
         module, _, attribute = lazy.target.partition(":")
@@ -57,10 +63,12 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, lazy.help) for name, lazy in COMMANDS.items()])
+            formatter.write_dl([(name, lazy.help) for name, lazy in self._lazy.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(metadata.version("fishladder"), prog_name="fishladder")
 def fishladder() -> None:
     """Camera video upstream, over thin uplinks, into ONNX models, with every frame accounted for.
