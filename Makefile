@@ -1,6 +1,8 @@
 # Everything here makes its own .venv and needs nothing beforehand but Python 3.11+, pip and make.
 PYTHON ?= python3
 SECONDS ?= 0
+# Tests mostly wait for other processes, so more of them run at a time than there are cores.
+JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,7 +12,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
-	@echo "make test [ARGS=...]    run the tests (ARGS go to pytest)"
+	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
 	@echo "make check              lint, types, import rules"
 	@echo "make bench              measure the hot paths against plain loops"
 	@echo "make format             let ruff format the code"
@@ -29,7 +31,7 @@ demo: $(READY)
 
 test: $(READY)
 	@tests/system-packages
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

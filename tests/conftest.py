@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support.stores import (
     PARTITIONS,
@@ -20,6 +21,10 @@ from support.stores import (
 
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
+
+#: No test asserts timing, so none has a deadline for an example either.
+hypothesis.settings.register_profile("fishladder", deadline=None)
+hypothesis.settings.load_profile("fishladder")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,6 +17,7 @@ BENCHES = (
     ("gateway", ("--rounds", "1", "--seconds", "5")),
     ("worker", ("--rounds", "1")),
     ("latency", ("--seconds", "15")),
+    ("gate", ("--minutes", "10")),
 )
 
 

@@ -12,15 +12,16 @@ from fishladder.edge.capture_records import (
     Captured,
     CapturedUnit,
     Ended,
+    Left,
     Opened,
     Record,
-    Refused,
     Sampled,
     pack,
     read_head,
     unpack,
 )
 from fishladder.wire.errors import TooLarge, WireError
+from fishladder.wire.fates import Fate
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec, Flag
 
 
@@ -58,12 +59,12 @@ records = st.one_of(
         i64,
         st.binary(max_size=300),
     ),
-    st.just(Refused()),
+    st.just(Left(Fate.GATED)),
     st.builds(Ended, st.none() | st.text(max_size=50)),
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(records, max_size=8), st.integers(0, 40))
 def test_records_come_out_as_they_went_in(sent: list[Record], cut: int) -> None:
     data = b"".join(map(pack, sent))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -143,7 +144,7 @@ async def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
         status, out, _ = await ended(await fishladder("check", *good))
         lines = out.splitlines()
         assert status == 0
-        assert lines[0].startswith("ok   camera file: h264 160x96, 20.0 fps, passthrough")
+        assert re.match(r"ok   camera file: h264 160x96, [\d.]+ fps, passthrough", lines[0])
         assert "encode, a keyframe every 2.0 s" in lines[1]
         assert lines[2].startswith("ok   gateway: localhost is")
         assert "lets us in" in lines[3]

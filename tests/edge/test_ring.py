@@ -327,4 +327,4 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRing = RingMachine.TestCase
-TestRing.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+TestRing.settings = settings(max_examples=40, stateful_step_count=60)

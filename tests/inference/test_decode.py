@@ -68,7 +68,7 @@ def test_h265_without_b_frames_comes_out_at_once() -> None:
         assert [outcome.seq for outcome in decoder.push(seq, codec=Codec.H265, payload=payload)] == [seq]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(sorted(CLIPS)), st.data())
 def test_a_take_over_from_a_clean_point_changes_nothing(name: str, data: st.DataObject) -> None:
     codec, clip = CLIPS[name]

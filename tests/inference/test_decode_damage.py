@@ -155,7 +155,7 @@ def test_a_header_that_asks_for_a_gigapixel_is_undecodable() -> None:
     assert decode(Codec.JPEG, [(1, bytes(image))]).fates == {1: Fate.UNDECODABLE}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(CLIPS)), st.integers(0, 2**32), st.booleans())
 def test_damaged_streams_settle_every_seq_once_and_raise_nothing(name: str, seed: int, from_start: bool) -> None:
     codec, clip = CLIPS[name]
@@ -186,7 +186,7 @@ def test_damaged_streams_settle_every_seq_once_and_raise_nothing(name: str, seed
         assert before.keys() == {seq for seq in expected if seq < first_hurt}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(Codec), st.lists(st.binary(min_size=1, max_size=200), max_size=40))
 def test_rubbish_alone_gives_no_picture(codec: Codec, units: list[bytes]) -> None:
     assert decode(codec, enumerate(units)).images == {}

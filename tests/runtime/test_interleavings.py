@@ -248,5 +248,5 @@ class Interleavings(RuleBasedStateMachine):
 
 def test_every_interleaving(servers: Servers) -> None:
     run_state_machine_as_test(
-        lambda: Interleavings(servers), settings=settings(max_examples=50, stateful_step_count=40, deadline=None)
+        lambda: Interleavings(servers), settings=settings(max_examples=50, stateful_step_count=40)
     )

@@ -27,7 +27,7 @@ from fishladder.operate.demo_view import account, live_table, plain_line
 from fishladder.operate.watch import CameraView
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.ledger import Ledger, read_ledger
-from fishladder.runtime.lifecycle import run_until_signal
+from fishladder.runtime.lifecycle import end_process, run_until_signal
 from fishladder.runtime.store import Stores, open_stores
 from fishladder.wire import keys, result
 from fishladder.wire.errors import AssetError, FishladderError
@@ -122,7 +122,7 @@ class _Demo:
             worker = await self._start(stack, "worker", self._worker_command())
             edge = await self._start(stack, "edge", self._edge_command(), {"FISHLADDER_EDGE_TOKEN": token})
             await self._watch(console, stores, [gateway, worker, edge], stopping)
-            await _stop(edge)
+            await end_process(edge.process, 15)
             ledgers = await self._settle(stores)
         self._summary(console, ledgers)
 
@@ -170,7 +170,7 @@ class _Demo:
                 start_new_session=True,  # Ctrl-C goes to all of a terminal's processes: these end in their order
             )
         part = _Part(name, process, path)
-        stack.push_async_callback(_stop, part)
+        stack.push_async_callback(end_process, process, 15)
         return part
 
     async def _listening(self, gateway: _Part) -> None:
@@ -279,14 +279,3 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-async def _stop(part: _Part) -> None:
-    if part.process.returncode is None:
-        part.process.terminate()
-        try:
-            async with asyncio.timeout(15):
-                await part.process.wait()
-        except TimeoutError:
-            part.process.kill()
-            await part.process.wait()

@@ -69,13 +69,13 @@ async def stored(
         for camera in cameras
     ]
     sign = -1 if newest_first else 1
-    heads: list[tuple[tuple[int, int], int, Commit]] = []
+    heads: list[tuple[tuple[int, int, int], int, Commit]] = []
 
     async def refill(index: int) -> None:
         commit = await anext(streams[index], None)
         if commit is not None:
             ms, n = commit.at
-            heapq.heappush(heads, ((sign * ms, sign * n), index, commit))
+            heapq.heappush(heads, ((sign * ms, sign * n, sign * index), index, commit))
 
     for index in range(len(streams)):
         await refill(index)

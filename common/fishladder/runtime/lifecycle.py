@@ -3,9 +3,11 @@ back-off when they fail, and groups of worker processes.
 """
 
 import asyncio
+import contextlib
 import random
 import signal
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -101,6 +103,26 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
         raise KeyboardInterrupt from None
 
 
+async def end_process(process: Process, grace_s: float) -> None:
+    """SIGTERM, `grace_s` to finish, SIGKILL. Returns when it has ended, which it may have done before."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has been told yet
+        process.terminate()
+    try:
+        async with asyncio.timeout(grace_s):
+            await process.wait()
+    except TimeoutError:
+        kill(process)
+        await process.wait()
+
+
+def kill(process: Process) -> None:
+    """SIGKILL, or nothing if it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
 async def run_processes(
     commands: Sequence[Sequence[str]],
     stopping: asyncio.Event,
@@ -128,13 +150,8 @@ async def run_processes(
                 await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stop.cancel()
-                if not ended.done():
-                    child.terminate()
-                    try:
-                        await asyncio.wait_for(asyncio.shield(ended), grace_s)
-                    except TimeoutError:
-                        child.kill()
-                        await ended
+                await end_process(child, grace_s)
+                await ended
             if stopping.is_set():
                 return
             if first and clock() - began < start_s and child.returncode in (2, 3):

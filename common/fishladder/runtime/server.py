@@ -3,7 +3,6 @@ ended. What it stores, and who may start one, is for `embedded` to say.
 """
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as ReplyTimeout
 
 from fishladder.runtime import tether
+from fishladder.runtime.lifecycle import end_process
 from fishladder.runtime.store import connect
 from fishladder.wire.errors import StoreUnavailable
 
@@ -106,15 +106,7 @@ class Server:
 
     async def stop(self) -> None:
         """End the server and wait for it. May be called again."""
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
-            try:
-                async with asyncio.timeout(_STOP_S):
-                    await self.process.wait()
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+        await end_process(self.process, _STOP_S)
         await self._reader
 
     async def _read(self) -> None:

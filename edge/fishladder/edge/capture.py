@@ -16,8 +16,9 @@ import msgspec
 
 from fishladder.edge.cameras.camera import Camera, Description
 from fishladder.edge.cameras.kinds import CameraSettings, open_camera
-from fishladder.edge.capture_records import Captured, CapturedUnit, Ended, Opened, Record, Refused, Sampled, pack
+from fishladder.edge.capture_records import Ended, Opened, Record, pack
 from fishladder.edge.encode import EncoderSettings
+from fishladder.edge.gate import GateSettings
 from fishladder.wire.errors import ConfigError, FishladderError
 
 Mode = Literal["auto", "encode", "passthrough"]
@@ -32,6 +33,7 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     fps: float | None = None
     phase: float = 0.0  #: when within 1/fps a picture is taken: each camera of an agent has its own
     only_h264: bool = False  #: the uplink carries nothing else
+    gate: GateSettings | None = None  #: send only what moves; pictures are needed for that, so nothing is passed on
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,7 +76,9 @@ def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
     try:
         found = camera.description
         fitting = ("h264",) if settings.only_h264 else ("h264", "hevc")
-        passing = settings.mode == "passthrough" or (settings.mode == "auto" and found.codec in fitting)
+        passing = settings.mode == "passthrough" or (
+            settings.mode == "auto" and found.codec in fitting and settings.gate is None
+        )
         if passing and settings.only_h264 and found.codec != "h264":
             raise ConfigError(f'{found.codec} cannot be passed on by uplink = "whip": use mode = "encode" or "auto"')
         mode = "passthrough" if passing else "encode"
@@ -98,25 +102,17 @@ def _pass_on(camera: Camera, found: Description, orders: Orders, emit: Emit) -> 
 
 
 def _encode(camera: Camera, found: Description, settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
-    from fishladder.edge.live_encoder import LiveEncoder
+    from fishladder.edge.live_capture import LiveCapture
 
-    encoder = LiveEncoder(settings.encoder, found.fps, settings.phase)
+    live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
-        encoder.set_fps(orders.fps)
-        encoder.set_bitrate(orders.bitrate_bps)
-        if orders.keyframe_wanted():
-            encoder.force_keyframe()
-        if picture.frame is None:
-            emit(Captured(picture.mono_us))
-            emit(Refused())
-        elif not encoder.wants(picture.pts_us, picture.mono_us):
-            emit(Sampled(1))
-        else:
-            emit(Captured(picture.mono_us))
-            unit: CapturedUnit | None = encoder.encode(picture.frame, picture.pts_us, picture.mono_us)
-            emit(unit or Refused())
+        live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted())
+        for record in live.take(picture):
+            emit(record)
         if orders.stop:
             break
+    for record in live.close():
+        emit(record)
 
 
 def _obey(stdin: BinaryIO, orders: Orders) -> NoReturn:

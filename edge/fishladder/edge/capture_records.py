@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from fishladder.wire.errors import TooLarge, WireError
+from fishladder.wire.fates import Fate
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec, Flag
 
 _HEAD = struct.Struct(">BI")
@@ -40,7 +41,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """A picture is about to be given to the encoder; a unit or a `Failed` one follows for each, in order."""
+    """A picture is here; a unit or a `Left` follows for each, in order."""
 
     mono_us: int
 
@@ -91,13 +92,15 @@ class CapturedUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The encoder made nothing of the oldest picture it was given."""
+class Left:
+    """The oldest picture that was captured and not told of since is not sent, for this reason."""
+
+    fate: Fate
 
     kind: ClassVar[int] = 5
 
     def body(self) -> bytes:
-        return b""
+        return bytes((self.fate,))
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -111,7 +114,7 @@ class Ended(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-Record = Opened | Captured | Sampled | CapturedUnit | Refused | Ended
+Record = Opened | Captured | Sampled | CapturedUnit | Left | Ended
 
 
 def pack(record: Record) -> bytes:
@@ -133,8 +136,8 @@ def unpack(kind: int, body: bytes) -> Record:
                 codec, flags, width, height, duration, pts, mono = _UNIT.unpack_from(body)
                 payload = body[_UNIT.size :]
                 return CapturedUnit(Codec(codec), Flag(flags), width, height, duration, pts, mono, payload)
-            case Refused.kind if not body:
-                return Refused()
+            case Left.kind if len(body) == 1:
+                return Left(Fate(body[0]))
             case Ended.kind:
                 return msgspec.json.decode(body, type=Ended)
     except (struct.error, ValueError, msgspec.DecodeError) as error:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from fishladder.edge.capture import CaptureSettings
-from fishladder.edge.capture_records import CapturedUnit, Opened, Record, Sampled
+from fishladder.edge.capture_records import CapturedUnit, Left, Opened, Record, Sampled
 from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
@@ -71,6 +71,8 @@ async def check_camera(name: str, settings: CaptureSettings) -> Finding:
                 opened.append(record)
             case Sampled():
                 pictures += record.count
+            case Left():
+                pictures += 1
             case CapturedUnit():
                 pictures += 1
                 units.append(record)

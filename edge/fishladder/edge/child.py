@@ -13,7 +13,7 @@ import structlog
 
 from fishladder.edge.capture import CaptureSettings, Command
 from fishladder.edge.capture_records import HEAD_BYTES, Ended, Opened, Record, read_head, unpack
-from fishladder.runtime.lifecycle import Backoff
+from fishladder.runtime.lifecycle import Backoff, kill
 from fishladder.wire.errors import CameraError, WireError
 
 log = structlog.get_logger(__name__)
@@ -116,10 +116,10 @@ class Child:
             try:
                 await asyncio.wait_for(asyncio.shield(process.wait()), _GRACE_S)
             except TimeoutError:
-                process.kill()
+                kill(process)
                 await process.wait()
             except asyncio.CancelledError:
-                process.kill()
+                kill(process)
                 raise
             finally:
                 says.cancel()
@@ -143,13 +143,13 @@ class Child:
                         stall_s = _GRACE_S
                     patience.reschedule(loop.time() + stall_s)
         except TimeoutError:
-            process.kill()
+            kill(process)
             raise CameraError(f"its capture process said nothing for {stall_s:g} s and was ended") from None
         except asyncio.IncompleteReadError:
             status = await process.wait()
             raise CameraError(f"its capture process died ({_fate(status)})") from None
         except WireError as error:
-            process.kill()
+            kill(process)
             raise CameraError(f"its capture process sent nonsense: {error}") from None
 
     async def _log_stderr(self, stderr: asyncio.StreamReader) -> None:

@@ -14,7 +14,9 @@ from fishladder.edge.cameras.kinds import CameraSettings, kind_of
 from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
+from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
+from fishladder.edge.motion import Ignored
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config, read_secret
 from fishladder.wire.errors import ConfigError, WireError
@@ -47,6 +49,12 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whip_url: str = ""
     whip_token: str = ""
     whip_token_file: str = ""
+    gate: bool | None = None
+    gate_keepalive_s: float | None = None
+    gate_preroll_s: float | None = None
+    gate_hold_s: float | None = None
+    gate_sensitivity: float | None = None
+    gate_ignore: tuple[str, ...] = ()
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +73,11 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyframe_s: float = 2.0
     width: int = 0
     preset: str = "superfast"
+    gate: bool = False
+    gate_keepalive_s: float = 60.0
+    gate_preroll_s: float = 1.0
+    gate_hold_s: float = 5.0
+    gate_sensitivity: float = 1.0
     ring_bytes: int = 64 << 20
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -144,7 +157,18 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             fps=self.fps if camera.fps is None else camera.fps,
             phase=self.cameras.index(camera) * _GOLDEN % 1,
             only_h264=whip,
+            gate=self._gate(camera),
         )
+
+    def _gate(self, camera: CameraConfig) -> GateSettings | None:
+        if not (self.gate if camera.gate is None else camera.gate):
+            return None
+        chosen = {}
+        for name in ("keepalive_s", "preroll_s", "hold_s", "sensitivity"):
+            own = getattr(camera, f"gate_{name}")
+            chosen[name] = getattr(self, f"gate_{name}") if own is None else own
+        ignore = tuple(_ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
+        return GateSettings(**chosen, ignore=ignore)
 
 
 def split_login(source: str) -> tuple[str, str, str]:
@@ -234,12 +258,32 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
         if capture.fps is not None:
             _more(capture.fps, 0.01, f"{what}: fps")
+        if capture.gate is not None:
+            if capture.mode == "passthrough":
+                raise ConfigError(f'{what}: a gate needs pictures to look at: use mode = "encode", or gate = false')
+            _check_gate(capture.gate, what)
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
         if kind_of(capture.camera.source) == "test":
             PatternCamera(capture.camera.source.removeprefix("test:"))
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
+
+
+def _check_gate(gate: GateSettings, what: str) -> None:
+    for name in ("keepalive_s", "preroll_s", "hold_s"):
+        _more(getattr(gate, name), 0.0, f"{what}: gate_{name}")
+    _more(gate.sensitivity, 0.1, f"{what}: gate_sensitivity")
+
+
+def _ignored(text: str, what: str) -> Ignored:
+    try:
+        area = Ignored(*map(float, text.split()))
+    except (TypeError, ValueError):
+        area = Ignored(-1, 0, 0, 0)
+    if not (0 <= area.x < 1 and 0 <= area.y < 1 and 0 < area.width <= 1 and 0 < area.height <= 1):
+        raise ConfigError(f'{what}: {text!r}: expected "X Y WIDTH HEIGHT", shares of the picture from its top left')
+    return area
 
 
 def _name(name: str, what: str) -> str:

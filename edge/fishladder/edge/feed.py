@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from fishladder.edge import metrics
 from fishladder.edge.capture import CaptureSettings, Command
-from fishladder.edge.capture_records import Captured, CapturedUnit, Opened, Record, Refused, Sampled
+from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened, Record, Sampled
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.wire.fates import Fate
@@ -95,7 +95,7 @@ class Feed:
         self._clock = clock
         self._wake = wake
         self._limit_fps = settings.fps
-        self._encoding: deque[int] = deque()  # capture times of pictures that are with the encoder
+        self._waiting: deque[int] = deque()  # capture times of pictures whose fate the process has not told yet
         self._timeline = Timeline()
         self._asked_us = 0
         self.counts = metrics.of_camera(name)
@@ -131,17 +131,17 @@ class Feed:
         now_us = self._clock.mono_us()
         match record:
             case CapturedUnit():
-                if self._encoding:
-                    self._encoding.popleft()
+                if self._waiting:
+                    self._waiting.popleft()
                 self._unit(record, now_us)
             case Sampled():
                 self._range(record.count, Fate.SAMPLED_OUT, now_us, now_us)
             case Captured():
-                self._encoding.append(record.mono_us)
+                self._waiting.append(record.mono_us)
                 return
-            case Refused():
-                if self._encoding:
-                    self._range(1, Fate.ENCODER, self._encoding.popleft(), now_us)
+            case Left():
+                if self._waiting:
+                    self._range(1, record.fate, self._waiting.popleft(), now_us)
             case Opened():
                 self.opened = record
                 log.info("camera delivers", camera=self.name, **_facts(record))
@@ -151,10 +151,10 @@ class Feed:
         self._wake()
 
     def on_gone(self) -> None:
-        """The process is gone: what its encoder still had is lost."""
+        """The process is gone: what it still had is lost."""
         now_us = self._clock.mono_us()
-        while self._encoding:
-            self._range(1, Fate.ENCODER, self._encoding.popleft(), now_us)
+        while self._waiting:
+            self._range(1, Fate.ENCODER, self._waiting.popleft(), now_us)
         self._timeline.interrupted()
         self.counts.restarts.set(self.child.restarts)
         self._wake()

@@ -140,10 +140,12 @@ class Backlog:
             if self._lanes.get(lane.session.camera) is not lane:
                 continue
             try:
-                self._news(lane, Position.parse(cursor) if cursor else ORIGIN, open_set.parse(ranges))
+                at = Position.parse(cursor) if cursor else ORIGIN
+                self._news(lane, at, open_set.parse(ranges))
             except WireError as error:
                 raise StoreUnavailable(f"state store, {lane.session.camera}: {error}") from None
-            if ranges or lane.session.deferred:
+            # What a reboot left of earlier epochs is deferred by the opening of the log, which no session counts.
+            if ranges or lane.session.deferred or at.epoch < lane.session.epoch:
                 lane.look_at = min(lane.look_at, now + OPEN_EVERY_S)
 
     def _news(self, lane: _Lane, cursor: Position, ranges: tuple[OpenRange, ...]) -> None:
