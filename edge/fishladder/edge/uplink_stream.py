@@ -16,6 +16,7 @@ from fishladder.edge import metrics
 from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
+from fishladder.edge.rate.control import Order, RateControl, Wish
 from fishladder.edge.schedule import Scheduler, fragment_size
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
@@ -25,11 +26,12 @@ from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError, VersionMismatch, WireError
 from fishladder.wire.messages import VERSIONS, Policy
-from fishladder.wire.unit import Range, Unit
+from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
 
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
+_CONTROL_S = 0.05
 _POSITIONS_S = 1.0
 _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
@@ -60,6 +62,8 @@ class StreamUplink:
         *,
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
+        on_rate: Callable[[int, Order], None] = lambda channel, order: None,
+        wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
         agent: str = "",
     ) -> None:
         self.offset = OffsetEstimator()
@@ -71,7 +75,11 @@ class StreamUplink:
         self._clock = clock
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
+        self._on_rate = on_rate
+        self._wish = wish
         self._agent = agent
+        self._rate = RateControl(len(sessions))
+        self._weights: dict[int, float] = {}
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
         self._hellos = 0
@@ -128,11 +136,13 @@ class StreamUplink:
             async with connect(self._to) as link:
                 self._scheduler = Scheduler()
                 self._pace = BackfillPace()
+                self._rate = RateControl(len(self._sessions))
                 self._outbox.clear()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(link), name="uplink-read")
                     group.create_task(self._write(link), name="uplink-write")
                     group.create_task(self._tick(link), name="uplink-tick")
+                    group.create_task(self._control(), name="uplink-rate")
         except* (_Draining, AuthRefused, VersionMismatch, UplinkError, WireError, ConfigError) as errors:
             raise _first(errors) from None
         finally:
@@ -201,6 +211,26 @@ class StreamUplink:
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
+    async def _control(self) -> None:
+        """Tell cameras what they may send."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            now_s, now_us = clock(), self._clock.mono_us()
+            wishes, waiting = {}, {}
+            for channel, session in self._sessions.items():
+                if session.state is not State.OPEN:
+                    continue
+                if (wish := self._wish(channel, self._weights.get(channel, 1.0))) is not None:
+                    wishes[channel] = wish
+                    if (ready_us := session.ring.unsent_ready_us) is not None:
+                        waiting[channel] = now_s - (now_us - ready_us) / 1e6
+            for channel, order in self._rate.step(wishes, waiting, now_s):
+                self._on_rate(channel, order)
+            import sys; e=self._rate.estimator; print(f"TRACE {now_s:.2f} rate {e.rate_bps/1e3:.0f} q {e.queue_s*1e3:.0f} base {(e.base_s or 0)*1e3:.0f} carried {(e.carried_bps or 0)/1e3:.0f} " + " ".join(f"c{c}:{k.used_bps/1e3:.0f}/{k.order and k.order}" for c,k in self._rate._cameras.items()), file=sys.stderr)
+            metrics.RATE.set(self._rate.estimator.rate_bps)
+            metrics.QUEUE.set(self._rate.estimator.queue_s)
+            await asyncio.sleep(_CONTROL_S)
+
     def _greet(self, now_s: float, *, anyway: bool = False) -> None:
         due = [(it, it.hello(now_s)) for it in self._sessions.values() if it.hello_due(now_s)]
         earlier = [camera for session, camera in due if session.introducing is not None]
@@ -224,7 +254,13 @@ class StreamUplink:
     def _take(self, session: Session) -> Unit | Range | None:
         if not session.has_more:
             return None
-        return session.take(self._clock.mono_us(), self.offset.offset_us, flush=self._flush)
+        now_us, ready_us = self._clock.mono_us(), session.ring.unsent_ready_us
+        item = session.take(now_us, self.offset.offset_us, flush=self._flush)
+        if isinstance(item, Unit):
+            now_s = asyncio.get_running_loop().time()
+            ready_s = now_s if ready_us is None else now_s - (now_us - ready_us) / 1e6
+            self._rate.taken(session.channel, item.seq, len(item.payload) + UNIT_HEADER_BYTES, ready_s, now_s)
+        return item
 
     def _take_backfill(self, lane: Lane) -> Unit | Range | None:
         if not lane.drain.ready:
@@ -241,9 +277,11 @@ class StreamUplink:
     def _heard(self, message: messages.FromGateway) -> None:
         match message:
             case messages.Ack():
+                now_s = asyncio.get_running_loop().time()
                 for channel, logged, committed in message.cameras:
                     if session := self._sessions.get(channel):
                         session.acknowledged(logged, committed)
+                        self._rate.logged(channel, logged, now_s)
                 self._news.set()
             case messages.Open():
                 lane, session = self._lanes.get(message.channel), self._sessions.get(message.channel)
@@ -338,11 +376,13 @@ class StreamUplink:
         for backfill in (False, True):
             if (given_up := self._scheduler.remove(message.channel, backfill=backfill)) is not None:
                 self._outbox.append(given_up)
+        self._rate.forget(message.channel)
         session.fenced(asyncio.get_running_loop().time())  # the next tick says hello for all that are fenced together
 
     def _obey(self, channel: int, policy: Policy) -> None:
         if channel in self._sessions:
             self._scheduler.set_weight(channel, policy.weight)
+            self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
 

@@ -1,30 +1,31 @@
 """How much an uplink carries, from what the gateway acknowledged and when. Pure. A link is full when even the quickest
-of the last units waited (a standing queue); that a camera sends little says nothing about the link. How the rate is
-shared out is for `budget`.
+of the last units waited (a standing queue), or when one waits far too long; that a camera sends little says nothing
+about the link. How the rate is shared out is for `budget`.
 """
 
 from collections import deque
+from statistics import median
 from typing import NamedTuple
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
-#: The delay of the quickest unit of so long, and of so many, is that of a standing queue: a keyframe's own length on the
-#: wire delays those behind it, never all. (The idea is CoDel's, RFC 8289.)
+#: The delay of the quickest unit of so long, and of so many, is that of a standing queue: a keyframe's own length on
+#: the wire delays those behind it, never all. (The idea is CoDel's, RFC 8289.)
 WINDOW_S, WINDOW_UNITS = 0.4, 3
-#: A standing queue means too much is sent, or that more may be tried.
+#: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
 FULL_S, FREE_S = 0.04, 0.02
+#: A unit on its way for so much longer than the queue and its own length explain: the link has become slower.
+LATE_S = 0.15
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.6
-#: Of what came through while the queue stood.
-DOWN = 0.88
-#: Up by this at each step: far from where it was full last, and near there.
-UP_FAST, UP_NEAR = 1.2, 1.012
-#: Near means from here up to there, of what it carried then.
-NEAR_FROM, NEAR_TO = 0.8, 1.08
+#: Of what came through while the queue stood; less the longer the queue, which has to drain.
+DOWN, DRAIN = 0.93, 0.6
+#: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
+UP_NEAR, BOLDER, UP_MOST = 0.02, 1.5, 0.25
+#: Near means from here up to there, of the most it carried in so long.
+NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
-#: Nothing was acknowledged for so long beyond the usual: the link hangs.
-HANGS_S = 0.5
 LEAST_BPS = 24_000.0
 
 
@@ -42,12 +43,18 @@ class Estimator:
     def __init__(self, first_bps: float) -> None:
         self.rate_bps = max(first_bps, LEAST_BPS)
         self.queue_s = 0.0
-        self.carried_bps: float | None = None  #: what came through when the link was last full; None = never was
+        self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
+        self._growth = UP_MOST
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
         self._sent: deque[tuple[float, int]] = deque()
         self._step_s = 0.0
-        self._full_since_s: float | None = None
+        self._late_s = 0.0
+
+    @property
+    def carried_bps(self) -> float | None:
+        """What came through when the link was last full; None: it has not been, so nobody knows what it can carry."""
+        return self._carried[-1][1] if self._carried else None
 
     @property
     def base_s(self) -> float | None:
@@ -67,57 +74,67 @@ class Estimator:
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
-    def step(self, now_s: float, oldest_s: float | None) -> None:
-        """Decide; to be called often. `oldest_s`: for how long the oldest unit that is not acknowledged has been ready."""
+    def step(self, now_s: float, oldest_s: float | None, waiting_bytes: int = 0) -> None:
+        """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
+        `waiting_bytes`: how much is not acknowledged.
+        """
+        base_s = self.base_s
+        if base_s is None:
+            return
+        usual_s = base_s + waiting_bytes * 8 / self.rate_bps
+        if oldest_s is not None and oldest_s - usual_s > LATE_S and now_s >= self._late_s:
+            self._late_s = self._step_s = now_s + SETTLE_S / 2
+            self.queue_s = oldest_s - base_s
+            came_bps = self._came_bps(now_s, 0.2)
+            self._carried.clear()  # what it was is no measure any more
+            self._down(min(self.rate_bps * 0.7, came_bps * 0.85), came_bps, now_s)
+            return
         if now_s < self._step_s:
             return
         self._forget(now_s)
-        base_s = self.base_s
-        waits_s = None if oldest_s is None or base_s is None else oldest_s - base_s
         recent = self._recent(now_s)
-        if waits_s is not None and waits_s > HANGS_S and not (recent and recent[-1].at_s > now_s - HANGS_S):
-            self.queue_s = waits_s
-            self._step_s = now_s + SETTLE_S
-            self._full_since_s = None
-            self.rate_bps = max(self.rate_bps * 0.7, LEAST_BPS)
-            return
-        if base_s is None or not recent:
+        if not recent:
             return
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
-        if self.queue_s > FULL_S:
-            self._down(now_s)
-        else:
-            self._full_since_s = None
-            if self.queue_s < FREE_S:
-                self._up(now_s)
-
-    def _down(self, now_s: float) -> None:
-        if self._full_since_s is None:
-            self._full_since_s = now_s
-        came_bps = self._came_bps(now_s)
-        if came_bps is None:
-            return
-        self.carried_bps = came_bps
-        # The longer it stands, the more room it needs to drain.
-        drain = DOWN - min(self.queue_s, 0.5) * 0.4
-        self.rate_bps = max(min(self.rate_bps, came_bps * drain), LEAST_BPS)
-        self._step_s = now_s + SETTLE_S
+        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
+        if self.queue_s > max(FULL_S, unit_s):
+            came_bps = self._came_bps(now_s, 0.6)
+            self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
+            self._step_s = now_s + SETTLE_S
+        elif self.queue_s < max(FREE_S, unit_s / 2) and self._used(now_s):
+            self._up(now_s)
 
     def _up(self, now_s: float) -> None:
-        used_bps = sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
-        if used_bps < USED * self.rate_bps:
-            return
-        near = self.carried_bps is not None and NEAR_FROM < self.rate_bps / self.carried_bps < NEAR_TO
-        self.rate_bps *= UP_NEAR if near else UP_FAST
+        while self._carried and self._carried[0][0] < now_s - LATELY_S:
+            self._carried.popleft()
+        most_bps = max((bps for _, bps in self._carried), default=None)
+        if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
+            self._growth = UP_MOST
+        elif self.rate_bps < NEAR_TO * most_bps:
+            self._growth = UP_NEAR
+        else:
+            self._growth = min(self._growth * BOLDER, UP_MOST)
+        self.rate_bps *= 1 + self._growth
 
-    def _came_bps(self, now_s: float) -> float | None:
-        """What was acknowledged a second over about the last second."""
-        acks = [ack for ack in self._acks if ack.at_s > now_s - 1.0]
-        if len(acks) < 2:
-            return None
-        span_s = max(now_s - acks[0].at_s, 0.2)
-        return sum(ack.bytes for ack in acks[1:]) * 8 / span_s
+    def _down(self, bps: float, came_bps: float, now_s: float) -> None:
+        self._carried.append((now_s, came_bps))
+        self.rate_bps = max(min(self.rate_bps, bps), LEAST_BPS)
+
+    def _used(self, now_s: float) -> bool:
+        """Whether about as much is sent as may be."""
+        return any(
+            sum(size for at_s, size in self._sent if at_s > now_s - span_s) * 8 >= USED * self.rate_bps * span_s
+            for span_s in (0.4, 1.0)
+        )
+
+    def _came_bps(self, now_s: float, span_s: float) -> float:
+        """What was acknowledged a second, lately."""
+        acks = [ack for ack in self._acks if ack.at_s > now_s - span_s]
+        if len(acks) < WINDOW_UNITS:
+            acks = list(self._acks)[-WINDOW_UNITS:]
+        passed_s = max(now_s - acks[0].at_s, span_s / 2)
+        return sum(ack.bytes for ack in acks[1:]) * 8 / passed_s
 
     def _recent(self, now_s: float) -> list[_Ack]:
         within = [ack for ack in self._acks if ack.at_s > now_s - WINDOW_S]
