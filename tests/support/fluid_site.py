@@ -137,9 +137,7 @@ class FluidSite:
     def used(self, since_s: float, until_s: float, channel: int | None = None) -> float:
         """Bits a second that reached the gateway."""
         came = sum(
-            unit.bytes
-            for unit in self.units
-            if since_s <= unit.logged_s < until_s and channel in (None, unit.channel)
+            unit.bytes for unit in self.units if since_s <= unit.logged_s < until_s and channel in (None, unit.channel)
         )
         return came * 8 / (until_s - since_s)
 

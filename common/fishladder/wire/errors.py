@@ -12,6 +12,7 @@
     |   +-- StoreMismatch   it holds another schema, or another number of partitions
     +-- CameraError         a camera cannot be opened or read; the supervisor tries again
     +-- UplinkError         the gateway cannot be reached or refuses us
+    |   +-- UplinkDown      nobody answers: the link, or the gateway, is away
     |   +-- AuthRefused     it does not accept the token; trying again without a change is pointless
     +-- ModelError          a model file cannot be used
     +-- AssetError          a model or clip cannot be fetched; the message lists what was tried
@@ -74,6 +75,10 @@ class CameraError(FishladderError):
 
 
 class UplinkError(FishladderError):
+    pass
+
+
+class UplinkDown(UplinkError):
     pass
 
 

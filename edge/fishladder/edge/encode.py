@@ -15,7 +15,7 @@ from fishladder.edge.cameras.container import reason
 from fishladder.wire.errors import CameraError
 
 #: x264's rate buffer as a share of a second: it decides how long a keyframe holds up what follows.
-VBV_S = 0.2
+VBV_S = 0.12
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
 #: that of the rate wanted now.
 ROOM = 1.6

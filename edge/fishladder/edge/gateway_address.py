@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from fishladder.runtime.config import read_secret
-from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkError
+from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkDown, UplinkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
         case aiohttp.ClientHttpProxyError():
             return UplinkError(f"proxy {_shown(to)} refuses to connect to {where}: {error.status} {error.message}")
         case aiohttp.ClientProxyConnectionError():
-            return UplinkError(f"proxy {_shown(to)} cannot be reached: {error.strerror or error}")
+            return UplinkDown(f"proxy {_shown(to)} cannot be reached: {error.strerror or error}")
         case aiohttp.ClientResponseError():
             return answered(error.status, error.headers.get("Content-Type", "") if error.headers else "", to)
         case aiohttp.ClientConnectorCertificateError():
@@ -139,11 +139,11 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
                 "if it is your own, name its CA with ca_file"
             )
         case aiohttp.ClientConnectorDNSError():
-            return UplinkError(f"{where}: its name cannot be resolved")
+            return UplinkDown(f"{where}: its name cannot be resolved")
         case aiohttp.ClientConnectorError():
-            return UplinkError(f"{where} cannot be reached: {error.strerror or error.os_error}")
+            return UplinkDown(f"{where} cannot be reached: {error.strerror or error.os_error}")
         case TimeoutError():
-            return UplinkError(f"{where}: no answer in time")
+            return UplinkDown(f"{where}: no answer in time")
         case _:
             return UplinkError(f"{where}: {error or type(error).__name__}")
 

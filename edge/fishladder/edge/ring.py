@@ -70,10 +70,11 @@ class Ring:
     @property
     def blocked(self) -> bool:
         """What comes next is of no use before the entry point it refers to, and that was deferred."""
-        if not self.next == self._cut_at <= self.position:
+        if not self.next <= self._cut_at <= self.position:
             return False
-        held = self._entries[self._entries.index(self.next)]
-        return isinstance(held, HeldUnit) and not held.unit.entry_point
+        index = self._entries.index(self._cut_at)
+        held, before = self._entries[index], index - self._entries.index(self.next)
+        return before <= 1 and isinstance(held, HeldUnit) and not held.unit.entry_point
 
     @property
     def uncommitted_full(self) -> bool:

@@ -14,10 +14,12 @@ import aiohttp
 
 from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
-from fishladder.wire.errors import UplinkError, WireError
+from fishladder.wire.errors import UplinkDown, UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
 HEARTBEAT_S = 15.0
+#: A link that takes nothing for so long is away. TCP alone would find out after minutes, and then try ever more seldom.
+UNACKED_S = 8.0
 CONNECT_S = 20.0
 #: How much the kernel may hold that is not yet on its way.
 NOTSENT_LOWAT_BYTES = 16 * 1024
@@ -38,6 +40,13 @@ class WebSocket:
         self._socket: socket.socket = transport.get_extra_info("socket")
         if sys.platform == "linux":
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The address at the other end, a gateway's or a proxy's."""
+        address = self._transport.get_extra_info("peername")
+        return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
     async def send(self, message: bytes | str) -> None:
         """Returns when nothing of it is left in this process."""
@@ -48,8 +57,8 @@ class WebSocket:
                 await self._ws.send_bytes(message)
             if self._protocol.writing_paused:
                 await self._protocol._drain_helper()
-        except (ConnectionError, aiohttp.ClientError) as error:
-            raise UplinkError(f"the connection was lost: {error}") from None
+        except (OSError, aiohttp.ClientError) as error:
+            raise UplinkDown(f"the connection was lost: {error}") from None
 
     async def receive(self) -> str:
         """The next text message."""
@@ -60,9 +69,11 @@ class WebSocket:
             case aiohttp.WSMsgType.BINARY:
                 raise WireError("the gateway sent a binary message, which this protocol has only the other way")
             case aiohttp.WSMsgType.ERROR:
-                raise UplinkError(f"the connection was lost: {message.data or self._ws.exception()}")
+                raise UplinkDown(f"the connection was lost: {message.data or self._ws.exception()}")
         code, why = self._ws.close_code, getattr(message, "extra", None) or ""
-        raise UplinkError(f"the gateway closed the connection ({code}{': ' if why else ''}{why})")
+        raise (UplinkDown if code in (None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE) else UplinkError)(
+            f"the gateway closed the connection ({code}{': ' if why else ''}{why})"
+        )
 
     def state(self) -> LinkState:
         """How TCP sees the link; empty where the system does not say."""

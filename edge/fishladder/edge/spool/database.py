@@ -30,22 +30,26 @@ class Database:
     def __init__(self, path: Path, *, schema: int, tables: str) -> None:
         self.path = path
         self.failing = ""
-        self.begun: Callable[[], None] = lambda: None  #: called when a new file is begun in a damaged one's place
+        self.errors = 0  #: of the disk, in all; a damaged file is none
+        self.begun: Callable[[], None] = lambda: None  #: called when a file is opened later, or begun anew
         self._schema = schema
         self._tables = tables
         self._db: sqlite3.Connection | None = None
         self.open()
 
-    def open(self) -> None:
-        """Try to open the file; does nothing if it is open."""
+    def open(self) -> bool:
+        """Try to open the file, if it is not; whether it is."""
         if self._db is not None:
-            return
+            return True
         try:
             self._db = self._connect()
         except sqlite3.OperationalError as error:  # no room, no rights: the file may be well
             self._fails(error)
         except sqlite3.DatabaseError as error:
             self._set_aside(error)
+        else:
+            self.begun()
+        return self._db is not None
 
     def close(self) -> None:
         if self._db is not None:
@@ -54,7 +58,8 @@ class Database:
             self._db = None
 
     def ask(self, query: str, *args: object) -> list[Any]:
-        """The rows; none if it does not work."""
+        """The rows; none if it does not work, which `errors` counts."""
+        self.open()
         if self._db is None:
             return []
         try:
@@ -125,8 +130,10 @@ class Database:
         return db
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        """Move a damaged file away and begin a new one."""
+        """Move a damaged file away, in the place of the one before, and begin a new one."""
         self.close()
+        for older in self.path.parent.glob(f"{self.path.name}.damaged-*"):
+            older.unlink(missing_ok=True)
         aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
         for suffix in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
@@ -148,6 +155,7 @@ class Database:
             if self._db is not None:
                 self._set_aside(error)
             return
+        self.errors += 1
         if not self.failing:
             log.error("the spool does not work: frames are kept in memory only", path=str(self.path), error=str(error))
         self.failing = str(error)

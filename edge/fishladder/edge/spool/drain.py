@@ -24,11 +24,12 @@ _BELIEVED_US = 90 * 86_400 * 1_000_000
 
 
 class Want(NamedTuple):
-    """Read `at.seq..last` of an epoch; `context`: from the clean point before it on."""
+    """Read `at.seq..last` of an epoch; `context`: from the clean point before it on. From `first` on it is open."""
 
     at: Position
     last: int
     context: bool
+    first: int
 
 
 class Now(NamedTuple):
@@ -66,6 +67,7 @@ class Drain:
         self._more = False
         self._cursor = ORIGIN
         self._at: Position | None = None  # what is read next; None = the lowest that is open
+        self._segment = ORIGIN  # the first open position of what is being read
         self._reading = False
         self._queue: deque[_Piece] = deque()
         self._queued_bytes = 0
@@ -120,19 +122,25 @@ class Drain:
             return None
         self._reading = True
         first = Position(wanted.epoch, wanted.first)
-        follows_on = at is not None and at > first
-        return Want(max(at or first, first), wanted.last, not follows_on)
+        if at is not None and at > first:
+            return Want(at, wanted.last, False, at.seq)
+        if at is not None and self._segment == first and at.epoch == first.epoch:  # not through with its context
+            return Want(at, wanted.last, False, first.seq)
+        self._segment = first
+        return Want(first, wanted.last, True, first.seq)
 
-    def fed(self, want: Want, reading: Reading) -> None:
-        """What was found of it. Too late if a new session has begun."""
+    def fed(self, want: Want, reading: Reading | None) -> None:
+        """What was found of it; None = it could not be read now. Too late if a new session has begun."""
         if not self._reading:
             return
         self._reading = False
-        epoch, at = want.at
+        if reading is None:
+            return
+        epoch, at = want.at.epoch, want.first
         for stored in reading.entries:
             held = stored.held
             if held.last < at:
-                if isinstance(held, HeldUnit) and held.last < want.at.seq:
+                if isinstance(held, HeldUnit) and held.last < want.first:
                     self._add(_Piece(epoch, held.first, held.last, stored, context=True))
                 continue
             if held.first > at:
@@ -143,7 +151,8 @@ class Drain:
         if reading.done and at <= want.last:
             self._miss(epoch, at, want.last)
             at = want.last + 1
-        self._at = Position(epoch, at)
+        only_context = at == want.first and reading.entries and reading.entries[-1].held.last < want.first
+        self._at = Position(epoch, reading.entries[-1].held.last + 1 if only_context else at)
 
     def take(self, now: Now) -> Unit | Range | None:
         """What to send next; it counts as sent."""

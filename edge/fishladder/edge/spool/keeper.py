@@ -147,6 +147,8 @@ class Keeper:
             context = CONTEXT_BYTES if want.context else 0
             reading = await self._in_thread(lane.store.read, want.at, want.last, READ_BYTES, context)
             drain.fed(want, reading)
+            if reading is None:
+                break
             self._news()
 
     async def _spill(self, lane: Lane) -> None:

@@ -124,10 +124,17 @@ class SpoolStore:
             self._lives[life.id] = Life(life.id, life.epoch, life.position, number)
         return writing.done
 
-    def read(self, at: Position, last: int, most_bytes: int, context_bytes: int = 0) -> Reading:
+    def read(self, at: Position, last: int, most_bytes: int, context_bytes: int = 0) -> Reading | None:
         """Entries of an epoch from `at` to the seq `last`; with `context_bytes`, from the clean point before on, if it
-        is no further away than that.
+        is no further away than that. None if the disk does not work at the moment, which says nothing of what is there.
         """
+        if not self.database.open():
+            return None
+        errors = self.database.errors
+        reading = self._read(at, last, most_bytes, context_bytes)
+        return reading if self.database.errors == errors else None
+
+    def _read(self, at: Position, last: int, most_bytes: int, context_bytes: int) -> Reading:
         number = self._of_epoch(at.epoch)
         if number is None:
             return Reading([], True)

@@ -1,0 +1,198 @@
+"""All cameras of an agent on its uplink: what is said of them in hellos, what the gateway's answers do to them, and
+what each has to send next. The connection it goes over, and when, is `uplink_stream`'s.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from secrets import token_hex
+
+import structlog
+
+from fishladder.edge.clock import Clock, OffsetEstimator
+from fishladder.edge.rate.control import Order, RateControl, Wish
+from fishladder.edge.schedule import Scheduler
+from fishladder.edge.session import Session, State
+from fishladder.edge.spool.drain import Now
+from fishladder.edge.spool.lane import Lane
+from fishladder.wire import messages
+from fishladder.wire.messages import VERSIONS, Policy
+from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
+
+log = structlog.get_logger(__name__)
+
+#: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
+#: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
+_HELLO_CAMERAS = 32
+
+
+class UplinkCameras:
+    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks."""
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        clock: Clock,
+        offset: OffsetEstimator,
+        *,
+        on_policy: Callable[[int, Policy], None],
+        on_keyframe: Callable[[int], None],
+        agent: str,
+    ) -> None:
+        self.sessions = {session.channel: session for session in sessions}
+        self.scheduler = Scheduler()
+        self.flush = False  #: nothing more will be captured: no range is held back
+        self._clock = clock
+        self._offset = offset
+        self._on_policy = on_policy
+        self._on_keyframe = on_keyframe
+        self._agent = agent
+        self.rate = RateControl(len(sessions))
+        self._weights: dict[int, float] = {}
+        self._lanes: Mapping[int, Lane] = {}
+        self._boot = token_hex(16)
+        self._hellos = 0
+        self._boot_is_old = False
+
+    def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
+        """Work with spools (by channel), and under a boot of before that has said at most so many hellos."""
+        self._lanes = lanes
+        self._boot, self._hellos, self._boot_is_old = boot, hellos, hellos > 0
+
+    def connected(self) -> None:
+        self.scheduler = Scheduler()
+        self.rate = RateControl(len(self.sessions))
+
+    def disconnected(self) -> None:
+        for session in self.sessions.values():
+            session.disconnected()
+
+    # -- what is said of them
+
+    def hellos(self, now_s: float, *, anyway: bool) -> list[messages.Hello]:
+        """For those that are due; one without cameras if none is, and one is wanted `anyway`."""
+        due = [(it, it.hello(now_s)) for it in self.sessions.values() if it.hello_due(now_s)]
+        earlier = [camera for session, camera in due if session.introducing is not None]
+        found = [
+            self._hello(earlier[first : first + _HELLO_CAMERAS], token_hex(16), 1)
+            for first in range(0, len(earlier), _HELLO_CAMERAS)
+        ]
+        ours = [camera for session, camera in due if session.introducing is None]
+        for first in range(0, len(ours) or int(anyway and not earlier), _HELLO_CAMERAS):
+            self._hellos += 1
+            found.append(self._hello(ours[first : first + _HELLO_CAMERAS], self._boot, self._hellos))
+        return found
+
+    def _hello(self, cameras: list[messages.CameraHello], boot: str, number: int) -> messages.Hello:
+        return messages.Hello(versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent)
+
+    def positions(self) -> messages.Positions | None:
+        cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
+        return messages.Positions(cameras) if cameras else None
+
+    # -- what the gateway says
+
+    def welcomed(self, welcome: messages.Welcome, now_s: float) -> None:
+        for granted in welcome.cameras:
+            session = self.sessions.get(granted.channel)
+            if session is None or session.state is not State.GREETED:
+                continue
+            lost_before = session.state_lost
+            if problem := session.welcomed(granted, max_unit_bytes=welcome.max_unit_bytes):
+                log.error("camera starts afresh", camera=session.camera, error=problem)
+                session.start_afresh(now_s)
+                continue
+            if lost := session.state_lost - lost_before:
+                log.warning("the gateway's store went back", camera=session.camera, forgotten=lost)
+            if session.is_open:  # else it was told of an earlier numbering
+                self._open(session, granted.policy)
+        for refusal in welcome.refused:
+            if session := self.sessions.get(refusal.channel):
+                self._refused(session, refusal, now_s)
+
+    def _open(self, session: Session, policy: Policy) -> None:
+        channel = session.channel
+        self.scheduler.add(channel, partial(self._take, session), policy.weight)
+        if (lane := self._lanes.get(channel)) is not None:
+            self.scheduler.add(channel, partial(self._take_backfill, lane), policy.weight, backfill=True)
+            lane.begin()
+            if session.ring.unsent():  # live goes on at an entry point
+                self._on_keyframe(channel)
+        self.obey(channel, policy)
+
+    def _refused(self, session: Session, refusal: messages.Refusal, now_s: float) -> None:
+        introduced = session.introducing is not None
+        if refusal.code == "stale" and self._boot_is_old:  # what we remember of it is older than what the stack does
+            self._boot, self._hellos, self._boot_is_old = token_hex(16), 0, False
+        session.refused(refusal, now_s)
+        if introduced and session.hello_due(now_s):
+            return  # it was told of an earlier numbering, and knew of it
+        log.warning(
+            "camera is refused",
+            camera=session.camera,
+            code=refusal.code,
+            error=refusal.message,
+            retry_s=round(session.hello_at_s - now_s, 1),
+        )
+
+    def fenced(self, message: messages.Fenced, now_s: float) -> list[bytes]:
+        """What has to be sent because of it."""
+        session = self.sessions.get(message.channel)
+        if session is None:
+            return []
+        log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
+        given_up = [self.scheduler.remove(message.channel, backfill=backfill) for backfill in (False, True)]
+        self.rate.forget(message.channel)
+        session.fenced(now_s)  # the next tick says hello for all that are fenced together
+        return [it for it in given_up if it is not None]
+
+    def acknowledged(self, message: messages.Ack, now_s: float) -> None:
+        for channel, logged, committed in message.cameras:
+            if session := self.sessions.get(channel):
+                session.acknowledged(logged, committed)
+                self.rate.logged(channel, logged, now_s)
+
+    def opened(self, message: messages.Open, now_s: float) -> None:
+        lane, session = self._lanes.get(message.channel), self.sessions.get(message.channel)
+        if lane is not None and session is not None and session.is_open:
+            lane.opened(message, now_s)
+
+    def controlled(self, message: messages.Control) -> None:
+        if message.policy is not None:
+            self.obey(message.channel, message.policy)
+        if message.keyframe and message.channel in self.sessions:
+            self._on_keyframe(message.channel)
+
+    def obey(self, channel: int, policy: Policy) -> None:
+        if channel in self.sessions:
+            self.scheduler.set_weight(channel, policy.weight)
+            self._weights[channel] = policy.weight
+            self._on_policy(channel, policy)
+
+    def orders(self, wish: Callable[[int, float], Wish | None]) -> list[tuple[int, Order]]:
+        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would."""
+        wishes, waiting = {}, {}
+        for channel, session in self.sessions.items():
+            wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
+            if wanted is not None:
+                wishes[channel] = wanted
+                if (ready_us := session.ring.unsent_ready_us) is not None:
+                    waiting[channel] = ready_us / 1e6
+        return self.rate.step(wishes, waiting, self._clock.mono_us() / 1e6)
+
+    # -- what is next
+
+    def _take(self, session: Session) -> Unit | Range | None:
+        if not session.has_more:
+            return None
+        now_us, ready_us = self._clock.mono_us(), session.ring.unsent_ready_us
+        item = session.take(now_us, self._offset.offset_us, flush=self.flush)
+        if isinstance(item, Unit):
+            now_s = now_us / 1e6
+            ready_s = now_s if ready_us is None else ready_us / 1e6
+            self.rate.taken(session.channel, item.seq, len(item.payload) + UNIT_HEADER_BYTES, ready_s, now_s)
+        return item
+
+    def _take_backfill(self, lane: Lane) -> Unit | Range | None:
+        if not lane.drain.ready:
+            return None
+        return lane.drain.take(Now(self._clock.mono_us(), self._clock.wall_us(), self._offset.offset_us))

@@ -1,0 +1,132 @@
+"""When frames go to the spool: never on a link that carries them, all of them on one that does not, and live goes on at
+an entry point.
+"""
+
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.held import HeldUnit
+from fishladder.edge.ring import Ring
+from fishladder.edge.spool.spill import FRESH_US, SPILL_US, Spill, due, everything
+from fishladder.wire.fates import Fate
+from fishladder.wire.unit import NO_FLAGS, Codec, Flag
+
+STEP_US = 100_000
+
+
+def capture(ring: Ring, count: int, *, gop: int = 20) -> int:
+    """Ten pictures a second; what the time is then."""
+    for _ in range(count):
+        at = ring.position
+        flags = Flag.CLEAN if at % gop == 0 else NO_FLAGS
+        unit = CapturedUnit(Codec.H264, flags, 64, 48, STEP_US, at * STEP_US, at * STEP_US, b"x" * 100)
+        ring.append_unit(unit, wall_us=0, ready_us=0)
+    return ring.position * STEP_US
+
+
+def seqs(plan: Spill | None) -> list[int]:
+    assert plan is not None
+    return [held.first for held in plan.entries]
+
+
+def test_a_link_that_carries_everything_writes_nothing() -> None:
+    ring, written = Ring(), 0
+    for _ in range(3000):
+        now_us = capture(ring, 1)
+        while ring.take(now_us) is not None:
+            pass
+        ring.acknowledge(ring.position, max(ring.position - 10, 0))
+        written += due(ring, now_us, live=True) is not None
+    assert written == 0
+
+
+def test_what_waited_too_long_is_written_and_no_more() -> None:
+    ring = Ring()
+    now_us = capture(ring, 45)
+    assert due(ring, now_us, live=False) is None
+    now_us = capture(ring, 15)
+    plan = due(ring, now_us, live=False)
+    assert seqs(plan) == list(range(1, 12))
+    assert plan is not None
+    ring.defer(plan.last)
+    assert due(ring, now_us, live=False) is None
+    assert due(ring, now_us + SPILL_US, live=False) is not None
+
+
+def test_in_a_long_outage_everything_is_written_once() -> None:
+    ring = Ring(1 << 20)
+    written: list[int] = []
+    for _ in range(500):
+        now_us = capture(ring, 10)
+        if (plan := due(ring, now_us, live=False)) is not None:
+            written += seqs(plan)
+            ring.defer(plan.last)
+    assert written == list(range(1, written[-1] + 1))
+    assert written[-1] > 4900
+    assert ring.spool_full == 0
+
+
+def test_when_the_link_is_back_live_goes_on_at_the_newest_keyframe() -> None:
+    ring = Ring()
+    now_us = capture(ring, 130)
+    plan = due(ring, now_us, live=False)
+    assert plan is not None
+    ring.defer(plan.last)  # up to 80, in the middle of a group
+    plan = due(ring, now_us, live=True)
+    assert seqs(plan) == list(range(82, 121))  # the newest keyframe is 121
+    assert plan is not None
+    ring.defer(plan.last)
+    first = ring.take(now_us)
+    assert first is not None
+    assert (first.first, first.last) == (1, 120)
+    following = ring.take(now_us)
+    assert isinstance(following, HeldUnit)
+    assert following.first == 121
+
+
+def test_without_a_fresh_keyframe_it_waits_for_the_next_and_writes_what_comes_before() -> None:
+    ring = Ring()
+    now_us = capture(ring, 130, gop=1000)
+    plan = due(ring, now_us, live=True)
+    assert plan is not None
+    assert plan.last == 130
+    ring.defer(plan.last)
+    now_us = capture(ring, 5, gop=1000)
+    assert due(ring, now_us, live=True) is None  # a moment's worth is not worth writing
+    while ring.take(now_us) is not None:
+        pass
+    assert ring.blocked
+    assert ring.wants_keyframe
+    now_us = capture(ring, 10, gop=1000)
+    plan = due(ring, now_us, live=True)
+    assert seqs(plan) == list(range(131, 146))
+    assert plan is not None
+    ring.defer(plan.last)
+    capture(ring, 1, gop=145)  # there it is
+    while ring.take(now_us) is not None:
+        pass
+    assert ring.next == 147
+
+
+def test_a_short_interruption_is_caught_up_with_in_order() -> None:
+    ring = Ring()
+    now_us = capture(ring, 40)
+    assert due(ring, now_us, live=True) is None
+    assert now_us < SPILL_US
+    assert FRESH_US < SPILL_US
+
+
+def test_an_agent_that_ends_leaves_what_is_not_committed() -> None:
+    ring = Ring()
+    now_us = capture(ring, 30)
+    for _ in range(25):
+        ring.take(now_us)
+    ring.acknowledge(25, 22)
+    ring.append_range(3, Fate.SAMPLED_OUT, mono_us=now_us, wall_us=0)
+    plan = everything(ring)
+    assert seqs(plan)[0] == 21  # where a decoder can start
+    assert plan is not None
+    assert plan.last == 33
+    ring.disconnected()
+    while ring.take(now_us, flush=True) is not None:
+        pass
+    ring.acknowledge(33, 33)
+    assert everything(ring) is None
