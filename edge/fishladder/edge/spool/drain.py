@@ -114,7 +114,7 @@ class Drain:
         if self._reading or not self._open or self._queued_bytes >= AHEAD_BYTES or self._sent_bytes >= WINDOW_BYTES:
             return None
         at = self._at
-        wanted = self._open[0] if at is None else self._open_from(at)
+        wanted = self._open[0] if at is None else self._open_from(max(at, self._segment))
         if wanted is None:  # all of it is sent
             if not self._queue and now_s - self._news_s >= self._patience_s:
                 self._news_s, self._patience_s = now_s, min(self._patience_s * 2, AGAIN_MOST_S)
@@ -198,7 +198,7 @@ class Drain:
             self._add(_Piece(epoch, first, last, None))
 
     def _begin_again(self) -> None:
-        self._at = None
+        self._at, self._segment = None, ORIGIN
         self._reading = False
         self._queue.clear()
         self._sent.clear()
