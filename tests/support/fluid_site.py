@@ -1,5 +1,5 @@
-"""A site on a modelled uplink, for the agent's rate control: encoders that make what they are told, a first-in-first-out
-link of a given capacity, acknowledgements a round trip later. Time is simulated; the control is the real one.
+"""A site on a modelled uplink, for the agent's rate control: encoders that make what they are told, a link of a given
+capacity that serves in order, acknowledgements a round trip later. Time is simulated; the control is the real one.
 """
 
 import heapq
@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fishladder.edge.rate.control import Order, RateControl, Wish
+from fishladder.edge.spool.spill import LATE_US
 
 KEYFRAME_S = 2.0
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
 KEYFRAME_RATIO = 8.0
-SPILL_S = 0.5
+SPILL_S = LATE_US / 1e6
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Camera:
     wish: Wish
     #: Bits a second its scene is worth; less than it may send, and it sends less.
     worth_bps: Callable[[float], float] = lambda now_s: 1e12
-    order: Order = Order(150_000)
+    order: Order = field(default_factory=lambda: Order(150_000))
     seq: int = 0
     shed: int = 0
     next_s: float = 0.0
@@ -68,6 +69,7 @@ class FluidSite:
         rtt_s: float = 0.02,
         noise_s: float = 0.004,
         seed: int = 1,
+        spooled: bool = True,
     ) -> None:
         self.cameras = cameras
         self.control = RateControl(len(cameras))
@@ -76,6 +78,7 @@ class FluidSite:
         self.rates: list[tuple[float, float]] = []
         self._capacity = capacity_bps
         self._rtt_s = rtt_s
+        self._spooled = range(len(cameras)) if spooled else range(0)
         self._noise_s = noise_s
         self._rng = random.Random(seed)
         self._free_s = 0.0
@@ -106,12 +109,14 @@ class FluidSite:
             for unit in self._queue:
                 waiting.setdefault(unit.channel, unit.ready_s)
             wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
-            for channel, order in self.control.step(wishes, waiting, self.now_s):
+            for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled):
                 self.cameras[channel].order = order
             self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
     def _spill(self) -> None:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""
+        if not self.control.thin or not self._spooled:
+            return
         late = {unit.channel for unit in self._queue if self.now_s - unit.ready_s > SPILL_S}
         for channel in late:
             self.cameras[channel].keyframe_s = 0.0

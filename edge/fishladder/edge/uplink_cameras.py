@@ -168,16 +168,19 @@ class UplinkCameras:
             self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
-    def orders(self, wish: Callable[[int, float], Wish | None]) -> list[tuple[int, Order]]:
-        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would."""
+    def orders(self, wish: Callable[[int, float], Wish | None], *, denied: bool) -> list[tuple[int, Order]]:
+        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
+        `denied`: TCP sees no queue.
+        """
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
+            session.adapts = wanted is not None and self.rate.thin
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
                     waiting[channel] = ready_us / 1e6
-        return self.rate.step(wishes, waiting, self._clock.mono_us() / 1e6)
+        return self.rate.step(wishes, waiting, self._clock.mono_us() / 1e6, spooled=self._lanes.keys(), denied=denied)
 
     # -- what is next
 

@@ -47,9 +47,9 @@ class _Draining(Exception):
 
 
 class StreamUplink:
-    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)` as
-    the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed. Call `wake`
-    when a camera has something new.
+    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
+    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed. Call
+    `wake` when a camera has something new.
     """
 
     def __init__(
@@ -138,13 +138,15 @@ class StreamUplink:
                     group.create_task(self._read(link), name="uplink-read")
                     group.create_task(self._write(link), name="uplink-write")
                     group.create_task(self._tick(link), name="uplink-tick")
-                    group.create_task(self._control(), name="uplink-rate")
+                    group.create_task(self._control(link), name="uplink-rate")
         except* (_Draining, AuthRefused, VersionMismatch, UplinkError, WireError, ConfigError) as errors:
             raise _first(errors) from None
         finally:
             if self.connected:
                 metrics.RECONNECTS.inc()
             self.connected = False
+            for channel, order in self._cameras.rate.released():
+                self._on_rate(channel, order)
             self._cameras.disconnected()
 
     # -- out
@@ -211,10 +213,10 @@ class StreamUplink:
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
-    async def _control(self) -> None:
+    async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
         while True:
-            for channel, order in self._cameras.orders(self._wish):
+            for channel, order in self._cameras.orders(self._wish, denied=link.state().idle):
                 self._on_rate(channel, order)
             estimator = self._cameras.rate.estimator
             metrics.RATE.set(estimator.rate_bps)

@@ -3,7 +3,7 @@ and pictures a second and a size by each camera's ladder. Pure: told what was se
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -77,6 +77,11 @@ class RateControl:
         self._cameras: dict[int, _Camera] = {}
         self._step_s = 0.0
 
+    @property
+    def thin(self) -> bool:
+        """Whether the link was full lately: before that nothing is known of it, and only the bitrate begins low."""
+        return self.estimator.carried_bps is not None
+
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
@@ -99,11 +104,26 @@ class RateControl:
             camera.in_flight.clear()
             camera.waiting = 0
 
+    def released(self) -> list[tuple[int, Order]]:
+        """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring."""
+        held = [(channel, it) for channel, it in self._cameras.items() if it.order is not None and it.order.hold]
+        for _, camera in held:
+            assert camera.order is not None
+            camera.hold, camera.order = False, camera.order._replace(hold=False)
+        return [(channel, camera.order) for channel, camera in held if camera.order is not None]
+
     def step(
-        self, wishes: Mapping[int, Wish], unsent_ready_s: Mapping[int, float], now_s: float
+        self,
+        wishes: Mapping[int, Wish],
+        unsent_ready_s: Mapping[int, float],
+        now_s: float,
+        *,
+        spooled: Collection[int] = (),
+        denied: bool = False,
     ) -> list[tuple[int, Order]]:
         """Orders that are news; to be called often. `unsent_ready_s`: since when each camera's oldest unsent unit could
-        have been sent, of those that have one.
+        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late; `denied`:
+        TCP sees no queue.
         """
         passed_s = now_s - self._step_s
         if passed_s < STEP_S:
@@ -122,13 +142,15 @@ class RateControl:
                 beside_bps += camera.used_bps
         oldest_s = max(ages.values(), default=0.0)
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values())
-        self.estimator.step(now_s, oldest_s or None, waiting_bytes)
+        self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         shares = share(max(self.estimator.rate_bps * PAYLOAD - beside_bps, 0.0), claims)
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
-            order = self._order(camera, wish, rate, ages[channel], now_s)
+            waits_s = ages[channel] - (self.estimator.base_s or 0.0)
+            camera.hold = channel not in spooled and waits_s > (GO_S if camera.hold else HOLD_S)
+            order = self._order(camera, wish, rate, now_s)
             if camera.order is None or _differs(order, camera.order):
                 camera.order = order
                 news.append((channel, order))
@@ -139,21 +161,14 @@ class RateControl:
         least = min(LEAST_BPS, wish.most_bps)
         return Claim(wish.weight, least, min(max(used * GROWTH, FIRST_BPS / 2, least), wish.most_bps))
 
-    def _order(self, camera: _Camera, wish: Wish, rate_bps: float, age_s: float, now_s: float) -> Order:
-        waits_s = age_s - (self.estimator.base_s or 0.0)
-        camera.hold = waits_s > (GO_S if camera.hold else HOLD_S)
+    def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
-        if not wish.width or not wish.height:
+        if not wish.width or not wish.height or not self.thin:
             return Order(bitrate, hold=camera.hold)
-        # The ladder sees what the camera could have, not what it uses at the moment.
-        rung = camera.ladder.step(max(rate_bps, 1.0), wish.width, wish.height, wish.fps, now_s)
-        full = rung.width == 1.0
-        return Order(
-            bitrate,
-            0.0 if rung.fps >= wish.fps else rung.fps,
-            0 if full else max(round(wish.width * rung.width / 2) * 2, 64),
-            camera.hold,
-        )
+        rung = camera.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
+        fps = 0.0 if rung.fps >= wish.fps else rung.fps
+        width = 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
+        return Order(bitrate, fps, width, camera.hold)
 
 
 def _differs(new: Order, old: Order) -> bool:

@@ -13,11 +13,14 @@ BASE_S = 60.0
 #: the wire delays those behind it, never all. (The idea is CoDel's, RFC 8289.)
 WINDOW_S, WINDOW_UNITS = 0.4, 3
 #: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
-FULL_S, FREE_S = 0.04, 0.02
+FULL_S, FREE_S = 0.035, 0.02
+#: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
+#: ends TCP early) is believed.
+DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower.
 LATE_S = 0.15
 #: Decisions are this far apart; after going down the effect is waited for.
-STEP_S, SETTLE_S = 0.2, 0.6
+STEP_S, SETTLE_S = 0.2, 0.4
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
 DOWN, DRAIN = 0.93, 0.6
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
@@ -53,7 +56,7 @@ class Estimator:
 
     @property
     def carried_bps(self) -> float | None:
-        """What came through when the link was last full; None: it has not been, so nobody knows what it can carry."""
+        """What came through when the link was last full; None: it has not been lately, so nobody knows."""
         return self._carried[-1][1] if self._carried else None
 
     @property
@@ -74,15 +77,18 @@ class Estimator:
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
-    def step(self, now_s: float, oldest_s: float | None, waiting_bytes: int = 0) -> None:
+    def step(self, now_s: float, oldest_s: float | None, waiting_bytes: int = 0, *, denied: bool = False) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
-        `waiting_bytes`: how much is not acknowledged.
+        `waiting_bytes`: how much is not acknowledged; `denied`: TCP sees no queue.
         """
+        while self._carried and self._carried[0][0] < now_s - LATELY_S:
+            self._carried.popleft()
         base_s = self.base_s
         if base_s is None:
             return
         usual_s = base_s + waiting_bytes * 8 / self.rate_bps
-        if oldest_s is not None and oldest_s - usual_s > LATE_S and now_s >= self._late_s:
+        more = DENIED if denied else 1.0
+        if oldest_s is not None and oldest_s - usual_s > LATE_S * more and now_s >= self._late_s:
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
@@ -98,16 +104,14 @@ class Estimator:
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
         unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
-        if self.queue_s > max(FULL_S, unit_s):
+        if self.queue_s > max(FULL_S, unit_s) * more:
             came_bps = self._came_bps(now_s, 0.6)
             self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
             self._step_s = now_s + SETTLE_S
-        elif self.queue_s < max(FREE_S, unit_s / 2) and self._used(now_s):
-            self._up(now_s)
+        elif self.queue_s < max(FREE_S, unit_s / 2) * more and self._used(now_s):
+            self._up()
 
-    def _up(self, now_s: float) -> None:
-        while self._carried and self._carried[0][0] < now_s - LATELY_S:
-            self._carried.popleft()
+    def _up(self) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
