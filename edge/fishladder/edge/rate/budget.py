@@ -20,8 +20,11 @@ def share(total_bps: float, claims: Sequence[Claim]) -> list[float]:
     least = [min(claim.least_bps, claim.most_bps) for claim in claims]
     if sum(most) <= total_bps:
         return most
-    if sum(least) >= total_bps:
-        return [it * total_bps / sum(least) for it in least]
+    floor = sum(least)
+    if floor >= total_bps > 0:
+        return [it * total_bps / floor for it in least]
+    if total_bps <= 0:
+        return [0.0] * len(claims)
 
     def at(level: float) -> list[float]:
         """Everybody at one rate per weight, within their bounds."""
