@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from fishladder.edge.rate.budget import Claim, share
 
-rates = st.floats(0, 1e7)
+rates = st.just(0.0) | st.floats(1, 1e7)
 claims = st.lists(
-    st.builds(Claim, weight=st.floats(0.1, 10), least_bps=st.floats(0, 1e5), most_bps=st.floats(1e3, 1e7)), max_size=12
+    st.builds(Claim, weight=st.floats(0.1, 10), least_bps=st.just(0.0) | st.floats(1, 1e5), most_bps=st.floats(1e3, 1e7)), max_size=12
 )
 
 
@@ -51,7 +51,7 @@ def test_nobody_below_its_most_has_less_per_weight_than_another_above_its_least(
         assert min(below) >= max(above) * (1 - 1e-6) - 1e-3
 
 
-@given(st.floats(0, 1e7), st.floats(0, 1e6), claims)
+@given(rates, rates, claims)
 def test_more_to_share_is_less_for_nobody(total_bps: float, more_bps: float, some: list[Claim]) -> None:
     before, after = share(total_bps, some), share(total_bps + more_bps, some)
     assert all(now >= was * (1 - 1e-6) - 1e-3 for was, now in zip(before, after, strict=True))
