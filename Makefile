@@ -1,20 +1,25 @@
 # Everything here makes its own .venv and needs nothing beforehand but Python 3.11+, pip and make.
 PYTHON ?= python3
 SECONDS ?= 0
+FAULTS ?= 300
+SEED ?= 1
 # Tests mostly wait for other processes, so more of them run at a time than there are cores.
 JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test test-stack check fuzz bench chaos format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
 	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
+	@echo "make test-stack         build the image and run the real compose stack through faults (needs Docker)"
 	@echo "make check              lint, types, import rules"
+	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
+	@echo "make chaos [FAULTS=300 SEED=1]  kill, pause, cut and fill parts of a whole system; then audit every frame"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
 
@@ -33,14 +38,24 @@ test: $(READY)
 	@tests/system-packages
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+test-stack: $(READY)
+	@$(BIN)/python -m pytest tests/compose -s $(ARGS)
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+fuzz: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@$(BIN)/python tests/fuzz/run.py --seconds $(or $(filter-out 0,$(SECONDS)),60) $(ARGS)
+
 bench: $(READY)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+chaos: $(READY)
+	@$(BIN)/python tests/chaos/run.py --faults $(FAULTS) --seed $(SEED)
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = ["common", "edge", "gateway", "inference", "loadtest"]
+PARTS = ["common", "edge", "gateway", "inference", "sinks", "loadtest"]
 
 
 @pytest.mark.parametrize("part", PARTS)

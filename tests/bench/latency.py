@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from support.fleet import fleet, until
 
 from fishladder.inference.assets import fetch
-from fishladder.operate.watch import HOPS
+from fishladder.view.recent import HOPS
 from fishladder.wire import keys
 from fishladder.wire.ids import partition_of
 from fishladder.wire.result import decode

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from fishladder.edge.config import camera_flag, load, split_login
+from fishladder.edge.spool.places import in_memory
+from fishladder.edge.spool.settings import SpoolConfig, find
 from fishladder.wire.errors import ConfigError
 
 FLAGS = {"gateway": "https://gw:8889", "site": "shop", "token": "t"}
@@ -39,6 +41,50 @@ def test_what_the_example_shows_as_defaults_is_so() -> None:
         actual = getattr(config, name) if hasattr(config, name) else getattr(camera, name)
         if name not in ("fps", "size", "camera_fps", "gate_ignore"):  # examples, where there is no default
             assert str(actual).lower() == value.strip('"').lower(), name
+
+
+def test_the_example_shows_the_defaults_of_the_spool(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    spool = text[text.index("\n[spool]\n") :].partition("[[camera]]")[0]
+    edge = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n'
+    config = load(write(tmp_path, f'{edge}{spool}[[camera]]\nname="x"\nsource="test:"\n'), {})
+    assert config.spool == SpoolConfig()
+    assert spool.count(" = ") >= len(SpoolConfig.__struct_fields__)
+
+
+def test_the_spool_has_a_section_of_its_own_and_flags_that_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n{}[[camera]]\nname="x"\nsource="test:"\n'
+    file = write(tmp_path, text.format('[spool]\ndirectory = "/a"\npolicy = "refuse_new"\n'))
+    monkeypatch.setenv("FISHLADDER_SPOOL_BYTES", "5000000")
+    config = load(file, {}, spool={"directory": "/b", "bytes": None})
+    assert config.spool == SpoolConfig(directory="/b", bytes=5_000_000, policy="refuse_new")
+    monkeypatch.delenv("FISHLADDER_SPOOL_BYTES")
+    with pytest.raises(ConfigError, match=r"\[spool\] of its own"):
+        load(write(tmp_path, text.format("spool = {enabled = false}\n")), {})
+    for wrong, said in (("bytes = 1000", "at least 1048576"), ("max_age_h = 0", "more than 0"), ("size = 3", "size")):
+        with pytest.raises(ConfigError, match=said):
+            load(write(tmp_path, text.format(f"[spool]\n{wrong}\n")), {}, spool={})
+
+
+def test_a_spool_has_a_sane_place_for_each_stack(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    one = find(SpoolConfig(), "shop", "https://a:8889", home)
+    two = find(SpoolConfig(), "shop", "https://b:8889", home)
+    assert one is not None
+    assert two is not None
+    assert one.directory != two.directory
+    assert one.directory.is_relative_to(tmp_path / ".local/state/fishladder")
+    assert 0 < one.limit_bytes <= 16 << 30
+    served = {**home, "STATE_DIRECTORY": str(tmp_path / "lib"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
+    three = find(SpoolConfig(), "shop", "https://a:8889", served)
+    assert three is not None
+    assert three.directory == tmp_path / "lib" / "spool"
+    assert three.memory is None or in_memory(three.memory)
+    assert find(SpoolConfig(enabled=False), "shop", "https://a", home) is None
+    assert find(SpoolConfig(), "shop", "https://a", {}) is None  # no home: said, and memory alone
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="Not a directory"):
+        find(SpoolConfig(directory=str(tmp_path / "file" / "x")), "shop", "https://a", home)
 
 
 def test_flags_win_over_the_file_and_the_environment_lies_between(

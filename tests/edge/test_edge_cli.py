@@ -1,29 +1,12 @@
 """The command as a user starts it: it ends by itself when its cameras have, and what is wrong is one line."""
 
 import asyncio
-import os
 import re
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-import av
-from support.clips import scene
+from support.edge_command import clip, ended, fishladder
 from support.gateway_double import GatewayDouble, gateway_double, until
-
-
-async def fishladder(*arguments: str, token: str = "good") -> Process:
-    environment = {**os.environ, "FISHLADDER_EDGE_TOKEN": token, "NO_PROXY": "*"}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "fishladder.runtime", "edge", *arguments, stdout=PIPE, stderr=PIPE, env=environment
-    )
-
-
-async def ended(process: Process) -> tuple[int, str, str]:
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
 
 
 def at(gateway: GatewayDouble) -> tuple[str, ...]:
@@ -32,16 +15,6 @@ def at(gateway: GatewayDouble) -> tuple[str, ...]:
 
 def children_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-
-
-def clip(path: Path, pictures: int = 20) -> Path:
-    with av.open(path, "w") as out:
-        stream = out.add_stream("libx264", rate=20, options={"preset": "ultrafast", "bf": "0"})
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for index in range(pictures):
-            out.mux(stream.encode(scene(index, 160, 96)))
-        out.mux(stream.encode(None))
-    return path
 
 
 async def test_it_ends_when_its_files_have_and_everything_is_committed(tmp_path: Path) -> None:
@@ -146,11 +119,15 @@ async def test_check_says_what_works_and_what_does_not(tmp_path: Path) -> None:
         assert status == 0
         assert re.match(r"ok   camera file: h264 160x96, [\d.]+ fps, passthrough", lines[0])
         assert "encode, a keyframe every 2.0 s" in lines[1]
-        assert lines[2].startswith("ok   gateway: localhost is")
-        assert "lets us in" in lines[3]
-        assert lines[4].startswith("ok   clock: this host is 0.0")
-        bad = (*good[:4], "--camera", "gone=/nonexistent/clip.mp4")
+        assert lines[2].startswith("ok   encoder: ")
+        assert lines[3].startswith("ok   gateway: localhost is")
+        assert "lets us in" in lines[4]
+        assert lines[5].startswith("ok   clock: this host is 0.0")
+        assert lines[6].startswith("ok   spool: ")
+        assert "GB of room" in lines[6]
+        bad = (*good[:4], "--camera", "gone=/nonexistent/clip.mp4", "--spool-dir", "/dev/null/x")
         status, out, _ = await ended(await fishladder("check", *bad, token="bad"))
         assert status == 1
         assert "FAIL camera gone: file /nonexistent/clip.mp4: there is no such file" in out
         assert "(401)" in out
+        assert "FAIL spool: directory of [spool]: /dev/null/x" in out

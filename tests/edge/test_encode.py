@@ -3,15 +3,19 @@ its rate.
 """
 
 import itertools
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
+from fishladder.edge import live_encoder
 from fishladder.edge.cameras.pattern import counter, draw
-from fishladder.edge.encode import X264, EncoderSettings, scaled
+from fishladder.edge.encode import X264, Encoded, EncoderSettings, scaled
+from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.live_encoder import LiveEncoder
+from fishladder.runtime.encoders import LIVE, best_h264
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.errors import CameraError
 from fishladder.wire.unit import Codec, Flag
@@ -119,3 +123,63 @@ def test_a_live_encoder_survives_changes_of_size_and_rate() -> None:
     assert [u.duration_us for u in units[1:]] == [b.pts_us - a.pts_us for a, b in itertools.pairwise(units)]
     assert units[0].duration_us == round(1e6 / 30)
     assert len(decode([u.payload for u in units])) == len(units)
+
+
+def test_without_the_hardware_x264_does_it_from_the_first_picture(capfd: pytest.CaptureFixture[str]) -> None:
+    if best_h264():
+        pytest.skip("there is a hardware encoder here")
+    live = LiveEncoder(EncoderSettings(codec="h264_nvenc"), 10)
+    units = [live.encode(draw(index, 320, 180), index * 100_000, index * 100_000) for index in range(5)]
+    assert all(units)
+    assert len(decode([unit.payload for unit in units if unit])) == 5
+    assert "h264_nvenc refuses 320x180 at 10 fps" in capfd.readouterr().err
+
+
+class FailingHardware(X264):
+    """Stands in for an encoder whose driver gives up after some pictures: there is no such hardware where we test."""
+
+    def encode(self, frame: VideoFrame, pts_us: int) -> Encoded | None:
+        if pts_us >= 300_000:
+            raise CameraError("h264_nvenc: the device was lost")
+        return super().encode(frame, pts_us)
+
+
+def test_hardware_that_fails_on_the_way_costs_no_picture(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live_encoder, "HardwareH264", FailingHardware)
+    live = LiveEncoder(EncoderSettings(codec="h264_nvenc"), 10)
+    units = [live.encode(draw(index, 320, 180), index * 100_000, index * 100_000) for index in range(8)]
+    assert all(units)
+    assert [bool(unit.flags & Flag.CLEAN) for unit in units if unit] == [True, False, False, True, *[False] * 4]
+    frames = decode([unit.payload for unit in units if unit])
+    assert [counter(frame.to_ndarray(format="gray")) for frame in frames] == list(range(8))
+    assert "the device was lost: x264 takes over" in capfd.readouterr().err
+
+
+def test_the_wrapper_around_hardware_keeps_its_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With x264 in place of hardware, which does not exist where we test: keyframes on demand, a new rate, IDRs that
+    begin a decoder.
+    """
+    options = {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": "keyint=infinite"}
+    monkeypatch.setitem(LIVE, "libx264", options)
+    encoder = HardwareH264(EncoderSettings(codec="libx264", keyframe_s=100), (320, 180), 10, 800_000)
+    payloads, keys = [], []
+    for index in range(12):
+        if index == 5:
+            encoder.force_keyframe()
+        if index == 8:
+            encoder.set_bitrate(300_000)  # opened anew: a keyframe
+        encoded = encoder.encode(noisy(index), index * 100_000)
+        assert encoded is not None
+        payloads.append(encoded.payload)
+        keys.append(encoded.keyframe)
+    assert [index for index, key in enumerate(keys) if key] == [0, 5, 8]
+    assert len(decode(payloads[8:])) == 4
+
+
+def test_only_devices_that_are_there_are_tried(tmp_path: Path) -> None:
+    assert best_h264(tmp_path) is None
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidiactl").touch()
+    assert best_h264(tmp_path) in (None, "h264_nvenc")

@@ -219,6 +219,23 @@ def test_what_is_deferred_is_one_range_and_sending_goes_on_at_an_entry_point() -
     assert (ring.deferred, ring.oldest) == (0, 17)
 
 
+def test_what_cannot_be_sent_nor_kept_is_dropped_up_to_the_next_entry_point() -> None:
+    ring = Ring()
+    for index in range(10):
+        add(ring, Flag.CLEAN if index % 8 == 0 else NO_FLAGS)  # clean at 1, 9
+    ring.give_up()
+    assert len(shape(ring)) == 10
+    ring.defer(5)
+    ring.give_up()
+    assert shape(ring)[:3] == [(1, 5, "deferred"), (6, 8, "spool_full"), (9, 9, "unit")]
+    ring.defer(9)
+    ring.give_up()
+    assert not add(ring)
+    assert add(ring, Flag.CLEAN)
+    assert shape(ring) == [(1, 9, "deferred"), (10, 11, "spool_full"), (12, 12, "unit")]
+    assert send_all(ring) == [(1, 9), (10, 11), (12, 12)]
+
+
 def test_what_goes_to_the_spool_brings_what_a_decoder_needs_before_it() -> None:
     ring = Ring()
     for index in range(6):

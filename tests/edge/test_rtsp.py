@@ -15,7 +15,7 @@ from support.gateway_double import gateway_double, until
 
 from fishladder.edge.agent import Agent
 from fishladder.edge.cameras.kinds import CameraSettings
-from fishladder.edge.cameras.rtsp import RtspCamera
+from fishladder.edge.cameras.rtsp import RtspCamera, without_secrets
 from fishladder.edge.cameras.rtsp_login import challenges, explain
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.passthrough import Passthrough
@@ -114,7 +114,7 @@ def test_a_camera_that_says_nothing_is_given_up() -> None:
 
 
 def test_nobody_there_is_said_without_the_password() -> None:
-    with pytest.raises(CameraError, match="refused") as error:
+    with pytest.raises(CameraError, match="nothing listens on port 1") as error:
         RtspCamera(CameraSettings("rtsp://127.0.0.1:1/x", user="u", password="hidden"))
     assert "hidden" not in str(error.value)
 
@@ -161,3 +161,16 @@ async def test_an_agent_gets_a_restarted_camera_back() -> None:
             times = [unit.pts_us for unit in log.units]
             assert times == sorted(times)
             assert log.units[0].codec is Codec.H264
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://cam/s?channel=1&subtype=0", "rtsp://cam/s?channel=1&subtype=0"),
+        ("rtsp://cam/s?user=admin&password=s3cret&channel=1", "rtsp://cam/s?user=***&password=***&channel=1"),
+        ("rtsp://cam/user=admin_password=s3cret_channel=1.sdp", "rtsp://cam/user=admin_password=***_channel=1.sdp"),
+        ("rtsp://cam:554/live/1", "rtsp://cam:554/live/1"),
+    ],
+)
+def test_a_cameras_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

@@ -19,7 +19,8 @@ def test_the_example_names_every_setting_and_its_default(tmp_path: Path) -> None
     (tmp_path / "all.toml").write_text(told)
     settings = load_config(GatewaySettings, "gateway", file=tmp_path / "all.toml", env={})
     assert settings.limits == Limits()
-    own = {"tls_cert", "tls_key", "keys", "data_dir", "fps", "deadline_ms"}  # have none, or depend on the machine
+    # These have none, or depend on the machine:
+    own = {"tls_cert", "tls_key", "keys", "register", "data_dir", "fps", "deadline_ms"}
     defaults = msgspec.structs.asdict(GatewaySettings())
     found = msgspec.structs.asdict(settings)
     assert {name: found[name] for name in found.keys() - own} == {

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.inference.placement import HOLD_MS, Heartbeat, alive, place
+from fishladder.inference.placement import HOLD_MS, alive, place
+from fishladder.wire.reports import Heartbeat
 
 names = st.lists(st.text("abcdef0123456789-", min_size=1, max_size=12), min_size=1, max_size=12, unique=True)
 counts = st.integers(1, 96)
@@ -43,6 +44,28 @@ def test_few_partitions_change_hands_when_a_worker_leaves() -> None:
         leavers += sum(worker == workers[0] for worker in before.values())
         moved += sum(before[p] != after[p] for p in before if before[p] != workers[0])
     assert moved < leavers / 2
+
+
+@given(counts, names, occupied, st.data())
+def test_who_is_silent_is_stood_in_for_and_nobody_else_moves(
+    partitions: int, workers: list[str], busy: set[int], data: st.DataObject
+) -> None:
+    heard = data.draw(st.sets(st.sampled_from(workers), min_size=1))
+    before, meanwhile = place(partitions, workers, busy), place(partitions, workers, busy, heard)
+    assert set(meanwhile.values()) <= heard
+    assert all(meanwhile[p] == before[p] for p in before if before[p] in heard)
+
+
+@given(counts, names, occupied, st.data())
+def test_shares_follow_weights(partitions: int, workers: list[str], busy: set[int], data: st.DataObject) -> None:
+    weights = {worker: data.draw(st.sampled_from((0.5, 1.0, 4.0, 16.0))) for worker in workers}
+    placed = place(partitions, workers, busy, weights=weights)
+    assert placed.keys() == set(range(partitions))
+    busy &= set(range(partitions))
+    for group in (busy, set(range(partitions)) - busy):
+        for worker in workers:
+            share = len(group) * weights[worker] / sum(weights.values())
+            assert sum(placed[p] == worker for p in group) < share + 1
 
 
 def beat(at_ms: int, since_ms: int) -> Heartbeat:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fishladder.inference.progress import IDLE_COLD_S, IDLE_S, Job, Lose, Progress, Push, Restart
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit, Stamp
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.messages import Policy
 from fishladder.wire.unit import NO_FLAGS, Clock, Codec, Flag, Header, Range
@@ -127,7 +127,7 @@ def test_deferred_ranges_are_passed_over_and_committed_as_such() -> None:
     commit = progress.slots.take_commit()
     assert commit is not None
     assert commit.to == Position(1, 9)
-    assert commit.deferred == [(6, 9)]
+    assert commit.runs == (Run(Fate.DEFERRED, 6, 9),)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.inference.replay import KEEP_BYTES, KEEP_US, PATIENCE_S, Kept, Replay
+from fishladder.inference.replay import KEEP_BYTES, KEEP_US, PATIENCE_S, Kept, Replay, keep_bytes
 from fishladder.wire.ids import Position
 
 
@@ -30,6 +30,14 @@ def test_a_decoder_can_always_start_at_or_before_the_next_unit(clean: list[bool]
         points = [n for n in range(1, min(committed + 1, seq) + 1) if clean[n - 1]]
         assert keep_from == Position(1, points[-1] if points and committed else 0)
         assert replay.replayable is bool(seq)
+
+
+def test_the_bound_in_bytes_leaves_room_in_the_store_for_what_comes() -> None:
+    limit = 512 << 20
+    assert keep_bytes(limit, 0) == keep_bytes(limit, 32) == KEEP_BYTES
+    assert keep_bytes(limit, 64) == KEEP_BYTES // 2
+    assert keep_bytes(0, 1000) == KEEP_BYTES
+    assert all(cameras * keep_bytes(limit, cameras) <= limit // 2 for cameras in (1, 57, 1000, 100_000))
 
 
 def test_ranges_alone_need_nothing_behind_the_cursor() -> None:

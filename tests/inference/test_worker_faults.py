@@ -13,12 +13,12 @@ from support.offline import offline
 from support.stores import short_tmp, wait_until
 from support.workers import ledger_of, settled, worker_here
 
-from fishladder.runtime import state
+from fishladder.runtime import frames, state
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.server import find_server, run_server
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
 from fishladder.wire import keys
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import Position
 from fishladder.wire.result import Detection
 from fishladder.wire.unit import Codec
@@ -157,7 +157,7 @@ async def test_a_stolen_lease_stops_commits_until_it_is_free(stores: Stores, mod
             token="thief",
             start=cursor,
             to=Position(1, 30),
-            counts=[(Fate.SAMPLED_OUT, 30 - cursor.seq)],
+            runs=[Run(Fate.SAMPLED_OUT, cursor.seq + 1, 30)],
             result=f'{{"camera":"site/camera","epoch":1,"first":{cursor.seq + 1},"last":30,'
             f'"runs":[[16,{cursor.seq + 1},30]]}}'.encode(),
             keep_bytes=1 << 24,
@@ -290,3 +290,22 @@ async def test_beyond_the_replay_bound_what_is_missing_is_no_reference(stores: S
     assert missing == list(range(at + 1, 161))
     whole = expected(model, clip) | {(1, seq + 160): one for (_, seq), one in expected(model, clips.plain()).items()}
     assert account.frames() == {place: found for place, found in whole.items() if place[1] not in missing}
+
+
+async def test_a_log_with_a_hole_is_mended_though_the_frame_store_is_full(stores: Stores, model: Path) -> None:
+    producer = Producer(stores, "site/camera")
+    producer.capture(clips.plain())
+    await producer.send(20)
+    await stores.frames.xtrim(keys.log(producer.partition, producer.camera), minid="1-10", approximate=False)
+    await stores.frames.config_set("maxmemory", 1)
+
+    async def forgotten() -> bool:
+        return not await frames.owner_session(stores.frames, producer.partition, producer.camera)
+
+    async with worker_here(stores, model):
+        await wait_until(forgotten, 20, "the log is deleted, which makes room")
+        await stores.frames.config_set("maxmemory", 0)
+        await producer.greet()
+        await producer.send()
+        account = await settled(producer)
+    assert set(account.fates.values()) == {Fate.INFERRED}

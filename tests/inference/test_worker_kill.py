@@ -14,10 +14,10 @@ from support.offline import offline
 from support.stores import wait_until
 from support.workers import settled, worker_here, worker_process
 
-from fishladder.inference.placement import Heartbeat
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
+from fishladder.wire.reports import Heartbeat
 from fishladder.wire.unit import Codec
 
 LEASE_MS = 500

@@ -15,7 +15,7 @@ from fishladder.operate import doctor_store
 from fishladder.operate.doctor_host import judge_clock, judge_kernel
 from fishladder.operate.doctor_install import judge_extra, packages_of
 from fishladder.operate.doctor_line import Line
-from fishladder.operate.doctor_media import encode_once
+from fishladder.runtime.encoders import encode_once
 from fishladder.runtime.store import connect
 from fishladder.wire import keys
 

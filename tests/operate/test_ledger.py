@@ -3,6 +3,7 @@
 import json
 
 from support.commands import fishladder
+from support.runs import runs_after
 from support.stores import StartServer
 
 from fishladder.operate.ledger import age, why_open
@@ -23,7 +24,7 @@ async def camera_with(stores: Stores, camera: str, captured: int, counts: dict[F
     for start, to, what in ((ORIGIN, Position(1, 0), {}), (Position(1, 0), settled, counts)):
         done = await state.commit(
             stores.state, p, camera, token=camera, start=start, to=to,
-            counts=list(what.items()), keep_bytes=1000, keep_ms=1000,
+            runs=runs_after(start, what.items()), keep_bytes=1000, keep_ms=1000,
         )  # fmt: skip
         assert done == state.Committed()
     assert await state.release_lease(stores.state, p, camera)

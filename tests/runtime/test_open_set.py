@@ -2,7 +2,6 @@
 
 import random
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
@@ -27,10 +26,10 @@ async def ready(stores: Stores) -> None:
     """A camera of epoch 1 with 1000 captured seqs, whose partition we hold."""
     await state.claim(stores.state, P, CAMERA, boot="boot", hello=1, epoch=0, position=1000, now_us=1)
     assert await state.acquire_lease(stores.state, P, "t", 60_000)
-    await commit(stores, ORIGIN, Position(1, 0), {})
+    await commit(stores, ORIGIN, Position(1, 0))
 
 
-async def commit(stores: Stores, start: Position, to: Position, counts: dict[Fate, int], *deferred: Any) -> object:
+async def commit(stores: Stores, start: Position, to: Position, *runs: Run) -> object:
     return await state.commit(
         stores.state,
         P,
@@ -38,10 +37,9 @@ async def commit(stores: Stores, start: Position, to: Position, counts: dict[Fat
         token="t",
         start=start,
         to=to,
-        counts=list(counts.items()),
+        runs=runs,
         keep_bytes=ALL,
         keep_ms=ALL,
-        deferred=deferred,
     )
 
 
@@ -53,8 +51,8 @@ async def settle(stores: Stores, *runs: Run, epoch: int = 1, token: str = "t", b
 
 async def test_what_is_deferred_is_pending_until_it_is_settled(stores: Stores) -> None:
     await ready(stores)
-    counts = {Fate.INFERRED: 10, Fate.DEFERRED: 80, Fate.SAMPLED_OUT: 10}
-    assert await commit(stores, Position(1, 0), Position(1, 100), counts, (11, 90)) == Committed()
+    runs = (Run(Fate.INFERRED, 1, 10), Run(Fate.DEFERRED, 11, 90), Run(Fate.SAMPLED_OUT, 91, 100))
+    assert await commit(stores, Position(1, 0), Position(1, 100), *runs) == Committed()
     ledger = await read_ledger(stores.state, P, CAMERA, now_us=1)
     assert (ledger.captured, ledger.pending, ledger.deferred) == (1000, 980, 80)
     assert ledger.fates == {Fate.INFERRED: 10, Fate.SAMPLED_OUT: 10}
@@ -72,7 +70,7 @@ async def test_what_is_deferred_is_pending_until_it_is_settled(stores: Stores) -
 
 async def test_nothing_is_settled_twice_or_before_its_time(stores: Stores) -> None:
     await ready(stores)
-    await commit(stores, Position(1, 0), Position(1, 10), {Fate.DEFERRED: 10}, (1, 10))
+    await commit(stores, Position(1, 0), Position(1, 10), Run(Fate.DEFERRED, 1, 10))
     still = NotOpen((OpenRange(1, 1, 10),))
     assert await settle(stores, Run(Fate.INFERRED, 5, 11)) == still
     assert await settle(stores, Run(Fate.INFERRED, 5, 5), epoch=2) == still
@@ -87,7 +85,7 @@ async def test_a_commit_whose_deferred_ranges_do_not_add_up_is_refused(stores: S
     await ready(stores)
     for deferred in ((), ((1, 9),), ((1, 5), (5, 10))):
         with pytest.raises(ResponseError, match="IMBALANCE"):
-            await commit(stores, Position(1, 0), Position(1, 10), {Fate.DEFERRED: 10}, *deferred)
+            await commit(stores, Position(1, 0), Position(1, 10), *(Run(Fate.DEFERRED, *it) for it in deferred))
     assert await state.read_open(stores.state, P, CAMERA) == ()
 
 
@@ -99,15 +97,16 @@ async def test_any_order_of_deferring_and_settling_settles_each_seq_once(stores:
     for _ in range(60):
         if rng.random() < 0.1:
             epoch += 1
-            assert await commit(stores, cursor, Position(epoch, 0), {}) == Committed()
+            assert await commit(stores, cursor, Position(epoch, 0)) == Committed()
             cursor = Position(epoch, 0)
         elif rng.random() < 0.5:
             cuts = sorted(rng.sample(range(1, 40), 4))
             to = Position(epoch, cursor.seq + cuts[3])
-            deferred = [(cursor.seq + cuts[0], cursor.seq + cuts[1]), (cursor.seq + cuts[2], cursor.seq + cuts[3])]
-            length = sum(last - first + 1 for first, last in deferred)
-            counts = {fate: n for fate, n in ((Fate.DEFERRED, length), (Fate.SHED, cuts[3] - length)) if n}
-            assert await commit(stores, cursor, to, counts, *deferred) == Committed()
+            ends = (cursor.seq, *(cursor.seq + cut for cut in cuts))
+            fates = (Fate.SHED, Fate.DEFERRED, Fate.SHED, Fate.DEFERRED)
+            runs = [Run(fate, before + 1, last) for fate, (before, last) in zip(fates, pairwise(ends), strict=True)]
+            assert await commit(stores, cursor, to, *runs) == Committed()
+            deferred = [(run.first, run.last) for run in runs if run.fate is Fate.DEFERRED]
             cursor = to
             still |= {(epoch, seq) for first, last in deferred for seq in range(first, last + 1)}
         elif still:
@@ -134,13 +133,13 @@ async def test_any_order_of_deferring_and_settling_settles_each_seq_once(stores:
 async def test_what_is_deferred_can_be_settled_when_memory_is_full(stores: Stores) -> None:
     await ready(stores)
     await stores.state.config_set("maxmemory", "1")
-    await commit(stores, Position(1, 0), Position(1, 10), {Fate.DEFERRED: 10}, (1, 10))
+    await commit(stores, Position(1, 0), Position(1, 10), Run(Fate.DEFERRED, 1, 10))
     assert await settle(stores, Run(Fate.INFERRED, 1, 10), body=b"{}") == Settled(())
 
 
 async def test_a_claim_tells_what_is_open(stores: Stores) -> None:
     await ready(stores)
-    await commit(stores, Position(1, 0), Position(1, 10), {Fate.DEFERRED: 10}, (1, 10))
+    await commit(stores, Position(1, 0), Position(1, 10), Run(Fate.DEFERRED, 1, 10))
     granted = await state.claim(stores.state, P, CAMERA, boot="next", hello=1, epoch=0, position=0, now_us=1)
     assert granted == Granted(2, Position(1, 10), None, (Position(1, 1000),), (OpenRange(1, 1, 10),))
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 from support.protocol import P, read_results
+from support.runs import runs_after
 from support.stores import wait_until
 
 from fishladder.runtime import state
@@ -30,7 +31,8 @@ async def claim(stores: Stores, boot: str = "boot", hello: int = 1, **options: A
 
 async def commit(stores: Stores, start: Position, to: Position, counts: dict[Fate, int], **options: Any) -> Any:
     options = {"token": "t", "keep_bytes": ALL, "keep_ms": ALL} | options
-    return await state.commit(stores.state, P, CAMERA, start=start, to=to, counts=list(counts.items()), **options)
+    runs = runs_after(start, counts.items())
+    return await state.commit(stores.state, P, CAMERA, start=start, to=to, runs=runs, **options)
 
 
 async def leased(stores: Stores) -> None:
@@ -240,7 +242,7 @@ async def test_commit_lease_claim_and_ledger_work_when_memory_is_full(stores: St
 
 async def test_the_largest_numbers_are_exact(stores: Stores) -> None:
     epoch = MAX_SEQ - 1
-    assert await claim(stores, epoch=epoch, position=MAX_SEQ) == replace(NEW, epoch=epoch)
+    assert await claim(stores, epoch=epoch, position=MAX_SEQ, floor=epoch) == replace(NEW, epoch=epoch)
     await leased(stores)
     await commit(stores, ORIGIN, Position(epoch, 0), {})
     first = {Fate.INFERRED: MAX_SEQ - 1}

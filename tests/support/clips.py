@@ -201,6 +201,15 @@ def silent() -> Clip:
     return tuple(unit._replace(payload=without_vui(unit.payload)) for unit in b_frames())
 
 
+def marked(clip: Clip, *, every: int, at: int, mark: bytes = b"fishladder-chaos-poison") -> Clip:
+    """An H.264 clip in which one of `every` units carries `mark` in a user-data SEI, which shows nothing."""
+    body = bytes(range(1, 17)) + mark
+    sei = b"\0\0\0\1\x06\x05" + bytes((len(body),)) + body + b"\x80"
+    return tuple(
+        unit._replace(payload=sei + unit.payload) if index % every == at else unit for index, unit in enumerate(clip)
+    )
+
+
 def without_vui(payload: bytes) -> bytes:
     """An H.264 unit of x264's with the VUI cut off its SPS."""
     start = payload.find(b"\0\0\1\x67")

@@ -21,7 +21,7 @@ from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import Stores, StoreUrls
 from fishladder.wire import keys
 from fishladder.wire.entry import EpochStart, LogEntry, read_entry
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.messages import Policy
 from fishladder.wire.unit import Range
@@ -96,12 +96,11 @@ async def settle(stores: Stores, camera: str) -> Position:
         if entry.position <= cursor:
             continue
         if isinstance(entry, EpochStart):
-            counts, deferred = [], []
+            runs = []
         elif isinstance(entry, Range):
-            counts = [(entry.fate, entry.last - cursor.seq)]
-            deferred = [(cursor.seq + 1, entry.last)] if entry.fate is Fate.DEFERRED else []
+            runs = [Run(entry.fate, cursor.seq + 1, entry.last)]
         else:
-            counts, deferred = [(Fate.INFERRED, 1)], []
+            runs = [Run(Fate.INFERRED, cursor.seq + 1, cursor.seq + 1)]
         done = await state.commit(
             stores.state,
             partition,
@@ -109,10 +108,9 @@ async def settle(stores: Stores, camera: str) -> Position:
             token=token,
             start=cursor,
             to=entry.position,
-            counts=counts,
+            runs=runs,
             keep_bytes=1_000_000,
             keep_ms=1_000_000,
-            deferred=deferred,
         )
         assert done == state.Committed(), (done, entry)
         cursor = entry.position

@@ -252,8 +252,7 @@ class Worker:
             token=self.token,
             start=start,
             to=to,
-            counts=[(run.fate, run.length) for run in settled.runs],
-            deferred=[(run.first, run.last) for run in settled.runs if run.fate is Fate.DEFERRED],
+            runs=settled.runs,
             result=settled.encoded(camera, to),
             keep_bytes=KEEP_BYTES,
             keep_ms=KEEP_MS,
@@ -383,12 +382,14 @@ def follows(entry: LogEntry, at: Position) -> bool:
 
 
 async def read_results(store: Redis, camera: str) -> list[result.Result]:
-    return [result.decode(fields[b"r"]) for _, fields in await store.xrange(keys.results(P, camera))]
+    entries = await store.xrange(keys.results(P, camera))
+    return [result.decode(fields[b"r"]) for _, fields in entries if fields[b"r"]]
 
 
 async def snapshot(store: Redis, camera: str) -> dict[str, bytes | None]:
     """What the state store holds of a camera, so that a test can take it back to this moment."""
-    names = [keys.camera(P, camera), keys.cursor(P, camera), keys.ledger(P, camera), keys.results(P, camera)]
+    kinds = (keys.camera, keys.cursor, keys.ledger, keys.results, keys.checkpoint)
+    names = [kind(P, camera) for kind in kinds]
     return {name: await store.dump(name) for name in names}
 
 

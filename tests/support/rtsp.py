@@ -20,8 +20,11 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 class RtspServer:
     """`setups` names the streams (`stream=0` is video) that clients have set up so far."""
 
-    def __init__(self, *, port: int = 0, codec: str = "h264", user: str = "", password: str = "") -> None:
+    def __init__(
+        self, *, port: int = 0, codec: str = "h264", user: str = "", password: str = "", gop: int = 15
+    ) -> None:
         self.codec = codec
+        self.gop = gop
         self.user = user
         self.password = password
         self.port = port
@@ -34,7 +37,7 @@ class RtspServer:
 
     def start(self) -> None:
         """Returns when it listens."""
-        command = [SYSTEM_PYTHON, __file__, str(self.port), self.codec, self.user, self.password]
+        command = [SYSTEM_PYTHON, __file__, str(self.port), self.codec, self.user, self.password, str(self.gop)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -59,7 +62,7 @@ def missing() -> str:
 
 
 @contextmanager
-def rtsp_server(**options: str) -> Iterator[RtspServer]:
+def rtsp_server(**options: str | int) -> Iterator[RtspServer]:
     server = RtspServer(**options)  # type: ignore[arg-type]
     try:
         yield server
@@ -67,7 +70,7 @@ def rtsp_server(**options: str) -> Iterator[RtspServer]:
         server.stop()
 
 
-def _serve(port: str, codec: str, user: str, password: str) -> None:
+def _serve(port: str, codec: str, user: str, password: str, gop: str) -> None:
     import gi
 
     gi.require_version("Gst", "1.0")
@@ -77,7 +80,9 @@ def _serve(port: str, codec: str, user: str, password: str) -> None:
 
     Gst.init(None)
     encoder = {
-        "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay pt=96 config-interval=0",
+        "h264": (
+            f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} ! rtph264pay pt=96 config-interval=0"
+        ),
         "jpeg": "jpegenc ! rtpjpegpay pt=26",
     }
     server = GstRtspServer.RTSPServer()

@@ -67,6 +67,7 @@ GATEWAY: dict[str, FromGateway] = {
     "probed": messages.Probed(sent_us=123_456_789, received_us=1_767_225_600_000_000, replied_us=1_767_225_600_000_120),
     "control": messages.Control(1, keyframe=True, policy=_POLICY),
     "fenced": messages.Fenced(1, reason="another session has the camera"),
+    "token": messages.Token("header.claims.signature"),
     "drain": messages.Drain(reason="restart"),
     "fault": messages.Fault(code="version", message="upgrade the older of the two"),
 }

@@ -1,6 +1,7 @@
 """Workers for tests: in this process, or as processes that can be killed; and waiting until cameras are settled."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,7 +43,7 @@ async def worker_here(stores: Stores, model: Path, **settings: Any) -> AsyncIter
 
 @asynccontextmanager
 async def worker_process(
-    stores: Stores, model: Path, log: Path, *flags: str
+    stores: Stores, model: Path, log: Path, *flags: str, env: dict[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """`fishladder worker run` as an operator starts it; killed when the block ends, unless it has ended."""
     with log.open("ab") as out:
@@ -52,6 +53,7 @@ async def worker_process(
             *("--redis", stores.urls.state, "--frames", stores.urls.frames, *flags),
             stdout=out,
             stderr=out,
+            env={**os.environ, **(env or {})},
         )
     try:
         yield process

@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.live import Live
 
 from fishladder.operate.demo_view import account, live_table, plain_line
-from fishladder.operate.watch import CameraView
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.lifecycle import end_process, run_until_signal
 from fishladder.runtime.store import Stores, open_stores
+from fishladder.view.recent import Recent
 from fishladder.wire import keys, result
 from fishladder.wire.errors import AssetError, FishladderError
 from fishladder.wire.ids import partition_of
@@ -103,7 +103,7 @@ class _Demo:
     seconds: int
     port: int = 0
     metrics_port: int = 0
-    views: dict[str, CameraView] = field(default_factory=dict)
+    views: dict[str, Recent] = field(default_factory=dict)
     read_to: dict[str, str] = field(default_factory=dict)
     bytes_before: dict[str, tuple[float, float]] = field(default_factory=dict)
     kbps: dict[str, float] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class _Demo:
     async def run(self, stopping: asyncio.Event) -> None:
         console = Console()
         cameras = [f"{SITE}/{name}" for name, _ in CAMERAS]
-        self.views = {camera: CameraView() for camera in cameras}
+        self.views = {camera: Recent() for camera in cameras}
         self.read_to = dict.fromkeys(cameras, "0-0")
         self.port, self.metrics_port = _free_port(), _free_port()
         async with AsyncExitStack() as stack:
@@ -140,6 +140,7 @@ class _Demo:
 
     def _edge_command(self) -> list[str]:
         command = ["edge", "run", "--gateway", f"http://127.0.0.1:{self.port}", "--site", SITE, "--loop"]
+        command += ["--spool-dir", str(self.place / "spool")]
         command += ["--metrics-port", "0"]
         for name, clip in CAMERAS:
             command += ["--camera", f"{name}=file:{self.footage[clip]}"]

@@ -7,15 +7,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fishladder.operate.watch import HOPS, CameraView
 from fishladder.runtime.ledger import Ledger
+from fishladder.view.recent import HOPS, Recent
 
 #: Columns of a terminal that hold the table with its hops.
 _WIDE = 106
 
 
 def live_table(
-    views: Mapping[str, CameraView], ledgers: Sequence[Ledger], kbps: Mapping[str, float], title: str, width: int
+    views: Mapping[str, Recent], ledgers: Sequence[Ledger], kbps: Mapping[str, float], title: str, width: int
 ) -> Group:
     """One row a camera, and below it each camera's account. A terminal too narrow for the hops gets none."""
     shown_hops = HOPS if width >= _WIDE else ()
@@ -39,7 +39,7 @@ def live_table(
     return Group(table, hint, *(Text(f"{ledger.camera}: {account(ledger)}") for ledger in ledgers))
 
 
-def plain_line(view: CameraView, ledger: Ledger, elapsed_s: float) -> str:
+def plain_line(view: Recent, ledger: Ledger, elapsed_s: float) -> str:
     """The same in one line, for a log or a pipe."""
     hops = view.hops_ms()
     age = f", {sum(hops):.0f} ms from capture to commit" if hops else ""

@@ -9,15 +9,22 @@ import msgspec
 
 from fishladder.operate.doctor_line import Line, Status
 from fishladder.runtime.logs import configure_logging
+from fishladder.runtime.secret_files import SecretOption
 
 _COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
 @click.option(
-    "--redis", "state", envvar="FISHLADDER_REDIS", help="State store URL  [default: a gateway's on this host]"
+    "--redis",
+    "state",
+    cls=SecretOption,
+    envvar="FISHLADDER_REDIS",
+    help="State store URL  [default: a gateway's on this host]",
 )
-@click.option("--frames", envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]")
+@click.option(
+    "--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array of {topic, status, text}.")
 def doctor(state: str | None, frames: str | None, as_json: bool) -> None:
     """Say what this machine can do, and what is missing.

@@ -12,9 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fishladder.operate.state_reader import open_reader, reader_options, state_url
+from fishladder.operate.audit import Audit, audit, show
+from fishladder.operate.state_reader import reader_options, state_url
 from fishladder.runtime.durability import Finding, state_durability
+from fishladder.runtime.embedded import store_urls
 from fishladder.runtime.ledger import Ledger, read_ledger
+from fishladder.runtime.store import StoreUrls
+from fishladder.view.reader import open_reader
 from fishladder.wire.errors import FishladderError
 
 _GROUPS = ("inferred", "skipped", "dropped")
@@ -28,12 +32,23 @@ class LedgerOpen(FishladderError):
 
 @click.command(short_help="Show what became of every captured frame.")
 @reader_options
+@click.option("--frames", envvar="FISHLADDER_FRAMES", help="With --audit: frame store URL  [default: the state store]")
+@click.option("--audit", "audited", is_flag=True, help="Recount every seq from the results that are kept.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
-def ledger(which: str | None, redis: str | None, data_dir: Path | None, as_json: bool) -> None:
+def ledger(
+    which: str | None, redis: str | None, frames: str | None, data_dir: Path | None, audited: bool, as_json: bool
+) -> None:
     """Show what became of every captured frame: captured = inferred + skipped + dropped + pending.
 
-    Exits 1 if that does not add up for some camera, 3 if there is no store.
+    With --audit it is not taken from the sums: each camera is recounted from its results as far as they are kept, and
+    every seq without exactly one fate is named. Exits 1 if something does not add up, 3 if there is no store.
     """
+    if audited:
+        audits = asyncio.run(_audit(store_urls(redis, frames, data_dir), which))
+        show(audits, as_json=as_json)
+        if unsound := [it.ledger.camera for it in audits if it.findings]:
+            raise LedgerOpen(f"the audit of {', '.join(unsound)} does not close")
+        return
     ledgers, durability = asyncio.run(_read(state_url(redis, data_dir), which))
     if as_json:
         click.echo(json.dumps(as_document(ledgers, durability), indent=2))
@@ -51,6 +66,11 @@ async def _read(url: str, which: str | None) -> tuple[list[Ledger], Finding]:
             await read_ledger(reader.state, reader.partition(camera), camera, now_us=now_us) for camera in cameras
         ]
         return ledgers, await state_durability(reader.state)
+
+
+async def _audit(urls: StoreUrls, which: str | None) -> list[Audit]:
+    async with open_reader(urls.state) as reader:
+        return await audit(reader, await reader.cameras(which), urls.frames)
 
 
 def why_open(it: Ledger) -> str:

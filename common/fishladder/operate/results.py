@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
-from fishladder.operate.results_stream import Commit, follow, newest, stored
-from fishladder.operate.state_reader import StateReader, open_reader, reader_options, state_url
+from fishladder.operate.state_reader import reader_options, state_url
+from fishladder.view.commits import Commit, follow, newest, stored
+from fishladder.view.reader import StateReader, open_reader
 from fishladder.wire.ids import Position
 from fishladder.wire.result import FrameResult
 
@@ -41,6 +42,8 @@ def _since(_: click.Context, __: click.Parameter, since: str | None) -> int | No
 
 @click.command(short_help="Print detections, or follow them with -f.")
 @reader_options
+# Not needed, but one pair of flags shall do for all commands.
+@click.option("--frames", envvar="FISHLADDER_FRAMES", hidden=True, expose_value=False)
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, one commit each: all its frames and fates.")
 @click.option("--since", "since_ms", callback=_since, help="From 90s, 15m, 2h, 1d ago, or from a time (ISO 8601).")

@@ -24,9 +24,12 @@ COMMANDS = {
     "edge": Lazy("fishladder.edge.cli:edge", "Send cameras to a gateway (runs on camera hosts).", "edge"),
     "gateway": Lazy("fishladder.gateway.cli:gateway", "Take in units from agents and WHIP clients.", "gateway"),
     "worker": Lazy("fishladder.inference.cli:worker", "Decode, detect and commit results.", "inference"),
+    "sink": Lazy("fishladder.sinks.cli:sink", "Deliver results to webhooks and MQTT brokers.", "sinks"),
     "demo": Lazy("fishladder.operate.demo:demo", "Run all of it on this machine, with real footage.", "all"),
+    "status": Lazy("fishladder.operate.status:status", "Say how sites, cameras and workers do.", "gateway"),
     "results": Lazy("fishladder.operate.results:results", "Print detections, or follow them with -f.", "gateway"),
     "ledger": Lazy("fishladder.operate.ledger:ledger", "Show what became of every captured frame.", "gateway"),
+    "forget": Lazy("fishladder.operate.forget:forget", "Remove what was seen in a span of time.", "gateway"),
     "token": Lazy("fishladder.gateway.tokens_cli:token", "Make tokens for agents and WHIP clients.", "gateway"),
     "assets": Lazy(
         "fishladder.inference.assets.cli:assets", "List or fetch the default model and footage.", "inference"

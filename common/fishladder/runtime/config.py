@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -62,12 +63,3 @@ def _from_env(kind: type[msgspec.Struct], section: str, env: Mapping[str, str]) 
         elif f"{variable}_FILE" in env:
             found[name] = read_secret(Path(env[f"{variable}_FILE"]), f"{variable}_FILE")
     return found
-
-
-def read_secret(file: Path, what: str) -> str:
-    """A secret from a file, without its last line break. Raises `ConfigError` naming `what` and the file."""
-    try:
-        return file.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text"
-        raise ConfigError(f"{what} {file}: {reason}") from None

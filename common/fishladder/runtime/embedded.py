@@ -59,7 +59,7 @@ def default_urls(data_dir: Path | None = None) -> StoreUrls:
             if not _locked_by_other(file.fileno()):
                 raise FileNotFoundError
             owner = msgspec.json.decode(file.read(), type=Owner)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError) as error:
         why = error.strerror if isinstance(error, PermissionError) else "no gateway with a store of its own runs on it"
         raise StoreUnavailable(
             f"no store at {data_dir}: {why}; start `fishladder gateway run`, or name a store with --redis URL"
@@ -252,7 +252,7 @@ def _locked_by_other(descriptor: int) -> bool:
 
 
 def _read_owner(descriptor: int) -> Owner | None:
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeError):
         return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Owner)
     return None
 

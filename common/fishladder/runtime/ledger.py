@@ -1,5 +1,6 @@
 """The ledger of one camera: captured, what became of it, what is pending, and whether that adds up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
@@ -86,15 +87,46 @@ def reckon(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the state store holds of one camera's account at one moment, as it is kept. `last_result` is the id of the
+    newest entry in its results stream, '' without one.
+    """
+
+    camera: dict[str, str]
+    cursor: Position
+    counts: dict[str, str]
+    open: tuple[open_set.OpenRange, ...]
+    checkpoint: dict[str, str]
+    last_result: str
+
+
+async def read_books(state: Redis, partition: int, camera: str) -> Books:
+    """Read a camera's account in one step, so that its parts belong together. Raises `WireError`."""
+    names = [
+        keys.camera(partition, camera),
+        keys.cursor(partition, camera),
+        keys.ledger(partition, camera),
+        keys.checkpoint(partition, camera),
+        keys.results(partition, camera),
+    ]
+    reply = await run(state, "ledger", names, [cursor_field(), open_field()], reads_only=True)
+    fields, cursor, counts, opened, checkpoint, last = reply
+    at = Position.parse(cursor) if cursor else ORIGIN
+    return Books(_flat(fields), at, _flat(counts), open_set.parse(opened), _flat(checkpoint), last.decode())
+
+
 async def read_ledger(state: Redis, partition: int, camera: str, *, now_us: int) -> Ledger:
-    """Read a camera's ledger at one moment, so that its parts belong together."""
-    names = [keys.camera(partition, camera), keys.cursor(partition, camera), keys.ledger(partition, camera)]
-    fields, cursor, counts, opened = await run(state, "ledger", names, [cursor_field(), open_field()])
-    return reckon(
-        camera,
-        {name.decode(): value.decode() for name, value in zip(fields[::2], fields[1::2], strict=True)},
-        Position.parse(cursor) if cursor else ORIGIN,
-        {name.decode(): int(value) for name, value in zip(counts[::2], counts[1::2], strict=True)},
-        now_us=now_us,
-        deferred=open_set.count(open_set.parse(opened)),
-    )
+    """Read a camera's ledger at one moment."""
+    return ledger_of(camera, await read_books(state, partition, camera), now_us=now_us)
+
+
+def ledger_of(camera: str, books: Books, *, now_us: int) -> Ledger:
+    """The ledger those books make. Pure."""
+    counts = {name: int(value) for name, value in books.counts.items()}
+    deferred = open_set.count(books.open)
+    return reckon(camera, books.camera, books.cursor, counts, now_us=now_us, deferred=deferred)
+
+
+def _flat(pairs: Sequence[bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -4,6 +4,7 @@ back-off when they fail, and groups of worker processes.
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from fishladder.runtime.notify import Notifier
 from fishladder.wire.errors import FishladderError
 
 log = structlog.get_logger(__name__)
@@ -66,12 +68,18 @@ async def supervise(
             return
 
 
-def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast_loop: bool = False) -> None:
-    """Run `main(stopping)`; SIGTERM and Ctrl-C set `stopping`, a second Ctrl-C cancels `main`.
+def run_until_signal(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    *,
+    fast_loop: bool = False,
+    reload: Callable[[], None] | None = None,
+) -> None:
+    """Run `main(stopping)`; SIGTERM and Ctrl-C set `stopping`, a second Ctrl-C cancels `main`, SIGHUP calls `reload`.
 
     Only that: one Ctrl-C reaches every process of a terminal's group, and each then gets its parent's SIGTERM as well.
-    `fast_loop` uses uvloop where it is installed.
+    `fast_loop` uses uvloop where it is installed. A service manager that asks for it is kept informed.
     """
+    notifier = Notifier(os.environ)
 
     async def body() -> None:
         stopping = asyncio.Event()
@@ -90,7 +98,10 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         loop.add_signal_handler(signal.SIGINT, interrupt)
-        await main(stopping)
+        if reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, lambda: _reload(reload, notifier))
+        async with notifier.alive():
+            await main(stopping)
 
     try:
         if fast_loop and sys.platform != "win32":
@@ -101,6 +112,16 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
             asyncio.run(body())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def _reload(reload: Callable[[], None], notifier: Notifier) -> None:
+    notifier.reloading()
+    try:
+        reload()
+    except FishladderError as error:  # what runs goes on as it was
+        log.error("not reloaded", error=str(error))
+    finally:
+        notifier.ready()
 
 
 async def end_process(process: Process, grace_s: float) -> None:

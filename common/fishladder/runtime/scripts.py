@@ -29,14 +29,18 @@ def _source(name: str) -> bytes:
     return (files("fishladder.runtime") / "lua" / f"{name}.lua").read_bytes()
 
 
-async def run(store: Redis, name: str, keys: list[str], args: list[Any]) -> Any:
-    """Run a script, loading it first where the server does not have it (a restarted server has none)."""
+async def run(store: Redis, name: str, keys: list[str], args: list[Any], *, reads_only: bool = False) -> Any:
+    """Run a script, loading it first where the server does not have it (a restarted server has none).
+
+    `reads_only`: for users who may not write the keys, which EVALSHA asks for whatever the script does with them.
+    """
     it = script(name)
+    call = store.evalsha_ro if reads_only else store.evalsha
     try:
-        return await store.evalsha(it.sha, len(keys), *keys, *args)
+        return await call(it.sha, len(keys), *keys, *args)
     except NoScriptError:
         await store.script_load(it.source)
-        return await store.evalsha(it.sha, len(keys), *keys, *args)
+        return await call(it.sha, len(keys), *keys, *args)
 
 
 def text(value: bytes | str) -> str:

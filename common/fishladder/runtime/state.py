@@ -10,10 +10,14 @@ from redis.asyncio import Redis
 from fishladder.runtime.scripts import run, text
 from fishladder.wire import keys, open_set
 from fishladder.wire.errors import StoreError
-from fishladder.wire.fates import Fate, Run
-from fishladder.wire.ids import ORIGIN, Position
+from fishladder.wire.fates import Run
+from fishladder.wire.ids import ORIGIN, Position, site_of
 from fishladder.wire.messages import Policy
 from fishladder.wire.open_set import OpenRange
+
+#: An agent begins a new epoch when it starts without its memory: 65536 are one a minute for 45 days. More are not lost
+#: with a state store, so a claim further ahead is not believed: else one hello could use up all epochs of a name.
+MOST_EPOCHS_AHEAD = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,13 @@ class Granted:
 @dataclass(frozen=True, slots=True)
 class Superseded:
     """Another agent has claimed the camera since; its epoch is the later one."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """The epoch it claims is so far above `epoch`, the last one known, that nobody can have come to it."""
 
     epoch: int
 
@@ -100,7 +111,7 @@ async def claim(
     floor: int = 0,
     meta: bytes = b"",
     default_policy: Policy | None = None,
-) -> Granted | Superseded | Behind | StaleClaim:
+) -> Granted | Superseded | Beyond | Behind | StaleClaim:
     """Claim a camera for a session: `epoch` is what the agent remembers, 0 = nothing. A camera for which no policy was
     set gets the default one; the policy in force is returned. See `lua/claim.lua`.
 
@@ -109,13 +120,15 @@ async def claim(
     names = [keys.cameras(partition), keys.camera(partition, camera), keys.cursor(partition, camera)]
     default = msgspec.json.encode(default_policy) if default_policy is not None else b""
     args: list[Any] = [camera, boot, hello, epoch, position, now_us, floor, cursor_field(), meta, default]
-    args.append(open_field())
+    args += (open_field(), MOST_EPOCHS_AHEAD)
     reply = await run(state, "claim", names, args)
     match reply[0]:
         case b"stale":
             return StaleClaim()
         case b"superseded":
             return Superseded(int(reply[1]))
+        case b"beyond":
+            return Beyond(int(reply[1]))
         case b"behind":
             return Behind(int(reply[1]))
     _, granted, cursor, policy, earlier, opened = reply
@@ -128,10 +141,19 @@ async def claim(
     )
 
 
+async def name_camera(state: Redis, partition: int, camera: str, *, most: int) -> bool:
+    """Note that a site has this camera; False if it has `most` others already. Names stay for good, so without a bound
+    made-up ones would fill the store.
+    """
+    older = await state.sismember(keys.cameras(partition), camera)  # from before there was a count
+    name = camera.partition("/")[2]
+    return bool(await run(state, "name", [keys.site(site_of(camera))], [name, most, int(older)]))
+
+
 def _policy(camera: str, stored: bytes) -> Policy:
     try:
         return msgspec.json.decode(stored, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise StoreError(f"the policy stored for {camera} cannot be: {error}") from None
 
 
@@ -158,19 +180,19 @@ def commit_keys_args(
     token: str,
     start: Position,
     to: Position,
-    counts: Sequence[tuple[Fate, int]],
+    runs: Sequence[Run],
     result: bytes,
     keep_bytes: int,
     keep_ms: int,
-    deferred: Sequence[tuple[int, int]] = (),
     analysis: str = keys.ANALYSIS,
 ) -> tuple[list[str], list[Any]]:
-    """The commit script's KEYS and ARGV. `deferred` are the ranges behind the count of `Fate.DEFERRED`."""
+    """The commit script's KEYS and ARGV. `runs` follow on `start` and end at `to`."""
     names = [
         keys.lease(partition),
         keys.cursor(partition, camera),
         keys.ledger(partition, camera),
         keys.results(partition, camera),
+        keys.checkpoint(partition, camera),
         keys.camera(partition, camera),
     ]
     args: list[Any] = [
@@ -183,11 +205,13 @@ def commit_keys_args(
         keep_bytes,
         keep_ms,
         open_field(analysis),
-        " ".join(f"{first}-{last}" for first, last in deferred),
+        _runs_text(runs),
     ]
-    for fate, count in counts:
-        args += (fate.label, count)
     return names, args
+
+
+def _runs_text(runs: Sequence[Run]) -> str:
+    return " ".join(f"{run.fate.label}:{run.first}-{run.last}" for run in runs)
 
 
 def commit_outcome(reply: Any) -> Committed | LeaseLost | CursorMoved:
@@ -210,11 +234,10 @@ async def commit(
     token: str,
     start: Position,
     to: Position,
-    counts: Sequence[tuple[Fate, int]],
+    runs: Sequence[Run],
     result: bytes = b"",
     keep_bytes: int,
     keep_ms: int,
-    deferred: Sequence[tuple[int, int]] = (),
 ) -> Committed | LeaseLost | CursorMoved:
     """Settle the seqs after `start` up to `to`: all of it happens, or nothing. See `lua/commit.lua`."""
     names, args = commit_keys_args(
@@ -223,11 +246,10 @@ async def commit(
         token=token,
         start=start,
         to=to,
-        counts=counts,
+        runs=runs,
         result=result,
         keep_bytes=keep_bytes,
         keep_ms=keep_ms,
-        deferred=deferred,
     )
     return commit_outcome(await run(state, "commit", names, args))
 
@@ -250,10 +272,9 @@ def settle_keys_args(
         keys.cursor(partition, camera),
         keys.ledger(partition, camera),
         keys.results(partition, camera),
+        keys.checkpoint(partition, camera),
     ]
-    args: list[Any] = [token, open_field(analysis), epoch, analysis, result, keep_bytes, keep_ms]
-    for fate, first, last in runs:
-        args += (fate.label, first, last)
+    args: list[Any] = [token, open_field(analysis), epoch, analysis, result, keep_bytes, keep_ms, _runs_text(runs)]
     return names, args
 
 
@@ -297,17 +318,30 @@ async def settle(
 
 async def acquire_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Take a partition's lease if it is free."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["acquire", token, ttl_ms]))
+    return await acquire_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def renew_lease(state: Redis, partition: int, token: str, ttl_ms: int) -> bool:
     """Keep a lease; False if it is no longer ours."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["renew", token, ttl_ms]))
+    return await renew_lease_of(state, keys.lease(partition), token, ttl_ms)
 
 
 async def release_lease(state: Redis, partition: int, token: str) -> bool:
     """Give a lease up, so that another worker need not wait for it to expire."""
-    return bool(await run(state, "lease", [keys.lease(partition)], ["release", token, 0]))
+    return await release_lease_of(state, keys.lease(partition), token)
+
+
+async def acquire_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    """The same of any lease, by its key."""
+    return bool(await run(state, "lease", [key], ["acquire", token, ttl_ms]))
+
+
+async def renew_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> bool:
+    return bool(await run(state, "lease", [key], ["renew", token, ttl_ms]))
+
+
+async def release_lease_of(state: Redis, key: str, token: str) -> bool:
+    return bool(await run(state, "lease", [key], ["release", token, 0]))
 
 
 async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:

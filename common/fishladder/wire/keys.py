@@ -11,13 +11,24 @@ Frame store (memory only)
 State store (durable)
     fl:{p}:cameras          set     names
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
-                                    policy_set (1: for this camera, not its gateway's default), meta
+                                    policy_set (1: for this camera, not its gateway's default), meta,
+                                    flow (what its gateway sees of it, see `reports`)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
-                                    bytes = size of the results stream; trying = unit under suspicion
+                                    bytes = size of the results stream; poison = units that crash their worker;
+                                    begun:<lane>, trying:<lane> = the worker at it, and the unit under suspicion
     fl:{p}:ledger:<cam>     hash    <analysis>/<fate> -> count; <analysis>/closed -> seqs of finished epochs
-    fl:{p}:results:<cam>    stream  r = one commit's result, JSON
+    fl:{p}:results:<cam>    stream  r = one commit's result, JSON; s = the same for the checkpoint (`lua/results.lua`)
+    fl:{p}:forgetting:<cam> stream  results on their way to take the place of the others (`fishladder forget`)
+    fl:{p}:checkpoint:<cam> hash    cursor, open set and ledger as they were before the oldest result that is kept;
+                                    after = id of the last result that is in it
     fl:{p}:lease            string  a worker's random token, expiring
-    fl:workers              hash    worker -> heartbeat, JSON
+    fl:site:<site>          set     names of the site's cameras, for the limit on their number
+    fl:poison               stream  samples of units that crashed their worker: camera, unit, units
+    fl:workers              hash    worker -> heartbeat, JSON (these three: see `reports`)
+    fl:uplinks              hash    <site>/<token's subject> -> what its agent says of the uplink, JSON
+    fl:sinks                hash    sink -> how it does, JSON
+    fl:sink:{name}          string  lease of a sink, a random token, expiring
+    fl:sink:{name}:cursor   hash    camera -> id of the last result delivered
     fl:meta                 hash    schema, partitions (in both stores)
 
 Publish/subscribe (state store)
@@ -29,6 +40,9 @@ Publish/subscribe (state store)
 SCHEMA = 1
 META = "fl:meta"
 WORKERS = "fl:workers"
+POISON = "fl:poison"
+UPLINKS = "fl:uplinks"
+SINKS = "fl:sinks"
 
 LIVE = "live"
 BACKFILL = "backfill"
@@ -52,6 +66,10 @@ def cameras(partition: int) -> str:
     return f"fl:{{{partition}}}:cameras"
 
 
+def site(name: str) -> str:
+    return f"fl:site:{name}"
+
+
 def camera(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:camera:{camera}"
 
@@ -68,8 +86,24 @@ def results(partition: int, camera: str) -> str:
     return f"fl:{{{partition}}}:results:{camera}"
 
 
+def forgetting(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:forgetting:{camera}"
+
+
+def checkpoint(partition: int, camera: str) -> str:
+    return f"fl:{{{partition}}}:checkpoint:{camera}"
+
+
 def lease(partition: int) -> str:
     return f"fl:{{{partition}}}:lease"
+
+
+def sink_lease(name: str) -> str:
+    return f"fl:sink:{{{name}}}"
+
+
+def sink_cursor(name: str) -> str:
+    return f"fl:sink:{{{name}}}:cursor"
 
 
 def committed(partition: int) -> str:

@@ -12,6 +12,7 @@
            <------------------------------ probed       (gateway's clock)
            <------------------------------ control      (keyframe now, another policy)
            <------------------------------ fenced       (say hello again for this camera)
+           <------------------------------ token        (a new one, for one that expires)
            <------------------------------ drain        (connect again, soon; this gateway is going)
            <------------------------------ fault        (what was wrong; the connection ends)
 
@@ -81,13 +82,16 @@ class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Hello(_Message, frozen=True):
-    """`boot` is random for each start of the agent; `hello` counts the hellos of that boot, from 1."""
+    """`boot` is random for each start of the agent; `hello` counts the hellos of that boot, from 1. `renews`: it keeps
+    a new `Token`.
+    """
 
     versions: tuple[int, int]
     boot: Annotated[str, Meta(min_length=1, max_length=64)]
     hello: Number
     cameras: Annotated[list[CameraHello], Meta(max_length=MAX_CAMERAS)] = []
     agent: str = ""
+    renews: bool = False
 
 
 class CameraWelcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,10 +152,21 @@ class Credit(_Message, frozen=True):
     bytes: int
 
 
+class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent knows of its site's uplink and of its own disk, for people to see. None = it does not know."""
+
+    rtt_us: int | None = None
+    sent_bps: float | None = None  #: what it has lately sent, bits a second
+    estimate_bps: float | None = None  #: what the uplink would carry
+    spool_bytes: int | None = None
+    spool_limit_bytes: int | None = None
+
+
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera."""
+    """[channel, last captured seq] of each camera, and now and then how the uplink is."""
 
     cameras: list[tuple[Channel, Number]]
+    uplink: UplinkStatus | None = None
 
 
 class Probe(_Message, frozen=True):
@@ -181,6 +196,12 @@ class Fenced(_Message, frozen=True):
     reason: str = ""
 
 
+class Token(_Message, frozen=True):
+    """A token to use from the next connection on, for one that expires. Only for agents whose hello says `renews`."""
+
+    token: str
+
+
 class Drain(_Message, frozen=True):
     reason: str = ""
 
@@ -191,7 +212,7 @@ class Fault(_Message, frozen=True):
 
 
 FromAgent = Hello | Positions | Probe
-FromGateway = Welcome | Ack | Open | Credit | Probed | Control | Fenced | Drain | Fault
+FromGateway = Welcome | Ack | Open | Credit | Probed | Control | Fenced | Token | Drain | Fault
 
 _from_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _from_gateway: msgspec.json.Decoder[FromGateway] = msgspec.json.Decoder(FromGateway)

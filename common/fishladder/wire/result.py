@@ -78,5 +78,5 @@ def decode(data: bytes) -> Result:
     """Read a result. Raises `WireError`."""
     try:
         return _decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise WireError(f"not a result: {error}") from None

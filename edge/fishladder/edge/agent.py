@@ -129,7 +129,7 @@ class Agent:
             return None
         uplink = self.uplink
         keeper = Keeper(spool, self.sessions, self._clock, uplink.wake)
-        uplink.remember(keeper.lanes, keeper.boot, keeper.hellos)
+        uplink.remember(keeper.lanes, keeper.boot, keeper.hellos, keeper.filling)
         return keeper
 
     async def _run(self, stopping: asyncio.Event) -> bool:

@@ -1,12 +1,16 @@
-"""`fishladder edge check`: try each camera and the way to the gateway, once, and say in a line each what works, what
-does not, and why.
+"""`fishladder edge check`: try each camera, the encoder and the way to the gateway, once, and say in a line each what
+works, what does not, and why.
 """
 
 import asyncio
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,46 +21,68 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.redirects import guarded
+from fishladder.edge.snapshot import save
+from fishladder.edge.spool.settings import find
+from fishladder.edge.stream_health import judge
 from fishladder.edge.websocket import WebSocket, connect
+from fishladder.runtime.encoders import best_h264, works
 from fishladder.wire import messages
-from fishladder.wire.errors import FishladderError, UplinkError
+from fishladder.wire.errors import ConfigError, FishladderError, UplinkError
 from fishladder.wire.unit import Flag
 
 #: How long to watch a camera that delivers, to see its keyframes come.
-WATCH_S = 6.0
+WATCH_S = 12.0
+#: Of so many keyframes two intervals are seen, which says whether they are alike.
+_KEYFRAMES = 3
+#: A clock further off than this is worth a word, though nothing depends on it.
+_CLOCK_OFF_S = 2.0
 _ANSWER_S = 10.0
 _PROBES = 5
 
 
 class Finding(NamedTuple):
-    """`what` was tried, whether it `works`, and a sentence."""
+    """`what` was tried, how it went, and a sentence. A `warn` works, and could be better."""
 
     what: str
-    works: bool
+    level: Literal["ok", "warn", "FAIL"]
     detail: str
 
 
-async def check(config: EdgeConfig) -> AsyncIterator[Finding]:
-    """Findings as they come: cameras first, all at once, then the gateway."""
-    looks = [asyncio.create_task(check_camera(camera.name, config.capture(camera))) for camera in config.cameras]
+async def check(config: EdgeConfig, pictures: Path | None = None) -> AsyncIterator[Finding]:
+    """Findings as they come: cameras first, all at once, then the encoder and the gateway. A picture of each camera is
+    saved in `pictures`.
+    """
+    looks = [
+        asyncio.create_task(check_camera(camera.name, config.capture(camera), pictures)) for camera in config.cameras
+    ]
+    encodes = False
     try:
         for look in looks:
-            yield await look
+            found, encoded = await look
+            encodes |= encoded
+            for finding in found:
+                yield finding
     finally:
         for look in looks:
             look.cancel()
+    if encodes:
+        yield await asyncio.to_thread(_check_encoder, config)
     if not all(config.reaches(camera) for camera in config.cameras):
-        yield Finding("gateway", True, "not given, not tried")
+        yield Finding("gateway", "ok", "not given, not tried")
     if config.uplink == "stream" and config.gateway:
         async for finding in _check_stream(config.address):
             yield finding
+        yield check_spool(config)
     elif config.uplink == "whip":
         for camera in filter(config.reaches, config.cameras):
             yield await _check_whip(config, camera)
 
 
-async def check_camera(name: str, settings: CaptureSettings) -> Finding:
-    """Open a camera and watch it until two keyframes have come, or for `WATCH_S`."""
+async def check_camera(
+    name: str, settings: CaptureSettings, pictures_in: Path | None = None
+) -> tuple[list[Finding], bool]:
+    """Open a camera and watch it until some keyframes have come, or for `WATCH_S`. Also says whether it is encoded."""
     began_s = time.monotonic()
     opened: list[Opened] = []
     units: list[CapturedUnit] = []
@@ -77,7 +103,7 @@ async def check_camera(name: str, settings: CaptureSettings) -> Finding:
                 pictures += 1
                 units.append(record)
                 first_s[:] = first_s or [time.monotonic() - began_s]
-                if sum(bool(unit.flags & Flag.CLEAN) for unit in units) >= 2:
+                if sum(bool(unit.flags & Flag.CLEAN) for unit in units) >= _KEYFRAMES:
                     seen.set()
 
     child = Child(name, settings, on_record, lambda: None, once=True)
@@ -94,16 +120,66 @@ async def check_camera(name: str, settings: CaptureSettings) -> Finding:
         running.cancel()
     what = f"camera {name}"
     if not opened:
-        return Finding(what, False, child.error or f"nothing came within {settings.camera.timeout_s + WATCH_S:g} s")
+        why = child.error or f"nothing came within {settings.camera.timeout_s + WATCH_S:g} s"
+        return [Finding(what, "FAIL", why)], False
     about = opened[0]
     size = f"{about.codec} {about.width}x{about.height}"
     if not units:
-        return Finding(what, False, f"{size}: it opens, but no picture came: {child.error or 'it ended at once'}")
+        why = child.error or "it ended at once"
+        return [Finding(what, "FAIL", f"{size}: it opens, but no picture came: {why}")], False
+    health = judge(units, passthrough=about.mode == "passthrough")
+    found = [
+        Finding(
+            what,
+            "ok",
+            f"{size}, {_rate(units, pictures)}, {about.mode}, {health.keyframes}, {health.kbps:.0f} kbit/s, "
+            f"first picture after {first_s[0]:.1f} s",
+        )
+    ]
+    found += [Finding(what, "warn", warning) for warning in health.warnings]
+    if pictures_in is not None:
+        found.append(await asyncio.to_thread(_picture, what, units, pictures_in / f"{name}.jpg"))
+    return found, about.mode == "encode"
+
+
+def _picture(what: str, units: list[CapturedUnit], file: Path) -> Finding:
+    problem = save(units, file)
+    return Finding(what, "FAIL" if problem else "ok", f"no picture: {problem}" if problem else f"its picture is {file}")
+
+
+def _check_encoder(config: EdgeConfig) -> Finding:
+    """Which encoder this host has, proven by use."""
+    wanted = config.encoder
+    if wanted == "auto":
+        found = best_h264()
+        return Finding("encoder", "ok", found or "x264 on the CPU (no hardware encoder works here)")
+    if wanted == "x264" or works(wanted, at_once=True):
+        return Finding("encoder", "ok", wanted)
+    return Finding("encoder", "warn", f"{wanted} does not work here: x264 on the CPU takes its place")
+
+
+def check_spool(config: EdgeConfig) -> Finding:
+    """Where frames wait when the uplink is down: whether it can be written, and for how long that is enough."""
+    what = "spool"
+    if not config.spool.enabled:
+        return Finding(what, "ok", "none: frames are kept in memory only")
+    try:
+        spool = find(config.spool, config.site or "site", config.gateway, os.environ)
+        if spool is None:
+            return Finding(what, "FAIL", "no place for it: set directory under [spool], or enabled = false")
+        with tempfile.NamedTemporaryFile(dir=spool.directory) as probe:
+            probe.write(bytes(1 << 16))
+        held = sum(it.stat().st_size for it in spool.directory.glob("*.sqlite"))
+        free = shutil.disk_usage(spool.directory).free
+    except (ConfigError, OSError) as error:
+        return Finding(what, "FAIL", f"{config.spool.directory}: {error}" if isinstance(error, OSError) else str(error))
+    most = sum(config.capture(camera).encoder.bitrate_bps for camera in config.cameras) / 8
+    room = min(spool.limit_bytes, held + free)
     return Finding(
         what,
-        True,
-        f"{size}, {_rate(units, pictures)}, {about.mode}, {_keyframes(units)}, "
-        + (f"first picture after {first_s[0]:.1f} s"),
+        "ok",
+        f"{spool.directory}, {room / 1e9:.1f} GB of room ({room / most / 3600:.0f} h of all cameras at their most), "
+        f"{held / 1e6:.0f} MB in it; the ring is kept in {spool.memory or 'this process alone: a crash loses it'}",
     )
 
 
@@ -112,26 +188,19 @@ def _rate(units: list[CapturedUnit], pictures: int) -> str:
     return f"{(pictures - 1) * 1e6 / span_us:.1f} fps" if span_us and pictures > 1 else "one picture"
 
 
-def _keyframes(units: list[CapturedUnit]) -> str:
-    clean = [unit.pts_us for unit in units if unit.flags & Flag.CLEAN]
-    if len(clean) >= 2:
-        return f"a keyframe every {(clean[-1] - clean[0]) / (len(clean) - 1) / 1e6:.1f} s"
-    return "one keyframe" if clean else "no keyframe seen: results would begin late"
-
-
 async def _check_stream(to: GatewayAddress) -> AsyncIterator[Finding]:
     resolved = await _resolve(to)
     yield resolved
-    if not resolved.works:
+    if resolved.level == "FAIL":
         return
     try:
         async with asyncio.timeout(_ANSWER_S * 3), connect(to) as link:
-            yield Finding("gateway", True, f"{to.url} lets us in{' through the proxy' if to.proxy else ''}")
+            yield Finding("gateway", "ok", f"{to.url} lets us in{' through the proxy' if to.proxy else ''}")
             yield await _talk(to, link)
     except TimeoutError:
-        yield Finding("gateway", False, f"{to.url} did not answer in time")
+        yield Finding("gateway", "FAIL", f"{to.url} did not answer in time")
     except FishladderError as error:
-        yield Finding("gateway", False, str(error))
+        yield Finding("gateway", "FAIL", str(error))
 
 
 async def _talk(to: GatewayAddress, link: WebSocket) -> Finding:
@@ -159,13 +228,15 @@ async def _talk(to: GatewayAddress, link: WebSocket) -> Finding:
                     await link.send(messages.encode(messages.Probe(clock.mono_us())))
     assert offset.offset_us is not None
     ahead_s = (clock.wall_us() - clock.mono_us() - offset.offset_us) / 1e6
+    return _clock(ahead_s, (offset.rtt_us or 0) / 1000)
+
+
+def _clock(ahead_s: float, rtt_ms: float) -> Finding:
     side = "ahead of" if ahead_s > 0 else "behind"
-    return Finding(
-        "clock",
-        True,
-        f"this host is {abs(ahead_s):.3f} s {side} the gateway (which is corrected for); "
-        f"round trip {(offset.rtt_us or 0) / 1000:.1f} ms",
-    )
+    about = f"this host is {abs(ahead_s):.3f} s {side} the gateway (which is corrected for)"
+    if abs(ahead_s) > _CLOCK_OFF_S:
+        about += "; tokens and certificates go by it all the same: run an NTP client on the one that is wrong"
+    return Finding("clock", "warn" if abs(ahead_s) > _CLOCK_OFF_S else "ok", f"{about}; round trip {rtt_ms:.1f} ms")
 
 
 async def _resolve(to: GatewayAddress) -> Finding:
@@ -176,8 +247,8 @@ async def _resolve(to: GatewayAddress) -> Finding:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443)
     except OSError as error:
-        return Finding(what, False, f"the name {parts.hostname} cannot be resolved: {error.strerror}")
-    return Finding(what, True, f"{parts.hostname} is {found[0][4][0]}")
+        return Finding(what, "FAIL", f"the name {parts.hostname} cannot be resolved: {error.strerror}")
+    return Finding(what, "ok", f"{parts.hostname} is {found[0][4][0]}")
 
 
 async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
@@ -189,6 +260,7 @@ async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=to.tls() if url.startswith("https") else True),
                 timeout=aiohttp.ClientTimeout(total=_ANSWER_S),
+                trace_configs=[guarded(to, follow=True)],
                 headers=to.headers(),
             ) as http,
             http.options(
@@ -200,5 +272,5 @@ async def _check_whip(config: EdgeConfig, camera: CameraConfig) -> Finding:
             if response.status >= 400 and response.status != 405:  # 405: there, but not for OPTIONS
                 raise answered(response.status, response.content_type, to)
     except (aiohttp.ClientError, TimeoutError, OSError, FishladderError) as error:
-        return Finding(what, False, str(explain(error, to)))
-    return Finding(what, True, f"{to.url} answers")
+        return Finding(what, "FAIL", str(explain(error, to)))
+    return Finding(what, "ok", f"{to.url} answers")

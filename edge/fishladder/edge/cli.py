@@ -10,6 +10,7 @@ from fishladder.edge.config import EdgeConfig, camera_flag, load
 from fishladder.runtime.admin import Admin
 from fishladder.runtime.lifecycle import run_until_signal
 from fishladder.runtime.logs import configure_logging
+from fishladder.wire.errors import ConfigError
 
 
 @click.group()
@@ -71,6 +72,7 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
 
     settings = _load(config, cameras, loop, flags)
     configure_logging(settings.log_level)
+    settings = settings.with_encoder()
 
     well = False
 
@@ -90,18 +92,30 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
 
 @edge.command()
 @_settings
-def check(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any) -> None:
-    """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work."""
+@click.option(
+    "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Save a picture of each camera in this folder."
+)
+def check(config: Path | None, cameras: tuple[str, ...], loop: bool, pictures: Path | None, **flags: Any) -> None:
+    """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work.
+
+    A line each: ok, warn (it works and could be better: keyframes far apart, a clock that is off), or FAIL and why.
+    """
     from fishladder.edge.check import check as findings
 
     settings = _load(config, cameras, loop, flags, needs_gateway=False)
     configure_logging("critical" if settings.log_level == "info" else settings.log_level)
 
+    if pictures is not None:
+        try:
+            pictures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--pictures {pictures}: {error.strerror}") from None
+
     async def report() -> bool:
         fine = True
-        async for finding in findings(settings):
-            fine &= finding.works
-            click.echo(f"{'ok  ' if finding.works else 'FAIL'} {finding.what}: {finding.detail}")
+        async for finding in findings(settings, pictures):
+            fine &= finding.level != "FAIL"
+            click.echo(f"{finding.level:4} {finding.what}: {finding.detail}")
         return fine
 
     if not asyncio.run(report()):

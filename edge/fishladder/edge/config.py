@@ -18,7 +18,9 @@ from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.motion import Ignored
 from fishladder.edge.spool.settings import SpoolConfig
-from fishladder.runtime.config import load_config, read_secret
+from fishladder.runtime.config import load_config
+from fishladder.runtime.encoders import H264, best_h264
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_name
 
@@ -73,6 +75,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keyframe_s: float = 2.0
     width: int = 0
     preset: str = "superfast"
+    encoder: str = "auto"
     gate: bool = False
     gate_keepalive_s: float = 60.0
     gate_preroll_s: float = 1.0
@@ -87,6 +90,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
     spool: SpoolConfig = SpoolConfig()
+
+    def with_encoder(self) -> "EdgeConfig":
+        """With the encoder that `auto` stands for on this host; takes seconds where there is hardware to be tried."""
+        return msgspec.structs.replace(self, encoder=best_h264() or "x264") if self.encoder == "auto" else self
 
     @property
     def address(self) -> GatewayAddress:
@@ -149,6 +156,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 camera_fps=camera.camera_fps,
             ),
             EncoderSettings(
+                codec=self.encoder if self.encoder in H264 else "libx264",
                 bitrate_bps=kbps * 1000,
                 profile="baseline" if whip else "high",  # what every WebRTC peer takes
                 **{name: getattr(self, name) if value is None else value for name, value in chosen.items()},
@@ -248,6 +256,8 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
     _more(config.ring_bytes, 1 << 20, "ring_bytes")
     config.spool.check()
+    if config.encoder not in ("auto", "x264", *H264):
+        raise ConfigError(f"encoder {config.encoder!r}: expected one of auto, x264, {', '.join(H264)}")
     for camera in config.cameras:
         what = f"camera {camera.name}"
         capture = config.capture(camera)

@@ -19,6 +19,8 @@ VBV_S = 0.12
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
 #: that of the rate wanted now.
 ROOM = 1.6
+#: For a higher rate another one is opened no sooner than this.
+REOPEN_US = 800_000
 #: x264 makes nothing of less.
 LEAST_BPS = 10_000
 _TIME_BASE = Fraction(1, 1_000_000)
@@ -32,6 +34,7 @@ class EncoderSettings(msgspec.Struct, frozen=True):
     without, 0.34 Mbit/s and 7.5 ms at 22).
     """
 
+    codec: str = "libx264"  #: or a hardware encoder, see `hardware`
     bitrate_bps: int = 1_500_000
     keyframe_s: float = 2.0
     width: int = 0
@@ -65,6 +68,7 @@ class X264:
         self._scaler = VideoReformatter()
         self._next_keyframe_us: int | None = None
         self._force = True
+        self._opened_us: int | None = None  # pts of its first picture
         self.maximum_bps = min(settings.bitrate_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
         self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), settings.bitrate_bps)
         context = av.CodecContext.create("libx264", "w")
@@ -98,10 +102,15 @@ class X264:
         """From the next picture on; capped at the maximum it was opened with."""
         self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_BPS)
 
-    def suits(self, bitrate_bps: int) -> bool:
-        """Whether it can give that rate, with a buffer that is not much too long for it."""
+    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+        """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
+        another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
+        """
         wanted = min(max(bitrate_bps, LEAST_BPS), self.settings.bitrate_bps)
-        return 0.6 * self._opened_for_bps <= wanted <= self.maximum_bps
+        if 0.6 * self._opened_for_bps <= wanted <= self.maximum_bps:
+            return False
+        since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
+        return self.keyframe_due(pts_us) or (wanted > self.maximum_bps and since_us >= REOPEN_US)
 
     def keyframe_due(self, pts_us: int) -> bool:
         """Whether the picture at `pts_us` will be a keyframe."""
@@ -116,6 +125,7 @@ class X264:
             frame, self.width, self.height, "yuv420p", interpolation=Interpolation.FAST_BILINEAR
         )
         key = self.keyframe_due(pts_us)
+        self._opened_us = pts_us if self._opened_us is None else self._opened_us
         picture.pts = pts_us
         picture.time_base = _TIME_BASE
         picture.pict_type = PictureType.I if key else PictureType.NONE

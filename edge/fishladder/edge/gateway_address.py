@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohttp
 from yarl import URL
 
-from fishladder.runtime.config import read_secret
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkDown, UplinkError
 
 
@@ -136,7 +136,7 @@ def explain(error: Exception, to: GatewayAddress) -> FishladderError:
         case aiohttp.ClientConnectorCertificateError():
             return UplinkError(
                 f"{where}: its TLS certificate is not trusted ({error.certificate_error}); "
-                "if it is your own, name its CA with ca_file"
+                "if it is your own, name its CA with ca_file; captive portals show such certificates too"
             )
         case aiohttp.ClientConnectorDNSError():
             return UplinkDown(f"{where}: its name cannot be resolved")

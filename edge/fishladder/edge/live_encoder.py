@@ -1,18 +1,42 @@
 """A camera's pictures thinned to the wanted rate and encoded, through changes of size, rate and bitrate. The encoder is
-opened anew when size or rate change, since x264 plans its bits by them, or when the bitrate leaves what it can do.
+opened anew when size or rate change, since x264 plans its bits by them, or when its bitrate is outgrown. Where a
+hardware encoder is to do it and fails, x264 takes over with the very picture it failed on.
 """
+
+import sys
+from typing import Protocol
 
 import msgspec
 from av import FFmpegError
 from av.video.frame import VideoFrame
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.encode import X264, EncoderSettings
+from fishladder.edge.encode import X264, Encoded, EncoderSettings
+from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.sampler import Sampler
+from fishladder.wire.errors import CameraError
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
 _USUAL_FPS = 25.0
-_REOPEN_US = 800_000
+
+
+class Encoder(Protocol):
+    """For pictures of one size at about one rate."""
+
+    settings: EncoderSettings
+    source: tuple[int, int]
+    fps: float
+    width: int
+    height: int
+
+    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+        """Whether the picture at `pts_us` is better given to one opened for that rate."""
+
+    def set_bitrate(self, bitrate_bps: int) -> None: ...
+
+    def force_keyframe(self) -> None: ...
+
+    def encode(self, frame: VideoFrame, pts_us: int) -> Encoded | None: ...
 
 
 class LiveEncoder:
@@ -24,9 +48,9 @@ class LiveEncoder:
         self._camera_fps = camera_fps
         self._sampler = Sampler(phase=phase)
         self._bitrate_bps = settings.bitrate_bps
-        self._encoder: X264 | None = None
+        self._encoder: Encoder | None = None
+        self._software = settings.codec == "libx264"
         self._last_pts_us: int | None = None
-        self._opened_us = 0
         self._thin_fps: float | None = None
 
     def set_fps(self, fps: float | None) -> None:
@@ -47,7 +71,10 @@ class LiveEncoder:
         if bitrate_bps != self._bitrate_bps:
             self._bitrate_bps = bitrate_bps
             if self._encoder is not None:
-                self._encoder.set_bitrate(bitrate_bps)
+                try:
+                    self._encoder.set_bitrate(bitrate_bps)
+                except CameraError as error:
+                    self._fall_back(error)
 
     def force_keyframe(self) -> None:
         if self._encoder is not None:
@@ -65,10 +92,13 @@ class LiveEncoder:
         return min(max(min(limits), 0.1), 240.0)
 
     def encode(self, frame: VideoFrame, pts_us: int, mono_us: int) -> CapturedUnit | None:
-        """None if the encoder failed on it; the next picture then gets a new one."""
+        """None if the encoder failed on it; the next picture then gets a new one. Raises `CameraError`."""
         encoder = self._fitting(frame, pts_us)
         try:
             encoded = encoder.encode(frame, pts_us)
+        except CameraError as error:  # of a hardware encoder alone
+            self._fall_back(error)
+            return self.encode(frame, pts_us, mono_us)
         except FFmpegError:
             encoded = None
         if encoded is None:
@@ -87,14 +117,25 @@ class LiveEncoder:
             encoded.payload,
         )
 
-    def _fitting(self, frame: VideoFrame, pts_us: int) -> X264:
+    def _fitting(self, frame: VideoFrame, pts_us: int) -> Encoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
-        if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33 and it.settings == self._settings:
-            # Opening costs a keyframe: where one is due it costs nothing, and a higher rate is worth one.
-            higher = self._bitrate_bps > it.maximum_bps and pts_us - self._opened_us >= _REOPEN_US
-            if it.suits(self._bitrate_bps) or not (higher or it.keyframe_due(pts_us)):
+        if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33:
+            outgrown = it.settings != self._settings or it.outgrown(self._bitrate_bps, pts_us)
+            if not outgrown:
                 return it
-        it = self._encoder = X264(self._settings, source, fps, self._bitrate_bps)
-        self._opened_us = pts_us
+        it = self._encoder = self._open(source, fps)
         return it
+
+    def _open(self, source: tuple[int, int], fps: float) -> Encoder:
+        if not self._software:
+            try:
+                return HardwareH264(self._settings, source, fps, self._bitrate_bps)
+            except CameraError as error:
+                self._fall_back(error)
+        return X264(self._settings, source, fps, self._bitrate_bps)
+
+    def _fall_back(self, error: CameraError) -> None:
+        """To x264, for as long as this process lasts."""
+        self._software, self._encoder = True, None
+        sys.stderr.write(f"{error}: x264 takes over\n")  # the agent logs what a capture process says

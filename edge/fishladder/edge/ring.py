@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.entries import Entries
 from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit
-from fishladder.edge.room import make_room
+from fishladder.edge.room import declare_full, make_room
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Flag
 
@@ -238,9 +238,16 @@ class Ring:
         self._cut_at = last + 1
         self._fit()  # cutting ranges in two costs something
 
-    def uncut(self) -> None:
-        """Nothing can be deferred any more: send what comes next as it is."""
-        self._cut_at = 0
+    def give_up(self) -> None:
+        """What comes next is of no use before an entry point, and there is no room for it anywhere: drop it."""
+        if not self.blocked:
+            return
+        start = self._entries.index(self._cut_at)
+        rest = self._entries.since(start)
+        points = (i for i, held in enumerate(rest) if isinstance(held, HeldUnit) and held.unit.entry_point)
+        end = next(points, len(rest))
+        self._resync |= end == len(rest)
+        self.spool_full += declare_full(self._entries, self._cut_at, start, start + end)
 
     # -- bounds
 

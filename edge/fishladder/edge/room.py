@@ -38,13 +38,15 @@ def make_room(entries: Entries, next: int, position: int) -> Made | None:
     else:  # the group being captured: what follows would hang in the air
         first, end = oldest, len(entries)
         cut = True
-    dropped = _declare(entries, next, first, end)
+    dropped = declare_full(entries, next, first, end)
     _coalesce(entries, next, position, MAX_RANGES)
     return Made(dropped, cut)
 
 
-def _declare(entries: Entries, next: int, first: int, end: int) -> int:
-    """Replace the units among entries `first..end-1` by SPOOL_FULL ranges, joined where they touch; how many."""
+def declare_full(entries: Entries, next: int, first: int, end: int) -> int:
+    """Replace the units among entries `first..end-1` by SPOOL_FULL ranges, joined where they touch; how many units.
+    Entries before the seq `next` stay as they are.
+    """
 
     def joinable(held: Held) -> bool:
         return isinstance(held, HeldRange) and held.fate is Fate.SPOOL_FULL and held.first >= next

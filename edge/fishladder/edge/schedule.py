@@ -14,6 +14,8 @@ from fishladder.wire.unit import Range, Unit
 FRAGMENT_S = 0.05
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
+#: More of the credit is not held back for live.
+LIVE_CREDIT_BYTES = 64 * 1024
 
 Source = Callable[[], Unit | Range | None]
 
@@ -46,6 +48,7 @@ class Scheduler:
         self.fragment_bytes = fragment_bytes
         self.granted_bytes = 0
         self.sent_bytes = 0
+        self._window_bytes = 0  # the credit there was after the last grant
         self._left = 0  # of all flows, so that nobody has to add them up for each unit
         self._flows: dict[int, _Flow] = {}  # by channel, or, of backfill, by its complement
         self._round: deque[int] = deque()
@@ -78,7 +81,14 @@ class Scheduler:
 
     def grant(self, total_bytes: int) -> None:
         """Credit is cumulative, so an older one changes nothing."""
-        self.granted_bytes = max(self.granted_bytes, total_bytes)
+        if total_bytes > self.granted_bytes:
+            self.granted_bytes = total_bytes
+            self._window_bytes = self.credit_left
+
+    @property
+    def has_spare_credit(self) -> bool:
+        """Whether live would not miss what backfill takes of the credit: half of what there is at a time is its own."""
+        return self.credit_left > min(self._window_bytes // 2, LIVE_CREDIT_BYTES)
 
     @property
     def credit_left(self) -> int:

@@ -37,6 +37,7 @@ class UplinkCameras:
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
         agent: str,
+        renews: bool,
     ) -> None:
         self.sessions = {session.channel: session for session in sessions}
         self.scheduler = Scheduler()
@@ -48,6 +49,7 @@ class UplinkCameras:
         self._agent = agent
         self.rate = RateControl(len(sessions))
         self._weights: dict[int, float] = {}
+        self._renews = renews
         self._lanes: Mapping[int, Lane] = {}
         self._boot = token_hex(16)
         self._hellos = 0
@@ -83,11 +85,14 @@ class UplinkCameras:
         return found
 
     def _hello(self, cameras: list[messages.CameraHello], boot: str, number: int) -> messages.Hello:
-        return messages.Hello(versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent)
+        return messages.Hello(
+            versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
+        )
 
-    def positions(self) -> messages.Positions | None:
+    def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
+        """How far each has captured, and how the uplink does."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras) if cameras else None
+        return messages.Positions(cameras, uplink) if cameras else None
 
     # -- what the gateway says
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+import msgspec
 import structlog
 
 from fishladder.edge import metrics
@@ -18,8 +19,11 @@ from fishladder.edge.knock import answers
 from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.schedule import fragment_size
 from fishladder.edge.session import Session
+from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
+from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
+from fishladder.edge.uplink_status import SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -36,8 +40,6 @@ _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
 _LAST_WORDS_S = 1.0
-#: Backfill leaves so much of the credit to live.
-_LIVE_CREDIT_BYTES = 64 * 1024
 #: A link that is away costs nobody anything to ask for; a gateway that answers otherwise may have too much to do.
 _DOWN_MOST_S = 1.0
 
@@ -67,11 +69,18 @@ class StreamUplink:
         self.offset = OffsetEstimator()
         self.connected = False
         self._to = to
+        self._token = TokenKeeper(to)
         self._clock = clock
         self._on_rate = on_rate
         self._wish = wish
         self._cameras = UplinkCameras(
-            sessions, clock, self.offset, on_policy=on_policy, on_keyframe=on_keyframe, agent=agent
+            sessions,
+            clock,
+            self.offset,
+            on_policy=on_policy,
+            on_keyframe=on_keyframe,
+            agent=agent,
+            renews=self._token.renews,
         )
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
@@ -83,12 +92,16 @@ class StreamUplink:
         self._pace = BackfillPace()
         self._fragment_limit = 0
         self._said = ""
+        self._sent_bytes = 0
+        self._filling: Callable[[], Filling] | None = None
+        self._sent_rate = SentRate()
 
-    def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
+    def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int, filling: Callable[[], Filling]) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
         before `run`.
         """
         self._cameras.remember(lanes, boot, hellos)
+        self._filling = filling
 
     def wake(self) -> None:
         self._wake.set()
@@ -113,7 +126,7 @@ class StreamUplink:
                 await self._connection()
             except _Draining as draining:
                 delay_s = self._rng.uniform(0.1, 1.0)
-                said = f"the gateway is going away: {draining}"
+                said = f"the connection is made anew: {draining}"
             except (AuthRefused, ConfigError, VersionMismatch) as error:
                 delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
             except UplinkDown as error:
@@ -123,13 +136,13 @@ class StreamUplink:
             if said != self._said:  # the same once a second would tell nobody more
                 self._said = said
                 log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
-            await asyncio.sleep(delay_s)
+            await self._token.pause(delay_s)
             if away and self._peer is not None:
                 await answers(*self._peer)
 
     async def _connection(self) -> None:
         try:
-            async with connect(self._to) as link:
+            async with connect(self._token.address()) as link:
                 self._peer = link.peer
                 self._cameras.connected()
                 self._pace = BackfillPace()
@@ -164,6 +177,7 @@ class StreamUplink:
                 elif (fragment := self._cameras.scheduler.next()) is not None:
                     await link.send(fragment)
                     metrics.SENT.inc(len(fragment))
+                    self._sent_bytes += len(fragment)
                 else:
                     self._wake.clear()
                     await self._backfill(link)
@@ -175,10 +189,11 @@ class StreamUplink:
         """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
         clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
         wait_s: float | None = None
-        if scheduler.credit_left > _LIVE_CREDIT_BYTES and not (wait_s := self._pace.wait_s(clock())):
+        if scheduler.has_spare_credit and not (wait_s := self._pace.wait_s(clock())):
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
                 return
             wait_s = None
@@ -201,7 +216,9 @@ class StreamUplink:
             self._pace.measured(state, now_s)
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
-                self._say(self._cameras.positions())
+                if self._token.changed():
+                    raise _Draining("its token file has changed")
+                self._say(self._cameras.positions(self._status(now_s)))
                 self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
             if now_s >= probe_s:
                 probes += 1
@@ -212,6 +229,16 @@ class StreamUplink:
                 raise UplinkError(f"gateway {self._to.url} did not answer the hello within {_WELCOME_S:g} s")
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
+
+    def _status(self, now_s: float) -> messages.UplinkStatus:
+        status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us)
+        spool = self._filling() if self._filling is not None else None
+        return msgspec.structs.replace(
+            status,
+            estimate_bps=self._cameras.rate.estimator.carried_bps,
+            spool_bytes=spool.bytes if spool else None,
+            spool_limit_bytes=spool.limit_bytes if spool else None,
+        )
 
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
@@ -256,6 +283,8 @@ class StreamUplink:
                 self._outbox.extend(self._cameras.fenced(message, now_s))
             case messages.Control():
                 self._cameras.controlled(message)
+            case messages.Token():
+                self._token.renewed(message.token)
             case messages.Drain():
                 raise _Draining(message.reason or "it is being stopped")
             case messages.Fault(code="version"):

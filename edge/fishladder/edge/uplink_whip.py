@@ -19,6 +19,7 @@ from av.stream import Stream
 from fishladder.edge import metrics
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain, origin
+from fishladder.edge.redirects import guarded
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError
 from fishladder.wire.fates import Fate
@@ -221,6 +222,7 @@ def _http(to: GatewayAddress, url: str) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
         timeout=aiohttp.ClientTimeout(total=_SIGNAL_S),
+        trace_configs=[guarded(to, follow=True)],
         headers=to.headers() if origin(url, "whip") == origin(to.url, "whip") else {},
     )
 

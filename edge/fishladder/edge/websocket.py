@@ -14,6 +14,7 @@ import aiohttp
 
 from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
+from fishladder.edge.redirects import guarded
 from fishladder.wire.errors import UplinkDown, UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
@@ -106,6 +107,7 @@ async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
     async with aiohttp.ClientSession(
         ws_response_class=Response,
         connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
+        trace_configs=[guarded(to, follow=False)],
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
     ) as session:
         try:

@@ -11,10 +11,12 @@ import click
 from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.listen import bind
 from fishladder.gateway.server import Server
+from fishladder.gateway.stack_files import init
 from fishladder.runtime.config import load_config
 from fishladder.runtime.embedded import embedded_stores, store_urls
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
 from fishladder.runtime.logs import configure_logging
+from fishladder.runtime.secret_files import SecretOption
 from fishladder.runtime.store import StoreUrls
 from fishladder.wire.errors import ConfigError
 
@@ -26,6 +28,9 @@ def gateway() -> None:
     """Take in units from agents and WHIP clients."""
 
 
+gateway.add_command(init)
+
+
 @gateway.command()
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file; its [gateway] section is used.")
 @click.option("--host", help="Address to listen on  [default: 127.0.0.1]")
@@ -35,9 +40,18 @@ def gateway() -> None:
 @click.option("--insecure", is_flag=True, default=None, help="Listen beyond this machine without TLS.")
 @click.option("--auth", type=click.Choice(["on", "off"]), help="off: no tokens, on this machine only  [default: on]")
 @click.option("--keys", type=_FILE, help="File with the keys that sign tokens  [default: in the data directory]")
+@click.option("--register", type=_FILE, help="File with the tokens made and revoked  [default: beside the keys]")
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Where the gateway keeps its files.")
-@click.option("--redis", "state", envvar="FISHLADDER_REDIS", help="State store URL  [default: a store of our own]")
-@click.option("--frames", envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]")
+@click.option(
+    "--redis",
+    "state",
+    cls=SecretOption,
+    envvar="FISHLADDER_REDIS",
+    help="State store URL  [default: a store of our own]",
+)
+@click.option(
+    "--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]"
+)
 @click.option("--store-timeout", "store_timeout_s", type=float, help="Seconds to wait for the stores  [default: 30]")
 @click.option("--processes", type=int, help="Processes that share the port  [default: 1]")
 @click.option("--fps", type=float, help="Pictures a second to analyse of a camera, unless it has its own policy.")

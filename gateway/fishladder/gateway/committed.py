@@ -81,7 +81,7 @@ class CommittedFeed:
                     self._moved(camera, Position(epoch, seq))
                 return
             wanted = _wanted.decode(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             log.warning("message not understood", channel=channel, error=str(error))
             return
         if wanted.settled:

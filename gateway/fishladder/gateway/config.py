@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from fishladder.gateway.limits import Limits
+from fishladder.gateway.token_register import REGISTER_FILE
 from fishladder.gateway.tokens import KEYS_FILE
 from fishladder.runtime.embedded import default_data_dir
 from fishladder.wire.errors import ConfigError
@@ -21,6 +22,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     insecure: bool = False
     auth: Literal["on", "off"] = "on"
     keys: str | None = None  #: file; default keys.json in the data directory
+    register: str | None = None  #: file of what was signed and revoked; default tokens.json beside the keys
     data_dir: str | None = None
     frames_bytes: int = 512 * 1024 * 1024  #: memory of the embedded frame store
     assumed_bytes: int = 1024 * 1024 * 1024  #: taken for the frame store's memory where it has no limit
@@ -47,6 +49,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def keys_path(self) -> Path:
         return Path(self.keys) if self.keys else self.data_path / KEYS_FILE
+
+    @property
+    def register_path(self) -> Path:
+        return Path(self.register) if self.register else self.keys_path.with_name(REGISTER_FILE)
 
     @property
     def on_loopback(self) -> bool:

@@ -4,6 +4,7 @@ text and bytes, sends what the outbox holds, and ends the connection when told t
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Callable
 
@@ -12,18 +13,18 @@ import structlog
 from fishladder.gateway import metrics
 from fishladder.gateway.backlog import Told
 from fishladder.gateway.clock import wall_us
-from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits
+from fishladder.gateway.hello import check_hello
+from fishladder.gateway.intake import MEASURE_S, Intake
+from fishladder.gateway.limits import MOST_SEQ, Limits
 from fishladder.gateway.open import Opened
 from fishladder.gateway.outbox import Outbox
 from fishladder.gateway.session import LogSession, OutOfStep
-from fishladder.gateway.tokens import Grant
-from fishladder.wire.errors import TooLarge, VersionMismatch, WireError
-from fishladder.wire.framing import MAX_CHANNEL, MAX_MESSAGE_BYTES, Reassembler, UnitMessage
-from fishladder.wire.ids import MAX_SEQ, check_camera
+from fishladder.gateway.tokens import Grant, renew, renewal_due
+from fishladder.wire.errors import FishladderError, TooLarge, VersionMismatch, WireError
+from fishladder.wire.framing import MAX_MESSAGE_BYTES, Reassembler, UnitMessage
+from fishladder.wire.ids import check_camera, site_of
 from fishladder.wire.messages import (
     MAX_CAMERAS,
-    MAX_CLEAN_POINTS,
     CameraHello,
     CameraWelcome,
     Control,
@@ -37,6 +38,7 @@ from fishladder.wire.messages import (
     Probe,
     Probed,
     Refusal,
+    Token,
     Welcome,
     choose_version,
     from_agent,
@@ -47,7 +49,8 @@ log = structlog.get_logger(__name__)
 _KEYFRAME_EVERY_S = 1.0
 #: Hellos that wait to be answered; an agent that says more at once does not listen.
 _HELLOS_WAITING = 64
-_META_BYTES = 4096
+#: And cameras in them.
+_CAMERAS_WAITING = 4 * MAX_CAMERAS
 
 
 class Connection:
@@ -59,26 +62,35 @@ class Connection:
         self.outbox = Outbox()
         self.grant = grant
         self.said_hello = False
+        self._renews = False
         self._intake = intake
         self._limits = limits
         self._gateway = gateway
         self._wake = wake
-        self._account = intake.credit.open(grant.subject)
+        self._account = intake.credit.open(grant.holder)
         self._reassembler = Reassembler(max_unit_bytes=limits.unit_bytes)
         self._channels: dict[int, LogSession | None] = {}  # None: known, but nothing is taken at the moment
         self._cameras: dict[str, int] = {}  # and the other way round:
         self._names: dict[int, str] = {}
         self._hellos: asyncio.Queue[Hello] = asyncio.Queue(_HELLOS_WAITING)
+        self._cameras_waiting = 0
+        self._held_bytes = 0  # of unfinished units, as counted for the site
+        self._taken = asyncio.Event()
         self._asked_at: dict[int, float] = {}
+        self._agent = ""
+        self._site = ""  # of the cameras it has opened
 
     # What the engine hands in. Whatever of this raises `WireError` ends the connection.
 
     def received_binary(self, data: bytes) -> None:
+        self._intake.quotas.site(self.grant.site or "").spend(len(data))
         if self._intake.credit.spend(self._account, len(data)):
             self.top_up()
             if self._account.overdrawn > self._limits.unit_bytes + MAX_MESSAGE_BYTES:
                 raise TooLarge(f"{self._account.overdrawn} bytes came beyond the credit given")
         message = self._reassembler.feed(data)
+        if self._reassembler.held_bytes != self._held_bytes:
+            self._count_held(self._reassembler.held_bytes)
         if message is None:
             return
         channel = message.channel
@@ -88,6 +100,12 @@ class Connection:
             raise WireError(f"channel {channel} was not named in a hello") from None
         if session is None:
             return  # sent before the agent knew that it is fenced
+        meter = self._intake.quotas.camera(session.camera)
+        meter.spend(len(data))
+        if meter.over:
+            self._intake.close(session)
+            self.fenced(session, f"{session.camera} sends more than its {meter.bps} bit/s")
+            return
         if message.backfill:
             if isinstance(message, UnitMessage):
                 self._intake.backlog.take_unit(session, message.data)
@@ -108,6 +126,13 @@ class Connection:
         else:
             self.advanced(session)
 
+    def _count_held(self, now_bytes: int) -> None:
+        """Count what this connection's unfinished units hold for its site. Raises `TooLarge`."""
+        held = self._intake.quotas.hold(self.grant.site or "", now_bytes - self._held_bytes)
+        self._held_bytes = now_bytes
+        if held > self._limits.unfinished_bytes_per_site:
+            raise TooLarge(f"{held} bytes of unfinished units of this site are held, over the limit")
+
     def received_text(self, text: str | bytes) -> None:
         received_us = wall_us()
         message = from_agent(text)
@@ -118,24 +143,31 @@ class Connection:
             case Positions():
                 for channel, position in message.cameras:
                     session = self._channels.get(channel)
-                    if session is not None and session.position <= position <= MAX_SEQ:
+                    if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                if message.uplink is not None and self._site:
+                    self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():
                 self.said_hello = True
+                self._renews = message.renews
+                self._agent = message.agent
                 choose_version(message.versions)
-                _check_hello(message)
+                check_hello(message)
                 for camera in message.cameras:
                     self._begin(camera)
-                try:
-                    self._hellos.put_nowait(message)
-                except asyncio.QueueFull:
-                    raise TooLarge(f"{_HELLOS_WAITING} hellos wait for their answer") from None
+                self._cameras_waiting += len(message.cameras)
+                if self._hellos.full() or self._cameras_waiting > _CAMERAS_WAITING:
+                    raise TooLarge(f"{self._hellos.qsize()} hellos wait for their answer")
+                self._hellos.put_nowait(message)
 
     async def answer_hellos(self) -> None:
-        """Answer one hello after the other, for ever; the cameras of one are opened side by side."""
+        """Answer one hello after the other, for ever, each when the answer before it is on its way: else those who do
+        not listen would fill the memory. The cameras of one are opened side by side.
+        """
         while True:
             hello = await self._hellos.get()
+            self._cameras_waiting -= len(hello.cameras)
             outcomes = await asyncio.gather(*(self._open(hello, camera) for camera in hello.cameras))
             welcomes: list[CameraWelcome] = []
             refusals: list[Refusal] = []
@@ -153,6 +185,7 @@ class Connection:
                     metrics.refused.labels("unavailable").inc()
                     continue
                 self._channels[camera.channel] = session
+                self._site = site_of(camera.camera)
                 if camera.backfill:
                     backlogs.append((camera.channel, outcome))
                 welcomes.append(
@@ -180,12 +213,21 @@ class Connection:
                 tell = functools.partial(self._tell_open, channel, outcome.session)
                 self._intake.backlog.open(outcome.session, outcome.cursor, outcome.open, tell)
             self.top_up()
+            self._taken.clear()
             self._wake(True)
+            await self._taken.wait()
+
+    def take(self) -> list[str]:
+        """What there is to send now."""
+        self._taken.set()
+        return self.outbox.take()
 
     def top_up(self) -> None:
         """Give more credit, if there is any to give."""
         if not any(self._channels.values()):
             return  # it has no camera open, so nothing to send
+        if self._intake.quotas.site(self.grant.site or "").over:
+            return  # the watch asks again
         if (total := self._intake.credit.grant(self._account)) is not None:
             self.outbox.credit(total)
             self._wake(False)
@@ -196,8 +238,24 @@ class Connection:
             "version" if isinstance(error, VersionMismatch) else "limit" if isinstance(error, TooLarge) else "protocol"
         )
         metrics.faults.labels(code).inc()
-        log.warning("connection faulted", who=self.grant.subject, code=code, error=str(error))
+        log.warning("connection faulted", who=self.grant.holder, code=code, error=str(error))
         self.outbox.end(Fault(code, str(error)))
+        self._wake(True)
+
+    def wants_token(self, now: float) -> bool:
+        """Whether a new token is due, for an agent that can keep it."""
+        return self._renews and renewal_due(self.grant, now)
+
+    def renew_token(self, now: float) -> None:
+        """Send a new token; this connection is then good for as long as that one."""
+        try:
+            token, self.grant = renew(self.grant, now)
+        except FishladderError as error:
+            self._renews = False  # until it connects again
+            log.error("token not renewed", who=self.grant.holder, error=str(error))
+            return
+        log.info("token renewed", who=self.grant.holder, id=self.grant.id)
+        self.outbox.say(Token(token))
         self._wake(True)
 
     def drain(self, reason: str) -> None:
@@ -208,6 +266,8 @@ class Connection:
     def close(self) -> None:
         """Give everything back. What was taken already is still written: it may be all that is left of it."""
         self._intake.credit.close(self._account)
+        self._intake.quotas.hold(self.grant.site or "", -self._held_bytes)
+        self._held_bytes = 0
         self._channels.clear()
         for camera in self._cameras:
             self._intake.retire(self, camera)
@@ -273,22 +333,8 @@ class Connection:
             return Refusal(camera.channel, "invalid", str(error))
         if not self.grant.allows(camera.camera):
             return Refusal(camera.channel, "forbidden", f"the token does not cover {camera.camera}")
+        meter = self._intake.quotas.camera(camera.camera)
+        if meter.over:
+            why = f"{camera.camera} sends more than its {meter.bps} bit/s"
+            return Refusal(camera.channel, "limit", why, math.ceil(meter.wait_s) + MEASURE_S)
         return await self._intake.open(self, camera, boot=hello.boot, number=hello.hello)
-
-
-def _check_hello(hello: Hello) -> None:
-    """Numbers within what stores and Lua keep exact. Raises `WireError`."""
-    if not (0 < len(hello.boot) <= 64 and hello.boot.isascii() and hello.boot.isprintable()):
-        raise WireError("a hello's boot is 1 to 64 printable ASCII characters")
-    if not 0 < hello.hello <= MAX_SEQ:
-        raise WireError(f"hello number {hello.hello} is out of range")
-    if len(hello.cameras) > MAX_CAMERAS:
-        raise TooLarge(f"a hello names at most {MAX_CAMERAS} cameras")
-    for camera in hello.cameras:
-        numbers = (camera.epoch, camera.position, camera.oldest, *camera.clean)
-        if not (0 <= camera.channel <= MAX_CHANNEL and all(0 <= number <= MAX_SEQ for number in numbers)):
-            raise WireError(f"the hello for {camera.camera[:140]!r} has a number out of range")
-        if len(camera.clean) > MAX_CLEAN_POINTS:
-            raise TooLarge(f"the hello for {camera.camera[:140]!r} names over {MAX_CLEAN_POINTS} clean points")
-        if sum(len(name) + len(value) for name, value in camera.meta.items()) > _META_BYTES:
-            raise TooLarge(f"the hello for {camera.camera[:140]!r} has over {_META_BYTES} bytes of meta")

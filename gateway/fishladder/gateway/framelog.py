@@ -18,6 +18,7 @@ from fishladder.gateway.session import LogSession, Queued
 from fishladder.runtime.frames import Status
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import StoreError
+from fishladder.wire.unit import UNIT_HEADER_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +27,8 @@ TICK_S = 0.005
 MAX_WRITE_BYTES = 4 * 1024 * 1024
 #: How long a store that is full or loading is left alone.
 RETRY_S = 0.2
+#: What is kept of the last unit: its header, and a byte, since a unit without payload is none.
+_PEEK_BYTES = UNIT_HEADER_BYTES + 1
 #: Errors that say nothing about what was sent: the same will do later.
 _PASSING = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MISCONF")
 
@@ -170,8 +173,12 @@ class FrameLog:
         for entry in entries:
             session.queue.popleft()
             size += len(entry.data)
-            units += entry.captured_us is not None
+            if entry.captured_us is not None:
+                units += 1
+                session.header = entry.data[:_PEEK_BYTES]
         self.queued_bytes -= size
+        session.units += units
+        session.unit_bytes += size
         if session.queue:
             self._dirty[session] = None
         metrics.logged(session.camera, units, size, session.restamped)

@@ -4,6 +4,7 @@ workers. It runs the loops behind them; each is begun again by itself when a sto
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,14 +17,17 @@ from fishladder.gateway.committed import CommittedFeed
 from fishladder.gateway.credit import CreditPool
 from fishladder.gateway.framelink import FrameLink
 from fishladder.gateway.framelog import FrameLog
+from fishladder.gateway.limits import Limits
 from fishladder.gateway.open import Opened, open_camera
 from fishladder.gateway.owners import OwnerWatch
 from fishladder.gateway.positions import Positions
+from fishladder.gateway.quotas import Quotas
 from fishladder.gateway.room import RoomWatch
 from fishladder.gateway.session import LogOwner, LogSession
 from fishladder.runtime.lifecycle import Backoff, supervise
 from fishladder.runtime.store import Stores
 from fishladder.wire.errors import StoreUnavailable
+from fishladder.wire.ids import site_of
 from fishladder.wire.messages import CameraHello, Policy, Refusal
 
 log = structlog.get_logger(__name__)
@@ -36,14 +40,24 @@ _OPENING_AT_ONCE = 32
 class Intake:
     """One gateway process's hold on the stores. `assumed_bytes` stands for a frame store's limit where it has none."""
 
-    def __init__(self, stores: Stores, *, default_policy: Policy, assumed_bytes: int) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        default_policy: Policy,
+        assumed_bytes: int,
+        limits: Limits,
+        gateway: str = "",
+    ) -> None:
         self.stores = stores
         self.default_policy = default_policy
         self.sessions: dict[str, LogSession] = {}
         self.frames = FrameLog(FrameLink(stores.urls.frames))
         self.credit = CreditPool()
+        self.limits = limits
+        self.quotas = Quotas(limits, time.monotonic())
         self.room = RoomWatch()
-        self.positions = Positions(stores.state)
+        self.positions = Positions(stores.state, gateway)
         self.backlog = Backlog(stores, self.frames.fence)
         self.feed = CommittedFeed(stores.state, self.sessions, self.backlog.settled)
         self.owners = OwnerWatch(stores.frames, self.sessions, self.frames.fence)
@@ -55,7 +69,13 @@ class Intake:
         """Open a camera for its sender. A session this process had for it ends; its owner is told, if he is another."""
         async with self._opening:
             outcome = await open_camera(
-                self.stores, owner, hello, boot=boot, number=number, default_policy=self.default_policy
+                self.stores,
+                owner,
+                hello,
+                boot=boot,
+                number=number,
+                default_policy=self.default_policy,
+                most_cameras=self.limits.of(site_of(hello.camera)).cameras_per_site,
             )
         if isinstance(outcome, Opened):
             before = self.sessions.get(hello.camera)
@@ -92,6 +112,7 @@ class Intake:
             "backfill": self.backlog.write,
             "positions": self.positions.run,
             "credit": self._measure,
+            "quotas": self._refill,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -108,6 +129,11 @@ class Intake:
                 for task in tasks:
                     task.cancel()
                 self.frames.link.close()
+
+    async def _refill(self) -> None:
+        while True:
+            self.quotas.tick(time.monotonic())
+            await asyncio.sleep(MEASURE_S)
 
     async def _measure(self) -> None:
         """Tell the credit pool of the frame store's memory. Raises `StoreUnavailable`."""
@@ -131,5 +157,7 @@ class Intake:
             self.credit.closed = not self.frames.taking
             waiting = self.credit.waiting if self.frames.link.connected else 0  # else it is not room that lacks
             self.room.look(waiting, clock(), used_bytes=used, limit_bytes=limit)
+            metrics.frames_used_bytes.set(used)
+            metrics.frames_limit_bytes.set(limit)
             metrics.credit_bytes.set(self.credit.outstanding)
             await asyncio.sleep(MEASURE_S)

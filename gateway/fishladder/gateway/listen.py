@@ -1,9 +1,10 @@
-"""Where the gateway listens: the bound socket and its TLS. Made before anything else starts, so that a port in use or a
-certificate that will not do is found first.
+"""Where the gateway listens: the bound socket, made before anything else starts, so that a port in use is found first;
+and how many files the process may open.
 """
 
+import contextlib
+import resource
 import socket
-import ssl
 
 from fishladder.gateway.config import GatewaySettings
 from fishladder.wire.errors import ConfigError
@@ -29,13 +30,8 @@ def bind(settings: GatewaySettings, *, shared: bool = False) -> socket.socket:
     return bound
 
 
-def tls_context(settings: GatewaySettings) -> ssl.SSLContext | None:
-    """None without --tls-cert. Raises `ConfigError` naming the files."""
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"--tls-cert {settings.tls_cert}, --tls-key {settings.tls_key}: {error}") from None
-    return context
+def descriptors() -> None:
+    """Let this process open as many files as it may: each connection is one, and the usual first limit is 1024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -15,8 +15,16 @@ fenced = Counter("fishladder_gateway_fenced_total", "Sessions whose log was lost
 refused = Counter("fishladder_gateway_refused_total", "Connections and cameras refused.", ["reason"])
 faults = Counter("fishladder_gateway_faults_total", "Connections ended for breaking the protocol.", ["code"])
 connections = Gauge("fishladder_gateway_connections", "Open connections.", ["kind"])
+viewer_skipped = Counter("fishladder_gateway_viewer_skipped_total", "Units slow viewers were not sent.")
 queued_bytes = Gauge("fishladder_gateway_log_queue_bytes", "Bytes taken and not yet known to be in the log.")
 credit_bytes = Gauge("fishladder_gateway_credit_bytes", "Bytes agents may send at this moment.")
+certificate_expires = Gauge("fishladder_gateway_certificate_expires_seconds", "When the certificate ends, Unix time.")
+ready = Gauge("fishladder_gateway_ready", "1 while it can take in video, see /readyz.")
+state_durable = Gauge(
+    "fishladder_gateway_state_durable", "1 if what the state store confirms survives a loss of power."
+)
+frames_used_bytes = Gauge("fishladder_gateway_frames_used_bytes", "Memory the frame store uses.")
+frames_limit_bytes = Gauge("fishladder_gateway_frames_limit_bytes", "Memory it may use.")
 append_seconds = Histogram(
     "fishladder_gateway_append_seconds",
     "One group commit, from writing it to its last reply.",

@@ -28,6 +28,7 @@ TIMEOUT_S = 5.0
 _CLAIMS = 4
 _RETRY_S = 2.0
 _BEHIND_RETRY_S = 0.2
+_FULL_RETRY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,24 @@ class Opened:
 
 
 async def open_camera(
-    stores: Stores, owner: LogOwner, hello: CameraHello, *, boot: str, number: int, default_policy: Policy
+    stores: Stores,
+    owner: LogOwner,
+    hello: CameraHello,
+    *,
+    boot: str,
+    number: int,
+    default_policy: Policy,
+    most_cameras: int,
 ) -> Opened | Refusal:
-    """Open `hello.camera` for the hello `number` of `boot`. The stores' failures become a refusal too."""
+    """Open `hello.camera` for the hello `number` of `boot`, if it is among the first `most_cameras` of its site. The
+    stores' failures become a refusal too.
+    """
+    partition = partition_of(hello.camera, stores.partitions)
     try:
         async with asyncio.timeout(TIMEOUT_S):
+            if not await state.name_camera(stores.state, partition, hello.camera, most=most_cameras):
+                why = f"its site has {most_cameras} cameras already"
+                return _refuse(hello, "limit", why, _FULL_RETRY_S)
             return await _open(stores, owner, hello, boot, number, default_policy)
     except TimeoutError:
         why = f"the stores did not answer within {TIMEOUT_S:g} s"
@@ -82,6 +96,9 @@ async def _open(
             return _refuse(hello, "stale", "a later hello of this agent has opened the camera", _RETRY_S)
         if isinstance(claimed, state.Superseded):
             return _superseded(hello, claimed.epoch)
+        if isinstance(claimed, state.Beyond):
+            why = f"epoch {hello.epoch} cannot be, {claimed.epoch} is the last known here: it needs a new one"
+            return _refuse(hello, "superseded", why, _BEHIND_RETRY_S)
         if isinstance(claimed, state.Behind):
             return _behind(hello, claimed.position)
         assert claimed.policy is not None, "the claim has just seen to it"

@@ -18,6 +18,7 @@ from fishladder.gateway.session import LogSession
 from fishladder.wire.bitstream import Access, ParameterSets, dimensions, inspect
 from fishladder.wire.errors import UplinkError, WireError
 from fishladder.wire.fates import Fate
+from fishladder.wire.ids import site_of
 from fishladder.wire.messages import CameraHello, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Clock, Codec, Flag, Range, Unit
 
@@ -33,15 +34,15 @@ class Superseded(UplinkError):
 
 
 class Publisher:
-    """`subject` is who its credit goes to; `want_keyframe` is called whenever one would help."""
+    """`holder` is who its credit goes to; `want_keyframe` is called whenever one would help."""
 
     def __init__(
-        self, intake: Intake, camera: str, subject: str, max_unit_bytes: int, want_keyframe: Callable[[], None]
+        self, intake: Intake, camera: str, holder: str, max_unit_bytes: int, want_keyframe: Callable[[], None]
     ) -> None:
         self.camera = camera
         self.numbering = Numbering()
         self._intake = intake
-        self._account = intake.credit.open(subject)
+        self._account = intake.credit.open(holder)
         self._max_unit_bytes = max_unit_bytes
         self._want_keyframe = want_keyframe
         self._boot = secrets.token_hex(12)
@@ -124,6 +125,8 @@ class Publisher:
         entry = self._session.take_unit(packed, now_us)
         assert entry is not None
         self._intake.frames.add(self._session, entry)
+        self._intake.quotas.camera(self.camera).spend(len(packed))
+        self._intake.quotas.site(site_of(self.camera)).spend(len(packed))
         if self._intake.credit.spend(self._account, len(packed)):
             self._intake.credit.grant(self._account)
 
@@ -191,6 +194,8 @@ class Publisher:
         if self.numbering.entry_wanted and not access.flags & (Flag.CLEAN | Flag.RECOVERY):
             return Fate.SHED if access.picture else Fate.NO_PICTURE
         if self._session is None or UNIT_HEADER_BYTES + len(data) > self._max_unit_bytes:
+            return Fate.SHED
+        if self._intake.quotas.camera(self.camera).over or self._intake.quotas.site(site_of(self.camera)).over:
             return Fate.SHED
         if not self._account.outstanding:
             self._intake.credit.grant(self._account)

@@ -1,50 +1,53 @@
-"""The gateway's HTTP routes: who may come in is checked here, before anything of a body is read; what follows is up to
+"""The gateway's HTTP routes: each asks `admission` who comes before anything of a body is read; what follows is up to
 the uplink and WHIP.
 """
 
-import time
+import asyncio
 from collections.abc import Callable
 
-import structlog
 from aiohttp import web
 
-from fishladder.gateway import metrics
-from fishladder.gateway.tokens import Grant, KeyFile, bearer, verify
+from fishladder.gateway.admission import Admission
+from fishladder.gateway.api.app import Api, guarded
+from fishladder.gateway.api.snapshots import Snapshots
+from fishladder.gateway.limits import Limits
+from fishladder.gateway.live.watch import Watch
+from fishladder.gateway.page.serve import Page
+from fishladder.gateway.tokens import KeyFile
 from fishladder.gateway.uplink import Uplinks
 from fishladder.gateway.whip import WhipSessions, allow_origins, options
 from fishladder.runtime.admin import Health
-from fishladder.wire.errors import AuthRefused
+from fishladder.runtime.store import Stores
 
-log = structlog.get_logger(__name__)
+_ABOUT = """This is a fishladder gateway. It takes in camera video, and shows it in a browser.
 
-_ABOUT = """This is a fishladder gateway. It takes in camera video.
-
+    GET  /                      the live page, in a browser
+    GET  /v1/openapi.json       what the REST API can do, /v1/sites to begin with
     GET  /v1/uplink             WebSocket of `fishladder edge run`
     POST /whip/<site>/<camera>  WHIP (RFC 9725)
     GET  /healthz               the process is alive
     GET  /readyz                whether it can take in video, and how well that is kept
 
-The first two need a token: `fishladder token create --site <site>`.
+All but the last two need a token: `fishladder token create --site <site>`, with `--scope view` to look.
 """
-#: Refused tokens are logged this often at most: whoever guesses shall not fill the log.
-_SAY_REFUSED_S = 1.0
 _CAMERA = "/whip/{site}/{camera}"
-_NO_AUTH = Grant("anyone", None, scope=("publish", "view"))
 
 
 class Routes:
     """`keys` None lets everybody in. Until `ready` is called, nobody is."""
 
-    def __init__(self, keys: KeyFile | None, health: Callable[[], Health]) -> None:
-        self._keys = keys
+    def __init__(self, keys: KeyFile | None, health: Callable[[], Health], limits: Limits) -> None:
+        self.admission = Admission(keys)
+        self._watch = Watch(self.admission, limits)
+        self._api = Api(self.admission)
+        self._page = Page()
         self._health = health
+        self._limits = limits
         self._uplinks: Uplinks | None = None
         self._whips: WhipSessions | None = None
-        self._said = 0.0
-        self._unsaid = 0
 
-    def app(self, *, body_bytes: int) -> web.Application:
-        app = web.Application(client_max_size=body_bytes)
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=self._limits.offer_bytes)
         app.router.add_get("/", self._about)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -53,14 +56,25 @@ class Routes:
         app.router.add_post(_CAMERA, self._whip)
         app.router.add_route("OPTIONS", _CAMERA + "/{session}", options)
         app.router.add_delete(_CAMERA + "/{session}", self._whip_delete)
+        app.router.add_get("/v1/live", guarded(self._watch.serve))
+        self._api.add_to(app)
+        self._page.add_to(app)
         app.on_response_prepare.append(allow_origins)
         return app
 
-    def ready(self, uplinks: Uplinks, whip: WhipSessions) -> None:
+    def ready(self, stores: Stores, uplinks: Uplinks, whip: WhipSessions) -> None:
         """The stores are open."""
+        self._watch.ready(stores)
+        self._api.ready(Snapshots(stores))
         self._uplinks, self._whips = uplinks, whip
 
-    async def _about(self, _: web.Request) -> web.Response:
+    async def close(self) -> None:
+        """Whoever watches or follows goes."""
+        await asyncio.gather(self._watch.close(), self._api.close())
+
+    async def _about(self, request: web.Request) -> web.Response:
+        if "text/html" in request.headers.get("Accept", ""):
+            return self._page.index(request)
         return web.Response(text=_ABOUT)
 
     async def _healthz(self, _: web.Request) -> web.Response:
@@ -71,7 +85,7 @@ class Routes:
         return web.Response(status=200 if health.ready else 503, text=health.detail + "\n")
 
     async def _uplink(self, request: web.Request) -> web.StreamResponse:
-        grant = self.authorize(request)
+        grant = self.admission.grant(request, "publish")
         if self._uplinks is None:
             raise unavailable()
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -81,39 +95,21 @@ class Routes:
         return await self._uplinks.serve(request, grant)
 
     async def _whip(self, request: web.Request) -> web.Response:
-        grant = self.authorize(request)
+        grant = self.admission.grant(request, "publish")
         if self._whips is None:
             raise unavailable()
+        try:
+            async with asyncio.timeout(self._limits.hello_s):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the offer came too slowly\n") from None
         return await self._whips.create(request, grant)
 
     async def _whip_delete(self, request: web.Request) -> web.Response:
-        grant = self.authorize(request)
+        grant = self.admission.grant(request, "publish")
         if self._whips is None:
             raise unavailable()
         return await self._whips.delete(request, grant)
-
-    def authorize(self, request: web.Request) -> Grant:
-        """Who asks. Raises 401 or 403."""
-        if self._keys is None:
-            return _NO_AUTH
-        try:
-            grant = verify(self._keys, bearer(request.headers.get("Authorization")))
-        except AuthRefused as error:
-            self._refused(request, str(error))
-            raise web.HTTPUnauthorized(text=f"{error}\n", headers={"WWW-Authenticate": "Bearer"}) from None
-        if "publish" not in grant.scope:
-            self._refused(request, "not a token to publish")
-            raise web.HTTPForbidden(text="the token does not allow publishing\n")
-        return grant
-
-    def _refused(self, request: web.Request, reason: str) -> None:
-        metrics.refused.labels("token").inc()
-        now = time.monotonic()
-        if now - self._said < _SAY_REFUSED_S:
-            self._unsaid += 1
-            return
-        log.warning("refused", peer=request.remote, path=request.path[:200], reason=reason, more=self._unsaid)
-        self._said, self._unsaid = now, 0
 
 
 def unavailable() -> web.HTTPServiceUnavailable:

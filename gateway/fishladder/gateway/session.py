@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from fishladder.gateway.limits import MOST_SEQ
 from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
@@ -76,6 +77,9 @@ class LogSession:
     defers: bool = False  #: its sender has a backfill lane
     deferred: int = 0  #: the last seq it has deferred in this session
     restamped: int = 0  #: units whose capture time was impossible
+    units: int = 0  #: logged in this session, with their bytes
+    unit_bytes: int = 0
+    header: bytes = b""  #: the first bytes of the unit logged last
 
     def __post_init__(self) -> None:
         self.logged = self.next - 1
@@ -148,6 +152,8 @@ class LogSession:
 
     def _follows(self, epoch: int, first: int, last: int) -> bool:
         """False if it was taken before; raises `OutOfStep` if something is missing in between."""
+        if last > MOST_SEQ:
+            raise WireError(f"{self.camera}: {epoch}-{last} is further than any camera can have come")
         if epoch != self.epoch:
             raise OutOfStep(f"{epoch}-{first} came, but this session is of epoch {self.epoch}")
         if first > self.next:

@@ -13,7 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from fishladder.gateway import metrics
 from fishladder.gateway.connection import Connection
 from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.limits import Limits, Places
 from fishladder.gateway.tokens import Grant, still_valid
 from fishladder.wire.errors import WireError
 from fishladder.wire.framing import MAX_MESSAGE_BYTES
@@ -24,6 +24,10 @@ log = structlog.get_logger(__name__)
 #: Acknowledgements follow one another no closer than this; what is urgent does not wait.
 _SAY_EVERY_S = 0.02
 _PING_S = 20.0
+#: One connection after the other: none goes on for longer while others have something too.
+_TURN_S = 0.002
+#: Tokens are renewed one after the other: each writes a file.
+_RENEW_EVERY_S = 0.5
 _CLOSE_S = 2.0
 #: For what a connection is told last and its close; then it is cut.
 _LAST_WORDS_S = 4.0
@@ -36,8 +40,9 @@ class Uplinks:
         self._intake = intake
         self._limits = limits
         self._gateway = gateway
-        self._occupancy = Occupancy(limits.connections_per_token, limits.connections)
+        self._places = Places(limits, limits.connections)
         self._open: dict[Connection, _End] = {}
+        self._renewed_at = float("-inf")
         self._none_left = asyncio.Event()
         self._none_left.set()
 
@@ -46,7 +51,7 @@ class Uplinks:
 
     async def serve(self, request: web.Request, grant: Grant) -> web.StreamResponse:
         """One agent, from the upgrade to the end of its connection."""
-        if not self._occupancy.enter(grant.subject):
+        if not self._places.enter(grant):
             metrics.refused.labels("connections").inc()
             return web.Response(status=429, text="too many connections\n", headers={"Retry-After": "30"})
         metrics.connections.labels("uplink").inc()
@@ -61,7 +66,7 @@ class Uplinks:
             return socket
         finally:
             metrics.connections.labels("uplink").dec()
-            self._occupancy.leave(grant.subject)
+            self._places.leave(grant)
 
     def drain(self, reason: str) -> None:
         """Ask every agent to go elsewhere."""
@@ -78,7 +83,7 @@ class Uplinks:
 
     async def _serve(self, socket: web.WebSocketResponse, grant: Grant, end: "_End") -> None:
         wake = _Wake()
-        connection = Connection(self._intake, self._limits, grant, self._gateway, wake)
+        connection = Connection(self._intake, self._limits.of(grant.site), grant, self._gateway, wake)
         self._open[connection] = end
         self._none_left.clear()
         seen = _Seen(time.monotonic())
@@ -98,18 +103,22 @@ class Uplinks:
                 self._none_left.set()
             connection.close()
         if not socket.closed:
-            await end(connection.outbox.take(), WSCloseCode.POLICY_VIOLATION)
+            await end(connection.take(), WSCloseCode.POLICY_VIOLATION)
         for outcome in outcomes:
             if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
                 raise outcome
 
     async def _read(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
         """Until the connection ends, or breaks the protocol (then the fault is in the outbox)."""
-        received_binary = connection.received_binary
+        received_binary, turn = connection.received_binary, time.monotonic()
         try:
             while True:
                 message = await socket.receive()
                 seen.at = time.monotonic()
+                if seen.at - turn > _TURN_S:
+                    # What has come already is given out without a pause: one who sends much would keep the loop busy.
+                    await asyncio.sleep(0)
+                    turn = time.monotonic()
                 if message.type is WSMsgType.BINARY:
                     received_binary(message.data)
                 elif message.type is WSMsgType.TEXT:
@@ -117,7 +126,7 @@ class Uplinks:
                 else:
                     if message.type is WSMsgType.ERROR:
                         metrics.faults.labels("websocket").inc()
-                        log.warning("connection faulted", who=connection.grant.subject, error=str(message.data))
+                        log.warning("connection faulted", who=connection.grant.holder, error=str(message.data))
                     return
         except WireError as error:
             connection.fault(error)
@@ -125,7 +134,7 @@ class Uplinks:
     async def _write(self, socket: web.WebSocketResponse, connection: Connection, wake: "_Wake") -> None:
         while True:
             await wake.wait()
-            for text in connection.outbox.take():
+            for text in connection.take():
                 await socket.send_str(text)
 
     async def _watch(self, connection: Connection, seen: "_Seen", end: "_End") -> None:
@@ -135,6 +144,9 @@ class Uplinks:
             await asyncio.sleep(min(1.0, self._limits.hello_s / 4))
             connection.top_up()
             now = time.monotonic()
+            if now - self._renewed_at > _RENEW_EVERY_S and connection.wants_token(time.time()):
+                self._renewed_at = now
+                connection.renew_token(time.time())
             if not connection.said_hello and now - began > self._limits.hello_s:
                 fault = Fault("timeout", f"no hello within {self._limits.hello_s:g} s")
             elif now - seen.at > self._limits.idle_s:
@@ -142,11 +154,11 @@ class Uplinks:
             elif connection.outbox.overflowing:
                 fault = Fault("limit", "too many messages wait unread")
             elif not still_valid(connection.grant):
-                fault = Fault("token", "the token has expired")
+                fault = Fault("token", "the token has expired or was revoked")
             else:
                 continue
             metrics.faults.labels(fault.code).inc()
-            log.warning("connection ended", who=connection.grant.subject, code=fault.code, error=fault.message)
+            log.warning("connection ended", who=connection.grant.holder, code=fault.code, error=fault.message)
             await end([encode(fault)], WSCloseCode.POLICY_VIOLATION)
             return
 

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from fishladder.gateway import metrics
 from fishladder.gateway.intake import Intake
-from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.limits import Limits, Places
 from fishladder.gateway.publisher import Publisher
 from fishladder.gateway.rtc import NoCommonCodec, Receiver
 from fishladder.gateway.rtp import Assembled
@@ -38,7 +38,7 @@ class WhipSessions:
     def __init__(self, intake: Intake, limits: Limits) -> None:
         self._intake = intake
         self._limits = limits
-        self._occupancy = Occupancy(limits.connections_per_token, limits.whip_sessions)
+        self._places = Places(limits, limits.whip_sessions)
         self._sessions: dict[str, _Session] = {}
 
     def __len__(self) -> int:
@@ -56,10 +56,10 @@ class WhipSessions:
             raise web.HTTPForbidden(text=f"the token does not cover {camera}\n")
         if request.content_type != _SDP:
             raise web.HTTPUnsupportedMediaType(text=f"an offer is {_SDP}, not {request.content_type}\n")
-        if not self._occupancy.enter(grant.subject):
+        if not self._places.enter(grant):
             metrics.refused.labels("connections").inc()
             raise web.HTTPTooManyRequests(text="too many sessions\n", headers={"Retry-After": "30"})
-        session = _Session(self._intake, self._limits, camera, grant)
+        session = _Session(self._intake, self._limits.of(grant.site), camera, grant)
         answer = None
         try:
             offer = (await request.read()).decode()
@@ -69,7 +69,7 @@ class WhipSessions:
             raise _as_http(error) from None
         finally:
             if answer is None:
-                self._occupancy.leave(grant.subject)
+                self._places.leave(grant)
                 await session.close()
         name = secrets.token_urlsafe(24)
         self._sessions[name] = session
@@ -109,7 +109,7 @@ class WhipSessions:
         finally:
             metrics.connections.labels("whip").dec()
             del self._sessions[name]
-            self._occupancy.leave(session.grant.subject)
+            self._places.leave(session.grant)
             await session.close()
 
 
@@ -123,7 +123,7 @@ class _Session:
         self.receiver = Receiver(self._arrived, limits.unit_bytes)
         self._limits = limits
         self._units: asyncio.Queue[tuple[Codec, Assembled]] = asyncio.Queue(_WAITING_UNITS)
-        self._publisher = Publisher(intake, camera, grant.subject, limits.unit_bytes, self.receiver.want_keyframe)
+        self._publisher = Publisher(intake, camera, grant.holder, limits.unit_bytes, self.receiver.want_keyframe)
         self._heard = time.monotonic()
         self._dropped = False
 
@@ -174,7 +174,7 @@ class _Session:
             if time.monotonic() - self._heard > self._limits.silent_s:
                 raise UplinkError(f"no video for {self._limits.silent_s:g} s")
             if not still_valid(self.grant):
-                raise UplinkError("the token has expired")
+                raise UplinkError("the token has expired or was revoked")
 
 
 async def options(_: web.Request) -> web.Response:

@@ -17,8 +17,17 @@ from fishladder.inference import metrics
 from fishladder.inference.backfill_progress import BackfillProgress, Settle
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.commit import is_store_wide
-from fishladder.inference.pipeline import Lane, Pipeline, Report, Settlement
+from fishladder.inference.pipeline import Lane, Report, Settlement
 from fishladder.inference.progress import Job
+from fishladder.inference.suspects import (
+    Past,
+    Suspect,
+    Suspects,
+    begun_field,
+    forget_begun,
+    remember_begun,
+    trying_field,
+)
 from fishladder.runtime.frames import trim_backfill
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import LeaseLost, open_field, settle_keys_args, settle_outcome
@@ -39,6 +48,7 @@ _IDLE_S = 0.3
 _CAMERA_BYTES = 2 * 1024 * 1024
 _MOST_UNSETTLED = 512
 _READ_COUNT = 16
+_FIELDS = (open_field(), begun_field(keys.BACKFILL), trying_field(keys.BACKFILL))
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +79,7 @@ class Backfill:
         self,
         frames: Redis,
         state: Redis,
-        pipeline: Pipeline,
+        pipeline: Suspects,
         runs: Mapping[str, CameraRun],
         *,
         worker: str,
@@ -125,21 +135,28 @@ class Backfill:
         """Read the open sets of some cameras: begin and end with them."""
         async with self._state.pipeline(transaction=False) as pipe:
             for one in live:
-                pipe.hget(keys.cursor(one.partition, one.camera), open_field())
+                pipe.hmget(keys.cursor(one.partition, one.camera), _FIELDS)
             sets = await pipe.execute()
-        for one, raw in zip(live, sets, strict=True):
+        begun: list[str] = []
+        for one, (raw, *crashes) in zip(live, sets, strict=True):
             if self._live.get(one.camera) is not one:
                 continue
             ranges, run = open_set.parse(raw), self._runs.get(one.camera)
             if run is not None:
                 await self._opened(run, ranges)
             elif ranges:
-                self._begin(one, ranges)
+                begun.append(keys.cursor(one.partition, one.camera))
+                self._begin(one, ranges, Past.parse(*crashes))
+        if begun:
+            await remember_begun(self._state, keys.BACKFILL, begun, self._worker)
 
-    def _begin(self, live: CameraRun, ranges: tuple[OpenRange, ...]) -> None:
+    def _begin(self, live: CameraRun, ranges: tuple[OpenRange, ...], past: Past) -> None:
         lane = Lane(live.camera, weight=live.lane.weight, backfill=True)
         run = _Run(live, BackfillProgress(live.progress, ranges), lane, read_at=time.monotonic())
         self._runs[live.camera] = self._lanes[lane] = run
+        key = keys.cursor(live.partition, live.camera)
+        suspect = Suspect(key, keys.BACKFILL, live.camera, past, live.progress.poison)
+        self._pipeline.begin(lane, suspect, self._worker)
         self._submit(run, run.progress.begin())
         log.info("backfill begins", camera=live.camera, open=open_set.count(ranges))
 
@@ -156,6 +173,8 @@ class Backfill:
             await trim_backfill(self._frames, run.run.partition, run.run.camera, keep_from)
         if not ranges:
             self._end(run)
+            key = keys.cursor(run.run.partition, run.run.camera)
+            await forget_begun(self._state, [key], [keys.BACKFILL])
             log.info("backfill is done", camera=run.run.camera)
 
     # -- reading

@@ -175,6 +175,10 @@ class BackfillProgress:
         self._fed = at
         self._cold = self._cold and not clean
         context = not self._is_open(at) or at in self._pushed or at in self._units
+        if at in self._live.poison:
+            if not context:
+                self._units[at] = Fate.UNDECODABLE, None
+            return [*jobs, Lose()]
         if not context:
             self._pushed.add(at)
         jobs.append(self._live.push(entry, context=context, now_us=now_us))

@@ -32,6 +32,8 @@ class CameraRun:
     keyframe_wanted: bool = False
     keyframe_asked_at: float = 0.0
     forgotten_at: float = 0.0
+    committed_us: int = 0  #: when the newest frame with a committed result was captured, and when that landed
+    landed_us: int = 0
     _jobs: int = 0
     _held: int = 0
 

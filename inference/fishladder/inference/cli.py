@@ -15,6 +15,7 @@ from fishladder.inference.worker import open_in_time, run_worker
 from fishladder.runtime.config import load_config
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
 from fishladder.runtime.logs import configure_logging
+from fishladder.runtime.secret_files import SecretOption
 from fishladder.wire.errors import AssetError, ModelError
 
 
@@ -34,12 +35,20 @@ def worker() -> None:
 @click.option("--score", type=float, help="Detections score more than this  [default: 0.4]")
 @click.option("--iou", type=float, help="Of two that overlap more than this the better is kept  [default: 0.5]")
 @click.option("--processes", type=int, help="Worker processes; 0 is one a core  [default: 0]")
-@click.option("--redis", envvar="FISHLADDER_REDIS", help="State store URL  [default: that of a gateway on this host]")
-@click.option("--frames", envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]")
+@click.option(
+    "--redis",
+    cls=SecretOption,
+    envvar="FISHLADDER_REDIS",
+    help="State store URL  [default: that of a gateway on this host]",
+)
+@click.option(
+    "--frames", cls=SecretOption, envvar="FISHLADDER_FRAMES", help="Frame store URL  [default: the state store]"
+)
 @click.option("--data-dir", type=click.Path(file_okay=False), help="Data directory of the gateway on this host.")
 @click.option("--store-timeout", "store_timeout_s", type=float, help="Seconds to wait for the stores  [default: 30]")
 @click.option("--keep-results", help="How long results are kept  [default: 7d]")
 @click.option("--keep-bytes", help="How much of them a camera  [default: 16MB]")
+@click.option("--weight", type=float, help="4 takes four times the cameras of one with 1  [default: 1]")
 @click.option("--lease-ms", type=int, help="After so long others take over from a dead worker  [default: 2000]")
 @click.option("--metrics-host", help="Address of /metrics  [default: 127.0.0.1]")
 @click.option("--metrics-port", type=int, help="Port of /metrics, 0 for none; more processes use the next ones")

@@ -64,6 +64,7 @@ class Committer:
         self._lease_lost = lease_lost
         self._deferred = deferred
         self._served: CameraRun | None = None  # the last of the round before
+        self.inferred = 0  #: frames with a result, in all
         self.wake = asyncio.Event()  #: set when something has settled
 
     async def run(self) -> None:
@@ -117,11 +118,10 @@ class Committer:
                     token=run.lease.token,
                     start=commit.start,
                     to=commit.to,
-                    counts=commit.counts,
+                    runs=commit.runs,
                     result=self._entry(run, commit),
                     keep_bytes=self._keep_bytes,
                     keep_ms=self._keep_ms,
-                    deferred=commit.deferred,
                 )
                 pipe.evalsha(it.sha, len(names), *names, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)
@@ -182,6 +182,9 @@ class Committer:
                 metrics.count_fate(run.camera, fate, count)
         for frame in commit.frames:
             metrics.observe_frame(frame, run.partition, now_us)
+        if commit.frames:
+            self.inferred += len(commit.frames)
+            run.committed_us, run.landed_us = commit.frames[-1].captured_us, now_us
         return True
 
 

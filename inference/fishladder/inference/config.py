@@ -27,6 +27,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float = 0.4
     iou: float = 0.5
     processes: Annotated[int, Meta(ge=0, le=1024)] = 0  #: 0 = one a core
+    weight: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     lease_ms: Annotated[int, Meta(ge=200, le=60_000)] = 2000
     keep_results: str = "7d"
     keep_bytes: str = "16MB"

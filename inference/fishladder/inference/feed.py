@@ -12,8 +12,8 @@ from redis.asyncio import Redis
 
 from fishladder.inference import metrics
 from fishladder.inference.camera_run import CameraRun
-from fishladder.inference.pipeline import Pipeline
 from fishladder.inference.progress import Job, Push, Unusable
+from fishladder.inference.suspects import Suspects
 from fishladder.wire.entry import read_entry
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import Position
@@ -35,7 +35,7 @@ _PACE_MOST_S = 0.005
 
 
 class Feed:
-    def __init__(self, frames: Redis, pipeline: Pipeline, runs: Mapping[str, CameraRun]) -> None:
+    def __init__(self, frames: Redis, pipeline: Suspects, runs: Mapping[str, CameraRun]) -> None:
         self._frames = frames
         self._pipeline = pipeline
         self._runs = runs

@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,15 +17,20 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
-from fishladder.inference.placement import Heartbeat, alive, place
+from fishladder.inference.placement import alive, place
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreError
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
-#: A worker not heard of for this part of a lease's time is out: its leases are about to end.
+#: A worker not heard of for this part of a lease's time is stood in for: its leases are about to end...
 _SILENT = 0.75
+#: ...and after so many such times it is out: only then do others get another share. Who let a lease run out gets none
+#: before he has been well for so long.
+OUT_TTLS = 3
+RECOVER_TTLS = 3
 #: How often the set of partitions that have cameras is read, in seconds.
 _OCCUPIED_S = 1.0
 #: Heartbeats of workers silent for so long are deleted, in milliseconds.
@@ -59,20 +64,33 @@ class Holder(Protocol):
 
 
 class Leases:
-    def __init__(self, state: Redis, partitions: int, holder: Holder, *, ttl_ms: int) -> None:
+    def __init__(
+        self,
+        state: Redis,
+        partitions: int,
+        holder: Holder,
+        *,
+        ttl_ms: int,
+        weight: float = 1.0,
+        heartbeat: Callable[[Heartbeat], Heartbeat] = lambda beat: beat,
+    ) -> None:
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self.held: dict[int, Lease] = {}
         self._state = state
         self._partitions = partitions
         self._holder = holder
         self._ttl_ms = ttl_ms
+        self._weight = weight
+        self._heartbeat = heartbeat
         self._since_ms = 0
+        self._lapsed = False
         self._closing = False
+        self.cameras = 0  #: in all partitions, at the last look
         self.looked_at = 0.0  #: when the store was last heard, monotonic seconds
         self._renew_at = 0.0
         self._occupied_at = 0.0
         self._occupied: set[int] = set()
-        self._known: tuple[tuple[str, ...], frozenset[int]] = ((), frozenset())
+        self._known: object = None  # what `_placed` follows from
         self._placed: dict[int, str] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -98,10 +116,14 @@ class Leases:
         await self._state.hdel(keys.WORKERS, self.name)
 
     def drop(self, lease: Lease) -> None:
-        """The store says that a lease is no longer ours."""
+        """The store says that a lease is no longer ours. Whoever lets all run out, for want of a core or a connection,
+        may do so again: he gets nothing back before he has been well for a while.
+        """
         if self.held.get(lease.partition) is lease:
             del self.held[lease.partition]
             metrics.leases.set(len(self.held))
+            self._lapsed = not self.held
+            metrics.lease_moves.labels("lost").inc()
             log.warning("lease lost", partition=lease.partition)
             self._holder.lost(lease)
 
@@ -117,12 +139,13 @@ class Leases:
             (seconds, micros), beats, *counts = await pipe.execute()
         if look_at_cameras:
             self._occupied = {partition for partition, count in enumerate(counts) if count}
+            self.cameras = sum(counts)
             self._occupied_at = now + _OCCUPIED_S
         heartbeats = {}
         for name, beat in beats.items():
             try:
                 heartbeats[text(name)] = msgspec.json.decode(beat, type=Heartbeat)
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
                 log.warning("a heartbeat cannot be read", worker=text(name))
         return seconds * 1000 + micros // 1000, heartbeats
 
@@ -139,7 +162,17 @@ class Leases:
         if self._closing:
             return
         self._since_ms = self._since_ms or now_ms
-        ours = Heartbeat(now_ms, self._since_ms, socket.gethostname(), os.getpid())
+        if self._lapsed:
+            self._since_ms, self._lapsed = now_ms + RECOVER_TTLS * self._ttl_ms, False
+        mine = Heartbeat(
+            now_ms,
+            self._since_ms,
+            socket.gethostname(),
+            os.getpid(),
+            weight=self._weight,
+            partitions=len(self.held),
+        )
+        ours = self._heartbeat(mine)
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
         async with self._state.pipeline(transaction=False) as pipe:
             if dead:
@@ -152,12 +185,14 @@ class Leases:
             raise said
 
     def _wanted(self, heartbeats: dict[str, Heartbeat], now_ms: int) -> set[int]:
-        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms)
-        workers = tuple(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
-        known = (workers, frozenset(self._occupied))
+        heartbeats[self.name] = Heartbeat(now_ms, self._since_ms, weight=self._weight)
+        workers = tuple(alive(heartbeats, now_ms, OUT_TTLS * self._ttl_ms))
+        heard = frozenset(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
+        weights = {name: beat.weight for name, beat in heartbeats.items() if beat.weight > 0}
+        known = (workers, heard, frozenset(self._occupied), tuple(weights.get(name, 1.0) for name in workers))
         if known != self._known:
             self._known = known
-            self._placed = place(self._partitions, workers, self._occupied)
+            self._placed = place(self._partitions, workers, self._occupied, heard, weights)
         return {partition for partition, worker in self._placed.items() if worker == self.name}
 
     async def _acquire(self, partitions: Iterable[int]) -> None:
@@ -168,6 +203,7 @@ class Leases:
             if ok:
                 self.held[lease.partition] = lease
                 metrics.leases.set(len(self.held))
+                metrics.lease_moves.labels("took").inc()
                 self._holder.took(lease)
 
     async def _ask(self, what: str, leases: list[Lease]) -> list[bool]:
@@ -203,6 +239,7 @@ class Leases:
                 await release_lease(self._state, lease.partition, lease.token)
                 del self.held[lease.partition]
                 metrics.leases.set(len(self.held))
+                metrics.lease_moves.labels("left").inc()
         except (RedisError, OSError) as error:  # it expires by itself
             log.warning("a lease could not be released", partition=lease.partition, error=str(error))
             self.held.pop(lease.partition, None)

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.feed import Feed
+from fishladder.runtime import scripts
 from fishladder.runtime.frames import forget
-from fishladder.runtime.scripts import text
 from fishladder.wire import keys
 from fishladder.wire.entry import LogEntry, read_entry
 from fishladder.wire.errors import WireError
@@ -70,9 +70,9 @@ class Mender:
         """The session that writes, how far it has written, and the first entry after what was read. Raises `WireError`
         if that entry cannot be read.
         """
-        async with self._frames.pipeline(transaction=True) as pipe:
-            pipe.hmget(keys.owner(run.partition, run.camera), "session", "epoch", "next")
-            pipe.xrange(run.log_key, min=f"({run.progress.slots.tail}", count=1)
-            (session, epoch, following), entries = await pipe.execute()
+        names = [keys.owner(run.partition, run.camera), run.log_key]
+        session, epoch, following, entry = await scripts.run(
+            self._frames, "look", names, [str(run.progress.slots.tail)]
+        )
         owner_at = Position(int(epoch), int(following) - 1) if epoch and following else None
-        return text(session or b""), owner_at, read_entry(*entries[0]) if entries else None
+        return scripts.text(session), owner_at, read_entry(*entry) if entry else None

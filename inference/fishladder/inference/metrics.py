@@ -20,10 +20,12 @@ batch_size = Histogram(
 )
 commit = Histogram("fishladder_worker_commit_seconds", "One round of commits, store included.", buckets=_HOP_BUCKETS)
 leases = Gauge("fishladder_worker_leases", "Partitions held.")
+lease_moves = Counter("fishladder_worker_lease_moves", "Partitions taken, left to another and lost.", ["how"])
 cameras = Gauge("fishladder_worker_cameras", "Cameras of the partitions held.")
 read_bytes = Counter("fishladder_worker_read_bytes", "Payload bytes read from frame logs.")
 backlog_bytes = Gauge("fishladder_worker_backlog_bytes", "Payload bytes read and not yet decoded.")
 resets = Counter("fishladder_worker_resets", "Cameras begun anew at their cursor.")
+poison = Counter("fishladder_worker_poison_units", "Units found to crash their worker.")
 
 _labelled: set[str] = set()
 

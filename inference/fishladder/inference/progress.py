@@ -2,7 +2,7 @@
 come back, and what may be committed follows. Reading, decoding, committing and trimming are done by others, who ask.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fishladder.inference.replay import Kept, Replay
@@ -70,8 +70,9 @@ class Progress:
     deleted for the agent to send again; nothing is taken until `found`. Times called `now` are monotonic seconds.
     """
 
-    def __init__(self, camera: str, cursor: Position, policy: Policy) -> None:
+    def __init__(self, camera: str, cursor: Position, policy: Policy, poison: Iterable[Position] = ()) -> None:
         self.camera = camera
+        self.poison = set(poison)  #: units that are not to be decoded, whatever becomes of those after them
         self.policy = policy
         self.slots = Slots(cursor)
         self.replay = Replay()
@@ -190,7 +191,8 @@ class Progress:
         if not self.reached_by(entry, None):
             self.lost = True
             return None
-        head, clean, context = entry.header, _is_clean(entry), entry.position <= tail
+        head, context, poisonous = entry.header, entry.position <= tail, entry.position in self.poison
+        clean = _is_clean(entry) and not poisonous
         if not context and not clean and self._cold and not self.keyframes_only:
             self.read_after = ORIGIN
             self._cold = False
@@ -206,8 +208,12 @@ class Progress:
         )
         if not context:
             self.slots.add(*entry.position)
+            if poisonous:
+                self.slots.settle(entry.position, Fate.UNDECODABLE, None, now)
             self._last_unit_at = now
             self._spacing_s = head.duration_us / 1e6
+        if poisonous:
+            return self._feed(head.seq, head.seq, broken=True)
         was_shed, self._shed = self._shed, False
         jobs = self._feed(head.seq, head.seq, broken=was_shed and not head.flags & Flag.SAMPLED)
         if clean:

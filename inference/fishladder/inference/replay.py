@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from fishladder.wire.ids import Position
 
-#: The bound: time between the first and the last unit kept behind the cursor, and their bytes.
+#: The bound: time between the first and the last unit kept behind the cursor, and their bytes, of one camera and, as a
+#: part of the frame store's memory, of all.
 KEEP_US = 10_000_000
 KEEP_BYTES = 8 * 1024 * 1024
+KEEP_SHARE = 0.5
 #: How long a keyframe that was asked for may take before what is over the bound goes, in seconds.
 PATIENCE_S = 2.0
 
@@ -24,6 +26,13 @@ class Kept(NamedTuple):
     recovery: bool
 
 
+def keep_bytes(limit_bytes: int, cameras: int) -> int:
+    """The bound in bytes of each of so many cameras in a frame store with such a memory limit, 0 = none: what is kept
+    is not trimmed for memory, so that without one for all together it would fill the store, and nothing come in.
+    """
+    return min(int(limit_bytes * KEEP_SHARE) // max(cameras, 1), KEEP_BYTES) if limit_bytes else KEEP_BYTES
+
+
 class Replay:
     """The units in the log as far as they were read: those up to the cursor, and those ahead of it."""
 
@@ -32,12 +41,18 @@ class Replay:
         self._ahead: deque[Kept] = deque()
         self._behind_bytes = 0
         self._over_since: float | None = None
+        self.keep_bytes = KEEP_BYTES  #: the bound, set by who knows how many cameras there are
 
     def add(self, unit: Kept) -> None:
         """A unit was read from the log; ones read before are ignored."""
         last = self._ahead or self._behind
         if not last or unit.position > last[-1].position:
             self._ahead.append(unit)
+
+    @property
+    def begun(self) -> bool:
+        """Whether any unit was read: before that nobody knows what the log holds behind the cursor."""
+        return bool(self._behind or self._ahead)
 
     @property
     def replayable(self) -> bool:
@@ -81,7 +96,7 @@ class Replay:
         if not self._behind:
             return False
         span_us = self._behind[-1].captured_us - self._behind[0].captured_us
-        return span_us > KEEP_US or self._behind_bytes > KEEP_BYTES
+        return span_us > KEEP_US or self._behind_bytes > self.keep_bytes
 
     def _cut(self) -> None:
         """Give up what is over the bound, and what comes before the first recovery point within it."""

@@ -14,8 +14,19 @@ from fishladder.inference import metrics
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.feed import Feed
 from fishladder.inference.leases import Lease
-from fishladder.inference.pipeline import Lane, Pipeline
+from fishladder.inference.pipeline import Lane
 from fishladder.inference.progress import Progress
+from fishladder.inference.suspects import (
+    POISON_FIELD,
+    Past,
+    Suspect,
+    Suspects,
+    begun_field,
+    forget_begun,
+    parse_poison,
+    remember_begun,
+    trying_field,
+)
 from fishladder.runtime.scripts import text
 from fishladder.runtime.state import cursor_field
 from fishladder.wire import keys
@@ -29,14 +40,16 @@ _POLICIES_S = 2.0
 #: A camera that had to begin anew is left alone for so long first; one whose log or cursor cannot be used, longer.
 _RESET_S = 0.5
 _UNUSABLE_S = 30.0
+_CURSOR_FIELDS = (cursor_field(), begun_field(keys.LIVE), trying_field(keys.LIVE), POISON_FIELD)
 #: How long leaving a partition may take, in seconds: what is then not committed, the next worker does again.
 LEAVE_S = 5.0
 
 
 class Roster:
     def __init__(
-        self, state: Redis, pipeline: Pipeline, feed: Feed, runs: dict[str, CameraRun], lanes: dict[Lane, CameraRun]
+        self, state: Redis, pipeline: Suspects, feed: Feed, runs: dict[str, CameraRun], lanes: dict[Lane, CameraRun]
     ) -> None:
+        self.worker = ""  #: by whom runs are begun
         self._state = state
         self._pipeline = pipeline
         self._feed = feed
@@ -70,6 +83,7 @@ class Roster:
                 break
             await asyncio.sleep(0.01)
         self._drop(lease, runs)
+        await forget_begun(self._state, [keys.cursor(run.partition, run.camera) for run in runs])
 
     def _drop(self, lease: Lease, runs: list[CameraRun]) -> None:
         if self._held.get(lease.partition) is lease:
@@ -160,10 +174,11 @@ class Roster:
     async def _begin(self, new: Sequence[tuple[str, Lease]]) -> None:
         async with self._state.pipeline(transaction=False) as pipe:
             for name, lease in new:
-                pipe.hget(keys.cursor(lease.partition, name), cursor_field())
+                pipe.hmget(keys.cursor(lease.partition, name), _CURSOR_FIELDS)
                 pipe.hget(keys.camera(lease.partition, name), "policy")
             replies = await pipe.execute()
-        for (name, lease), cursor, policy in zip(new, replies[::2], replies[1::2], strict=True):
+        begun: list[str] = []
+        for (name, lease), (cursor, *crashes), policy in zip(new, replies[::2], replies[1::2], strict=True):
             if self._held.get(lease.partition) is not lease or lease.leaving:
                 continue
             try:
@@ -173,13 +188,18 @@ class Roster:
                 self._not_before[name] = time.monotonic() + _UNUSABLE_S
                 continue
             wanted = _policy(name, policy) or Policy()
-            progress = Progress(name, at, wanted)
+            progress = Progress(name, at, wanted, parse_poison(crashes[2]))
             run = CameraRun(name, lease, progress, Lane(name, weight=wanted.weight), read_at=time.monotonic())
             self._runs[name] = run
             self._lanes[run.lane] = run
+            key = keys.cursor(lease.partition, name)
+            past = Past.parse(crashes[0], crashes[1])
+            self._pipeline.begin(run.lane, Suspect(key, keys.LIVE, name, past, progress.poison), self.worker)
+            begun.append(key)
             self._feed.submit(run, progress.begin())
             log.debug("camera begins", camera=name, cursor=str(progress.slots.cursor))
         metrics.cameras.set(len(self._runs))
+        await remember_begun(self._state, keys.LIVE, begun, self.worker)
 
     async def _refresh_policies(self) -> None:
         runs = list(self._runs.values())
@@ -203,6 +223,6 @@ def _policy(camera: str, raw: bytes | None) -> Policy | None:
         return None
     try:
         return msgspec.json.decode(raw, type=Policy)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         log.warning("a camera's policy cannot be read", camera=camera, error=str(error))
         return None

@@ -44,10 +44,6 @@ class Commit:
     frames: tuple[FrameResult, ...] = ()
 
     @property
-    def deferred(self) -> list[tuple[int, int]]:
-        return [(run.first, run.last) for run in self.runs if run.fate is Fate.DEFERRED]
-
-    @property
     def counts(self) -> list[tuple[Fate, int]]:
         counts: Counter[Fate] = Counter()
         for run in self.runs:

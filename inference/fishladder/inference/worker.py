@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 
@@ -23,12 +24,15 @@ from fishladder.inference.mend import Mender
 from fishladder.inference.model import Detector
 from fishladder.inference.pipeline import Lane, Pipeline, Report
 from fishladder.inference.roster import LEAVE_S, Roster
+from fishladder.inference.suspects import Suspects
 from fishladder.inference.trim import Trimmer
+from fishladder.inference.vitals import VitalSigns
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.embedded import store_urls
 from fishladder.runtime.lifecycle import Backoff, supervise
 from fishladder.runtime.store import Stores, give_up_after, open_stores
 from fishladder.wire.errors import StoreError, StoreMismatch, StoreUnavailable
+from fishladder.wire.reports import Heartbeat
 
 log = structlog.get_logger(__name__)
 _RETRY_ON = (RedisError, OSError, StoreError)
@@ -39,11 +43,17 @@ _COMPUTE_NICE = 5
 
 
 async def run_worker(
-    settings: WorkerSettings, detector: Detector, *, redis: str | None, frames: str | None, stopping: asyncio.Event
+    settings: WorkerSettings,
+    detector: Detector,
+    *,
+    redis: str | None,
+    frames: str | None,
+    stopping: asyncio.Event,
+    pipeline: Callable[..., Pipeline] = Pipeline,
 ) -> None:
     """Work until `stopping`, then finish what is in hand. `redis` and `frames` are store URLs, None for those of a
-    gateway on this host. Raises `ConfigError` and `StoreError` if there is no store to begin with, `ModelError` if
-    the model fails.
+    gateway on this host; `pipeline` makes what decodes and infers. Raises `ConfigError` and `StoreError` if there is
+    no store to begin with, `ModelError` if the model fails.
     """
     async with AsyncExitStack() as stack:
         worker: Worker | None = None
@@ -56,7 +66,7 @@ async def run_worker(
         stores = await open_in_time(stack, settings, redis, frames, stopping)
         if stores is None:
             return
-        worker = Worker(settings, detector, stores)
+        worker = Worker(settings, detector, stores, pipeline)
         try:
             await worker.run(stopping)
         except ExceptionGroup as group:
@@ -100,21 +110,32 @@ async def open_in_time(
 class Worker:
     """One process' share of the work; `run` it once."""
 
-    def __init__(self, settings: WorkerSettings, detector: Detector, stores: Stores) -> None:
+    def __init__(
+        self, settings: WorkerSettings, detector: Detector, stores: Stores, pipeline: Callable[..., Pipeline] = Pipeline
+    ) -> None:
         self._runs: dict[str, CameraRun] = {}
         self._lanes: dict[Lane, CameraRun] = {}
-        self._pipeline = Pipeline(
+        self._pipeline = pipeline(
             detector, batch=settings.batch, batch_wait_s=settings.batch_wait_ms / 1000, deliver=self._deliver
         )
-        self._feed = Feed(stores.frames, self._pipeline, self._runs)
-        self._roster = Roster(stores.state, self._pipeline, self._feed, self._runs, self._lanes)
-        self._leases = Leases(stores.state, stores.partitions, self._roster, ttl_ms=settings.lease_ms)
+        self._suspects = Suspects(self._pipeline, stores.state, self._take_reports)
+        self._feed = Feed(stores.frames, self._suspects, self._runs)
+        self._roster = Roster(stores.state, self._suspects, self._feed, self._runs, self._lanes)
+        self._leases = Leases(
+            stores.state,
+            stores.partitions,
+            self._roster,
+            ttl_ms=settings.lease_ms,
+            weight=settings.weight,
+            heartbeat=self._heartbeat,
+        )
+        self._roster.worker = self._leases.name
         self._mender = Mender(stores.frames, self._feed, self._runs)
-        self._trimmer = Trimmer(stores.frames, stores.state, self._runs)
+        self._trimmer = Trimmer(stores.frames, stores.state, self._runs, cameras=lambda: self._leases.cameras)
         self._backfill = Backfill(
             stores.frames,
             stores.state,
-            self._pipeline,
+            self._suspects,
             self._runs,
             worker=self._leases.name,
             model=detector.model,
@@ -133,6 +154,7 @@ class Worker:
             lease_lost=lambda run: self._leases.drop(run.lease),
             deferred=self._backfill.deferred,
         )
+        self._vital_signs = VitalSigns()
         self._loop = asyncio.get_running_loop()
         self._provider = detector.provider
         self._model = detector.model
@@ -160,6 +182,7 @@ class Worker:
                     self._keep(group, "cameras", self._roster.run),
                     self._keep(group, "log trimming", self._trimmer.run),
                     self._keep(group, "backfill", self._backfill.run),
+                    self._keep(group, "suspects", self._suspects.run),
                     group.create_task(self._roster.watch_unusable(), name="unusable logs"),
                     group.create_task(self._empty_idle_decoders(), name="idle decoders"),
                 ]
@@ -187,12 +210,29 @@ class Worker:
         except (RedisError, OSError) as error:
             log.warning("left without release; leases expire by themselves", error=str(error) or repr(error))
 
+    def _heartbeat(self, beat: Heartbeat) -> Heartbeat:
+        """What is to be said of this worker besides that it lives."""
+        now, now_us = time.monotonic(), time.time_ns() // 1000
+        vitals = self._vital_signs.take(self._runs.values(), self._committer.inferred, now, now_us)
+        return msgspec.structs.replace(
+            beat,
+            model=self._model.name,
+            provider=self._provider,
+            cameras=vitals.cameras,
+            fps=vitals.fps,
+            lag_ms=vitals.lag_ms,
+            backlog_bytes=vitals.backlog_bytes,
+        )
+
     def _compute(self) -> None:
         """Run the pipeline in this thread, which yields to what answers others: reading and committing, and a gateway
         or an encoder on the same host, need a core for a moment; inference can always use it.
         """
         if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPUTE_NICE)
+            thread = threading.get_native_id()
+            # Started under `nice` it may be beyond that already, and nobody may go back.
+            lower = max(os.getpriority(os.PRIO_PROCESS, thread), _COMPUTE_NICE)
+            os.setpriority(os.PRIO_PROCESS, thread, lower)
         self._pipeline.run()
 
     def _deliver(self, reports: list[tuple[Lane, Report]]) -> None:

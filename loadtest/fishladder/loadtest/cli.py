@@ -5,7 +5,15 @@ import click
 from fishladder.runtime.cli import Lazy, LazyGroup
 
 COMMANDS = {
+    "saturate": Lazy("fishladder.loadtest.commands.saturate:saturate", "How many cameras fit on a link?", "loadtest"),
+    "accuracy": Lazy("fishladder.loadtest.commands.accuracy:accuracy", "What do bits cost in detections?", "loadtest"),
+    "fanin": Lazy("fishladder.loadtest.commands.fanin:fanin", "Fast and jittery, or slower and steady?", "loadtest"),
+    "compare": Lazy("fishladder.loadtest.commands.compare:compare", "What changed between two reports?", "loadtest"),
+    "calibrate": Lazy("fishladder.loadtest.commands.calibrate:calibrate", "How wrong is the model?", "loadtest"),
     "links": Lazy("fishladder.loadtest.links.cli:links", "List link presets, or show one with sources.", "loadtest"),
+    "measure": Lazy(
+        "fishladder.loadtest.measure.cli:measure_command", "Write a link from the line you are on.", "loadtest"
+    ),
     "selftest": Lazy("fishladder.loadtest.emulation.cli:selftest", "Emulate links and measure them.", "loadtest"),
 }
 

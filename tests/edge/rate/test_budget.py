@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from fishladder.edge.rate.budget import Claim, share
 
 rates = st.just(0.0) | st.floats(1, 1e7)
-claims = st.lists(
-    st.builds(Claim, weight=st.floats(0.1, 10), least_bps=st.just(0.0) | st.floats(1, 1e5), most_bps=st.floats(1e3, 1e7)), max_size=12
-)
+least = st.just(0.0) | st.floats(1, 1e5)
+claim = st.builds(Claim, weight=st.floats(0.1, 10), least_bps=least, most_bps=st.floats(1e3, 1e7))
+claims = st.lists(claim, max_size=12)
 
 
 def test_weights_decide_where_all_want_more() -> None:

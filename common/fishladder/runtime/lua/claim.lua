@@ -4,9 +4,9 @@
 -- ARGV 1 camera 2 boot 3 hello 4 epoch the agent remembers (0: none) 5 its last captured seq 6 now_us
 --      7 floor: an epoch known to be in use elsewhere 8 cursor field 9 meta (JSON; '' leaves it)
 --      10 the gateway's default policy (JSON; '' for none), which holds unless one was set for this camera
---      11 field of the open set
+--      11 field of the open set 12 how far ahead of the one known a claimed epoch may be
 -- Returns {granted, epoch, cursor, policy, {epoch, last, ...} of earlier epochs not yet settled, open set}
---      or {stale} or {superseded, epoch} or {behind, the seq known of the epoch it claims}.
+--      or {stale} or {superseded, epoch} or {beyond, epoch} or {behind, the seq known of the epoch it claims}.
 local boot, hello, claimed = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local had = redis.call('HMGET', KEYS[2], 'epoch', 'boot', 'hello', 'position')
 local current = tonumber(had[1] or 0)
@@ -16,6 +16,9 @@ end
 local floor = tonumber(ARGV[7])
 if claimed > 0 and claimed < math.max(current, floor) then
   return {'superseded', math.max(current, floor)}
+end
+if claimed > math.max(current, floor) + tonumber(ARGV[12]) then
+  return {'beyond', math.max(current, floor)}
 end
 if claimed > 0 and claimed == current and had[2] ~= boot and tonumber(ARGV[5]) < tonumber(had[4] or 0) then
   return {'behind', tonumber(had[4])}

@@ -37,7 +37,10 @@ def video_stream(container: InputContainer, what: str) -> VideoStream:
     """The first video stream. Raises `CameraError`."""
     if not container.streams.video:
         raise CameraError(f"{what}: there is no video in it")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise CameraError(f"{what}: its codec is none that is known here: set the camera to H.264 or H.265")
+    return stream
 
 
 def describe(stream: VideoStream) -> Description:

@@ -1,5 +1,5 @@
 """Why an RTSP camera refused our login: one DESCRIBE without credentials, and a look at the challenges it answers
-with.
+with. And whether there is anybody at its address at all.
 """
 
 import re
@@ -35,17 +35,37 @@ def explain(offered: list[str], *, with_login: bool) -> str:
     return "it refuses this user and password"
 
 
+def why_unreachable(settings: CameraSettings) -> str:
+    """Whether there is anybody at a camera's address; '' if there is, and the trouble is another."""
+    host, port = _address(settings.source)
+    try:
+        socket.create_connection((host, port), timeout=min(settings.timeout_s, 3.0)).close()
+    except socket.gaierror:
+        return f"the name {host} cannot be resolved"
+    except ConnectionRefusedError:
+        return f"{host} is there, but nothing listens on port {port}: is RTSP turned on in the camera?"
+    except TimeoutError:
+        return f"{host} does not answer: is the camera on, and is that its address?"
+    except OSError as error:
+        return f"{host} cannot be reached: {error.strerror}"
+    return ""
+
+
+def _address(source: str) -> tuple[str, int]:
+    parts = urlsplit(source)
+    return parts.hostname or "", parts.port or (322 if parts.scheme == "rtsps" else 554)
+
+
 def why_refused(settings: CameraSettings) -> str:
     """Ask the camera. If it does not answer, only the obvious is said."""
-    parts = urlsplit(settings.source)
-    host = parts.hostname or ""
-    port = parts.port or (322 if parts.scheme == "rtsps" else 554)
+    tls = urlsplit(settings.source).scheme == "rtsps"
+    host, port = _address(settings.source)
     request = f"DESCRIBE {settings.source} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n"
     answer = b""
     try:
         with socket.create_connection((host, port), timeout=settings.timeout_s) as plain:
             link = plain
-            if parts.scheme == "rtsps":
+            if tls:
                 context = ssl.create_default_context()
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing secret is sent
                 link = context.wrap_socket(plain)

@@ -163,7 +163,8 @@ class Keeper:
         if session.ring is not ring:
             return
         if not kept:
-            ring.uncut()
+            if session.is_open:
+                ring.give_up()
         elif ring.next <= plan.last:
             ring.defer(plan.last)
             lane.deferred_to = max(lane.deferred_to, plan.last)

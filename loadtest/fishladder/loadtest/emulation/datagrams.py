@@ -28,6 +28,7 @@ HEADER_BYTES = 28  #: IPv4 and UDP
 MIN_IP_BYTES = HEADER_BYTES + 4
 MAX_IP_BYTES = 1500
 _PORT = 9
+_HEAD = struct.Struct("<qq")  # start, datagrams
 _INDEX = struct.Struct("!I")
 _SPIN_S = 0.0001
 _LEAD_S = 0.15
@@ -43,9 +44,11 @@ class Exchange:
     late_ms: Floats  #: sent after it was due
 
 
-def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float, start_ns: int) -> Exchange:
-    """Send datagrams of `ip_bytes` (32..1500) at `at_us` after the sender has started, and wait `settle_s` after the
-    last for those still on the way. Times are counted from `start_ns` (see `Network.begin`). Raises `CannotEmulate`.
+def exchange(
+    network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_s: float, still: bool = False
+) -> Exchange:
+    """Begin the link anew (see `Network.begin`) and send datagrams of `ip_bytes` (32..1500) at `at_us` after its start;
+    wait `settle_s` after the last for those still on the way. Raises `CannotEmulate`.
     """
     near, far = (network.site, network.core) if way == "up" else (network.core, network.site)
     address = CORE_ADDRESS if way == "up" else SITE_ADDRESS
@@ -53,7 +56,9 @@ def exchange(network: Network, way: Way, at_us: Ints, ip_bytes: Ints, *, settle_
         _started(far, "receive", "c0" if way == "up" else "s0", address) as receiver,
         _started(near, "send", address) as sender,
     ):
-        plan = struct.pack("!I", len(at_us)) + at_us.astype("<i8").tobytes() + ip_bytes.astype("<i8").tobytes()
+        start_ns = network.begin(lead_s=_LEAD_S, still=still)
+        head = _HEAD.pack(start_ns, len(at_us))
+        plan = head + at_us.astype("<i8").tobytes() + ip_bytes.astype("<i8").tobytes()
         span_s = float(at_us[-1]) / 1e6 if len(at_us) else 0.0
         sent, _ = sender.communicate(plan, timeout=span_s + 60)
         if sender.returncode or len(sent) != len(at_us) * 16:
@@ -89,13 +94,12 @@ def _send(address: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.connect((address, _PORT))
         _ready()
-        count = struct.unpack("!I", sys.stdin.buffer.read(4))[0]
+        start_ns, count = _HEAD.unpack(sys.stdin.buffer.read(_HEAD.size))
         at_us = np.frombuffer(sys.stdin.buffer.read(count * 8), "<i8").tolist()
         sizes = np.frombuffer(sys.stdin.buffer.read(count * 8), "<i8").tolist()
         body = bytes(MAX_IP_BYTES)
         sent, late = array("q", bytes(8 * count)), array("q", bytes(8 * count))
         monotonic_ns, sleep, send, pack = time.monotonic_ns, time.sleep, out.send, _INDEX.pack
-        start_ns = monotonic_ns() + int(_LEAD_S * 1e9)
         for index, (due_us, size) in enumerate(zip(at_us, sizes, strict=True)):
             due_ns = start_ns + due_us * 1000
             now_ns = monotonic_ns()

@@ -1,6 +1,6 @@
 """The medium of one direction as a process: takes frames from one interface, and puts each out at another when the link
 says so, or never. It runs inside the medium's namespace (`python -m fishladder.loadtest.emulation.relay`), is told what
-to be in its first line of input, takes `begin NS` and `report` in the next, and ends with its input.
+to be in its first line of input, takes `begin NS STILL` and `report` in the next, and ends with its input.
 """
 
 import ctypes
@@ -12,8 +12,9 @@ import struct
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
@@ -64,6 +65,11 @@ class RelayReport:
     late_max_us: float = 0.0
     late_lone_us: float = 0.0  #: median of packets that came alone
     realtime: bool = False
+    by_netem: bool = False  #: not from a relay, so without `lost` and lateness
+
+    def lost_as(self, scheduled: Sequence[int]) -> bool:
+        """Whether exactly these packets were lost, as far as they are listed."""
+        return self.lost_count == len(scheduled) and self.lost == list(scheduled[:_LISTED])
 
 
 class Relay:
@@ -73,11 +79,11 @@ class Relay:
         self._sender = Sender(spec.sink)
         self._held: deque[tuple[int, bytes]] = deque()  # due, frame
         self._realtime = _hurry()
-        self._begin(time.monotonic_ns())
+        self._begin(time.monotonic_ns(), still=False)
 
-    def _begin(self, start_ns: int) -> None:
+    def _begin(self, start_ns: int, *, still: bool) -> None:
         spec = self._spec
-        timeline = Timeline(spec.link, spec.way)
+        timeline = Timeline(replace(spec.link, schedule=()) if still else spec.link, spec.way)
         seed = way_seed(spec.seed, spec.way)
         direction = timeline.at(0.0).direction
         self._start_ns = start_ns
@@ -151,9 +157,9 @@ class Relay:
 
     def _obey(self, words: list[bytes]) -> None:
         match words:
-            case [b"begin", start_ns]:
+            case [b"begin", start_ns, still]:
                 self._receiver.overrun()
-                self._begin(int(start_ns))
+                self._begin(int(start_ns), still=still == b"1")
             case [b"report"]:
                 pass
             case _:

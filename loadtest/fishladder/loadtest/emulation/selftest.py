@@ -5,14 +5,15 @@ these datagrams.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 
 from fishladder.loadtest.emulation.datagrams import MAX_IP_BYTES, Exchange, Floats, Ints, exchange
-from fishladder.loadtest.emulation.network import Network, Report, kernel_queue
+from fishladder.loadtest.emulation.kernel_queue import is_kernels
+from fishladder.loadtest.emulation.network import Network, Report
 from fishladder.loadtest.errors import SelfTestInvalid
 from fishladder.loadtest.links.impairments import loss_schedule, way_seed
 from fishladder.loadtest.links.link import Direction
@@ -37,8 +38,10 @@ class Measured(NamedTuple):
 
     @property
     def error(self) -> float:
-        """Relative; 0 where nothing was expected and nothing found."""
-        return 0.0 if self.found == self.expected else (self.found - self.expected) / self.expected
+        """Relative; infinite where nothing was expected and something found."""
+        if self.found == self.expected:
+            return 0.0
+        return (self.found - self.expected) / self.expected if self.expected else math.inf
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class WayTest:
     full_ms: Measured
     probes: int
     lost: Measured
-    as_scheduled: bool  #: exactly those packets that the seed says
+    as_scheduled: bool  #: exactly those packets that the seed says; of netem, about as many
     filled: bool  #: the flood was enough to fill the queue
     relay_late_ms: float  #: median of single packets; taken off `owd_ms.found` already
     overrun: int
@@ -99,8 +102,8 @@ class SelfTest:
 
 
 def self_test(network: Network) -> SelfTest:
-    """Takes some seconds for each direction; begins the link anew before each. One that fails is tried once more: on a
-    machine with neighbours a test is disturbed now and then.
+    """Of the link as it is at the start of its schedule. Takes some seconds for each direction; begins the link anew
+    before each. One that fails is tried once more: on a machine with neighbours a test is disturbed now and then.
     """
     for _ in range(2):
         ways = tuple(_test(network, way) for way in WAYS)
@@ -113,11 +116,10 @@ def self_test(network: Network) -> SelfTest:
 def _test(network: Network, way: Way) -> WayTest:
     direction: Direction = network.link.up if way == "up" else network.link.down
     at_us, sizes, probes, full_from_us = _plan(direction)
-    start_ns = network.begin()
     settle_s = (direction.base_ms + direction.jitter.ms * 3 + direction.queue_ms) / 1000 + 0.2
-    done = exchange(network, way, at_us, sizes, settle_s=settle_s, start_ns=start_ns)
+    done = exchange(network, way, at_us, sizes, settle_s=settle_s, still=True)
     report = network.report(way)
-    expected = arrivals_ms(network.link, way, network.seed, done.sent_ms, sizes)
+    expected = arrivals_ms(replace(network.link, schedule=()), way, network.seed, done.sent_ms, sizes)
     return _judge(
         network, way, direction, done, expected, report, sizes, probes, int(np.searchsorted(at_us, full_from_us))
     )
@@ -187,12 +189,20 @@ def _judge(
         ),
         probes=probes,
         lost=Measured(sum(index < probes for index in scheduled), len(missing)),
-        as_scheduled=missing == [index for index in scheduled if index < probes] and report.relay.lost == scheduled,
+        as_scheduled=_likely(direction.loss.rate, probes, len(missing))
+        if report.relay.by_netem
+        else missing == [index for index in scheduled if index < probes] and report.relay.lost_as(scheduled),
         filled=float(np.nanmean(expected[flood] - done.sent_ms[flood])) - owd.expected
-        > _FILLED * (direction.queue_ms if kernel_queue(direction) else 0.0),
+        > _FILLED * (direction.queue_ms if is_kernels(direction) else 0.0),
         relay_late_ms=lone_ms,
         overrun=report.relay.overrun,
     )
+
+
+def _likely(rate: float, packets: int, lost: int) -> bool:
+    """Whether netem, which draws by itself, may have lost so many: within 10 % or three standard deviations."""
+    expected = rate * packets
+    return abs(lost - expected) <= max(0.1 * expected, 3 * math.sqrt(expected * (1 - rate)))
 
 
 def _rate_bps(arrived_ms: Floats, sizes: Ints) -> float:

@@ -4,7 +4,8 @@ time, and those still to come. What they say, and how it is printed, is for `res
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Callable, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, RedisError
 from redis.exceptions import TimeoutError as ReplyTimeout
 
-from fishladder.operate.state_reader import StateReader
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.runtime.store import redacted
+from fishladder.view.reader import StateReader
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreUnavailable
 from fishladder.wire.result import Result, decode
@@ -114,7 +115,9 @@ async def follow(
             if clock() >= look_at:
                 names = await reader.known_cameras(which)
                 look_at = clock() + _NEW_CAMERAS_S
-            commits = await _wait_for_more(reader, names, seen)
+            commits = await read_after(reader, names, seen, block_ms=_BLOCK_MS)
+            if not names:
+                await asyncio.sleep(_BLOCK_MS / 1000)
         except (ConnectionError, ReplyTimeout, OSError) as error:
             now = clock()
             if away_since is None:
@@ -138,14 +141,22 @@ async def follow(
             yield commits
 
 
-async def _wait_for_more(reader: StateReader, names: Sequence[str], seen: dict[str, tuple[int, int]]) -> list[Commit]:
+async def read_after(
+    reader: StateReader, names: Sequence[str], seen: Mapping[str, tuple[int, int]], *, block_ms: int | None = None
+) -> list[Commit]:
+    """Commits of `names` after those `seen`, in the order of the store's clock, none left out in between; waits up to
+    `block_ms` for some. Raises redis' errors.
+    """
     if not names:
-        await asyncio.sleep(_BLOCK_MS / 1000)
         return []
     by_key = {keys.results(reader.partition(name), name).encode(): name for name in names}
     after: dict[Any, Any] = {key: "{}-{}".format(*seen.get(name, (0, 0))) for key, name in by_key.items()}
-    reply: Any = await reader.state.xread(after, count=_PAGE, block=_BLOCK_MS)
-    commits = [
-        Commit(_id(entry_id), by_key[key], fields[b"r"]) for key, entries in reply or () for entry_id, fields in entries
-    ]
-    return sorted(commits, key=lambda commit: commit.at)
+    reply: Any = await reader.state.xread(after, count=_PAGE, block=block_ms)
+    commits: list[Commit] = []
+    # A page that is full has more behind it: what others have after its end has to wait for that.
+    horizon_ms = math.inf
+    for key, entries in reply or ():
+        commits += (Commit(_id(entry_id), by_key[key], fields[b"r"]) for entry_id, fields in entries)
+        if len(entries) == _PAGE:
+            horizon_ms = min(horizon_ms, commits[-1].at[0])
+    return sorted((commit for commit in commits if commit.at[0] <= horizon_ms), key=lambda commit: commit.at)

@@ -21,7 +21,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class CameraView:
+class Recent:
     """A camera's last `window_s` seconds."""
 
     window_s: float = 10.0

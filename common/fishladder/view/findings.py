@@ -1,0 +1,130 @@
+"""What is wrong with a camera, a site, a worker or a sink, or that nothing is: the judgements behind the live page, the
+REST API and `fishladder status`. Pure; figures come in, one finding goes out, the worst there is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fishladder.view.models import CameraView, Finding, Severity, UplinkView
+from fishladder.view.words import count, duration, rate
+
+#: An agent says each second how far it is; not heard of for so long, it is away.
+AWAY_S = 10.0
+#: A camera that is heard of but has captured nothing for so long is silent. Slow ones get some frames' time.
+SILENT_S = 10.0
+SILENT_FRAMES = 5
+#: Frames that wait for a worker longer than this are worth a word, or are trouble.
+BEHIND_S = 5.0
+STUCK_S = 30.0
+#: Workers renew their heartbeat several times in this time.
+WORKER_AWAY_S = 10.0
+SINK_AWAY_S = 15.0
+SINK_BEHIND_S = 60.0
+_SPOOL_FULL_SOON_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFacts:
+    """What is known of a camera when it is judged; times in Unix microseconds, 0 = never."""
+
+    heard_us: int
+    moved_us: int
+    oldest_us: int
+    fps: float
+    wanted_fps: float | None
+    bps: float
+    pending: int
+    deferred: int
+    unaccounted: int
+    captured: int
+
+
+def _ms(us: int) -> int | None:
+    return us // 1000 if us else None
+
+
+def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
+    """The first of these that holds: away, out of balance, silent, stuck, behind, backlog, fine."""
+    heard_s = (now_us - facts.heard_us) / 1e6
+    if not facts.heard_us:
+        return Finding(Severity.DOWN, "never heard from")
+    if heard_s > AWAY_S:
+        return Finding(Severity.DOWN, "nothing heard", _ms(facts.heard_us))
+    if facts.unaccounted:
+        missing = count(abs(facts.unaccounted), "frame")
+        what = "have no fate" if facts.unaccounted > 0 else "are counted twice"
+        return Finding(Severity.TROUBLE, f"the account does not close: {missing} {what}")
+    patience_s = max(SILENT_S, SILENT_FRAMES / facts.wanted_fps if facts.wanted_fps else 0.0)
+    if not facts.moved_us or (now_us - facts.moved_us) / 1e6 > patience_s:
+        return Finding(Severity.TROUBLE, "no picture", _ms(facts.moved_us), ", though its host answers")
+    waiting = facts.pending - facts.deferred
+    waited_s = (now_us - facts.oldest_us) / 1e6 if facts.oldest_us and waiting > 0 else 0.0
+    if waited_s > STUCK_S:
+        queue = f": {count(waiting, 'frame')} wait for a worker"
+        return Finding(Severity.TROUBLE, "not analysed", _ms(facts.oldest_us), queue)
+    if waited_s > BEHIND_S:
+        return Finding(Severity.NOTE, f"analysis is {duration(waited_s)} behind")
+    if facts.deferred:
+        return Finding(Severity.NOTE, f"live; {count(facts.deferred, 'frame')} from an outage still to come")
+    return Finding(Severity.OK, f"live, {facts.fps:.1f} fps, {rate(facts.bps)}" if facts.fps >= 0.05 else "live")
+
+
+def judge_site(cameras: Sequence[CameraView], uplink: UplinkView) -> Finding:
+    """All cameras away is the uplink's (or the whole site's) doing; else what is wrong with the worst of them."""
+    down = [it for it in cameras if it.finding.severity is Severity.DOWN]
+    trouble = [it for it in cameras if it.finding.severity is Severity.TROUBLE]
+    spool = spool_words(uplink)
+    if down and len(down) == len(cameras):
+        since = max((it.finding.since_ms or 0 for it in down), default=0)
+        return Finding(Severity.DOWN, "uplink down", since or None, spool)
+    if down or trouble:
+        worst = (down or trouble)[0]
+        rest = len(down) + len(trouble) - 1
+        more = f"; {count(rest, 'more camera')} in trouble" if rest else ""
+        return Finding(
+            Severity.TROUBLE,
+            f"{worst.name}: {worst.finding.what}",
+            worst.finding.since_ms,
+            worst.finding.more + more + spool,
+        )
+    if uplink.spool_left_s is not None and uplink.spool_bytes and uplink.spool_left_s < _SPOOL_FULL_SOON_S:
+        return Finding(Severity.TROUBLE, "the spool is nearly full" + spool)
+    notes = [it for it in cameras if it.finding.severity is Severity.NOTE]
+    if notes:
+        others = f"; {count(len(notes) - 1, 'more camera')} likewise" if len(notes) > 1 else ""
+        return Finding(Severity.NOTE, f"{notes[0].name}: {notes[0].finding.what}", notes[0].finding.since_ms, others)
+    return Finding(Severity.OK, "all well" if len(cameras) != 1 else "well")
+
+
+def spool_words(uplink: UplinkView) -> str:
+    """`, spool 38%, 11 h left`, or nothing where nobody has said."""
+    if uplink.spool_bytes is None or not uplink.spool_limit_bytes:
+        return ""
+    share = min(uplink.spool_bytes / uplink.spool_limit_bytes, 1.0)
+    left = f", {duration(uplink.spool_left_s)} left" if uplink.spool_left_s is not None else ""
+    return f", spool {share:.0%}{left}"
+
+
+def judge_worker(away_s: float, cameras: int, lag_s: float | None, fps: float) -> Finding:
+    if away_s > WORKER_AWAY_S:
+        return Finding(Severity.DOWN, f"not heard from for {duration(away_s)}")
+    if not cameras:
+        return Finding(Severity.OK, "ready, has no cameras")
+    if lag_s is not None and lag_s > STUCK_S:
+        return Finding(Severity.TROUBLE, f"{duration(lag_s)} behind on a camera")
+    if lag_s is not None and lag_s > BEHIND_S:
+        return Finding(Severity.NOTE, f"{duration(lag_s)} behind on a camera")
+    return Finding(Severity.OK, f"keeps up, {fps:.1f} frames/s")
+
+
+def judge_sink(away_s: float, lag_s: float, missed: int, error: str, since_ms: int) -> Finding:
+    if away_s > SINK_AWAY_S:
+        return Finding(Severity.DOWN, f"not running: not heard from for {duration(away_s)}")
+    behind = f", {duration(lag_s)} behind" if lag_s > BEHIND_S else ""
+    if error:
+        return Finding(Severity.TROUBLE, "cannot deliver", since_ms or None, f"{behind}: {error}")
+    if lag_s > SINK_BEHIND_S:
+        return Finding(Severity.TROUBLE, f"{duration(lag_s)} behind")
+    if missed:
+        return Finding(Severity.NOTE, f"delivers{behind}; {count(missed, 'frame')} were past retention")
+    return Finding(Severity.OK, f"delivers{behind}")

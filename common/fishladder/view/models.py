@@ -1,0 +1,140 @@
+"""What people and programs are shown of sites, cameras, workers and sinks: the documents of the REST API, of
+`fishladder status --json` and of the live page, which are the same. Times are Unix milliseconds, ages seconds.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from fishladder.wire.messages import Policy
+
+
+class Severity(StrEnum):
+    """How bad it is. What is worst is shown first."""
+
+    OK = "ok"
+    NOTE = "note"  #: worth knowing, nothing to do
+    TROUBLE = "trouble"  #: something does not do its work
+    DOWN = "down"  #: nothing works there
+
+    @property
+    def rank(self) -> int:
+        """0 is best."""
+        return list(Severity).index(self)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is to be said, in words. Where `since_ms` is given the sentence goes on with "since 02:41", in the
+    reader's own time of day, and then with `more`.
+    """
+
+    severity: Severity
+    what: str
+    since_ms: int | None = None
+    more: str = ""
+
+
+class LedgerView(msgspec.Struct, frozen=True):
+    """captured = inferred + skipped + dropped + pending, or `closes` is false and `unaccounted` says by how much."""
+
+    captured: int
+    inferred: int
+    skipped: int
+    dropped: int
+    pending: int
+    deferred: int  #: of those pending, how many wait to be sent later
+    unaccounted: int
+    closes: bool
+    reasons: dict[str, int]
+    position: str
+    cursor: str
+    position_age_s: float | None
+
+
+class CameraView(msgspec.Struct, frozen=True):
+    camera: str
+    site: str
+    name: str
+    finding: Finding
+    fps: float | None  #: frames a second that reach the gateway
+    bps: float | None
+    codec: str
+    width: int
+    height: int
+    heard_age_s: float | None  #: since its agent last said how far it is
+    latency_ms: float | None  #: capture to committed, median of the last analysed frames
+    hops_ms: dict[str, float]  #: where that went, medians; empty without any
+    oldest_pending_s: float  #: how long the oldest frame without a fate has waited
+    seen: dict[str, int]  #: what the last analysed frame showed
+    worker: str
+    policy: Policy
+    ledger: LedgerView
+
+
+class UplinkView(msgspec.Struct, frozen=True):
+    """A site's uplink. None = nobody has said."""
+
+    used_bps: float
+    estimate_bps: float | None = None
+    rtt_ms: float | None = None
+    spool_bytes: int | None = None
+    spool_limit_bytes: int | None = None
+    spool_left_s: float | None = None  #: until the spool is full, if it fills at the cameras' present rate
+    agent: str = ""
+    age_s: float | None = None
+
+
+class SiteView(msgspec.Struct, frozen=True):
+    site: str
+    finding: Finding
+    cameras: int
+    cameras_ok: int
+    fps: float
+    uplink: UplinkView
+    pending: int
+    deferred: int
+    closes: bool
+
+
+class SiteDetail(msgspec.Struct, frozen=True):
+    site: SiteView
+    cameras: list[CameraView]
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    worker: str
+    finding: Finding
+    host: str
+    pid: int
+    model: str
+    provider: str
+    partitions: int
+    cameras: int
+    fps: float
+    lag_s: float | None
+    backlog_bytes: int
+    since_ms: int
+
+
+class SinkView(msgspec.Struct, frozen=True):
+    sink: str
+    finding: Finding
+    kind: str
+    to: str
+    delivered: int
+    missed: int
+    lag_s: float
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """`at_ms` is when it was read from the store."""
+
+    at_ms: int
+    sites: list[SiteView]
+    workers: list[WorkerView]
+    sinks: list[SinkView]
+
+
+class Cameras(msgspec.Struct, frozen=True):
+    at_ms: int
+    cameras: list[CameraView]

@@ -1,0 +1,230 @@
+// Plays one camera: decodes its units, holds each picture until what was seen in it is known, and draws both together.
+
+import { cannot, still } from "./stills.js";
+import { decoderConfig } from "./units.js";
+
+// A picture waits for its boxes as long as results lately took, and no longer than this.
+const MOST_HOLD_MS = 1000;
+const MOST_HELD = 12;
+// Without a result for so long nobody analyses, and pictures wait for nothing.
+const IDLE_MS = 3000;
+// Boxes stay while pictures between analysed ones are shown, but not longer.
+const BOXES_MS = 700;
+const MOST_QUEUED = 60;
+
+// The newest of what is remembered, by key.
+const MOST_KEPT = 200;
+
+function remember(map, key, value) {
+  map.set(key, value);
+  if (map.size > MOST_KEPT) map.delete(map.keys().next().value);
+}
+
+export class Player {
+  constructor(canvas, offsetMs) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { alpha: false });
+    this.offsetMs = offsetMs; // () => the gateway's clock less ours
+    this.boxes = true;
+    this.problem = "";
+    this.shownAt = 0; // our clock
+    this.glassMs = null; // capture to glass, smoothed
+    this.closed = false;
+    this.restart();
+    this.delays = [];
+    this.resultAt = 0;
+    this.frame = requestAnimationFrame(() => this.tick());
+  }
+
+  // Forget everything of the stream; the next clean unit begins it.
+  restart() {
+    if (this.decoder && this.decoder.state !== "closed") this.decoder.close();
+    for (const one of this.held ?? []) one.picture.close();
+    this.decoder = null;
+    this.codec = null;
+    this.waits = true;
+    this.opening = null;
+    this.units = new Map(); // timestamp -> unit, while it is in the decoder
+    this.held = []; // decoded, not yet shown
+    this.results = new Map(); // "epoch-seq" -> what was seen
+    this.decodedAt = new Map(); // "epoch-seq" -> when
+    this.current?.picture.close();
+    this.current = null; // on the glass
+    this.settled = [0, 0];
+    this.drawn = null;
+  }
+
+  async unit(unit) {
+    if (this.opening) {
+      this.opening.push(unit);
+      return;
+    }
+    if (unit.codec === "jpeg") {
+      this.decoded(await still(unit), unit);
+      return;
+    }
+    if (unit.clean && !(await this.prepare(unit))) return;
+    if (this.waits && !unit.clean) return;
+    if (this.decoder?.state !== "configured" || this.decoder.decodeQueueSize > MOST_QUEUED) {
+      this.waits = true;
+      return;
+    }
+    this.waits = false;
+    this.units.set(unit.pts_us, unit);
+    if (this.units.size > 2 * MOST_QUEUED) this.units.delete(this.units.keys().next().value);
+    this.decoder.decode(
+      new EncodedVideoChunk({ type: unit.clean ? "key" : "delta", timestamp: unit.pts_us, data: unit.data }),
+    );
+  }
+
+  // Make the decoder ready for what begins with a clean unit. What comes meanwhile waits.
+  async prepare(unit) {
+    const config = decoderConfig(unit);
+    if (config && config.codec === this.codec && this.decoder?.state === "configured") return true;
+    this.opening = [];
+    let supported = false;
+    try {
+      supported = config !== null && (await VideoDecoder.isConfigSupported(config)).supported;
+    } catch {
+      // a codec string it does not even know
+    }
+    const waiting = this.opening;
+    this.opening = null;
+    if (this.closed) return false;
+    if (!supported) {
+      this.problem = cannot(unit);
+      return false;
+    }
+    this.problem = "";
+    if (this.decoder && this.decoder.state !== "closed") this.decoder.close();
+    const decoder = new VideoDecoder({
+      output: (picture) => this.output(picture),
+      error: () => {
+        if (this.decoder === decoder) this.restart();
+      },
+    });
+    decoder.configure(config);
+    this.decoder = decoder;
+    this.codec = config.codec;
+    queueMicrotask(() => waiting.forEach((one) => this.unit(one)));
+    return true;
+  }
+
+  output(picture) {
+    const unit = this.units.get(picture.timestamp);
+    this.units.delete(picture.timestamp);
+    if (unit) this.decoded(picture, unit);
+    else picture.close();
+  }
+
+  decoded(picture, unit) {
+    if (this.closed) {
+      picture.close();
+      return;
+    }
+    const { epoch, seq, captured_us } = unit;
+    const at = performance.now();
+    remember(this.decodedAt, `${epoch}-${seq}`, at);
+    this.held.push({ picture, epoch, seq, captured_us, at });
+    this.held.sort((a, b) => a.epoch - b.epoch || a.picture.timestamp - b.picture.timestamp);
+  }
+
+  result({ result }) {
+    if (result.lane === "backfill") return;
+    const now = performance.now();
+    this.settled = [result.epoch, result.last];
+    for (const frame of result.frames ?? []) {
+      const key = `${result.epoch}-${frame.seq}`;
+      remember(this.results, key, frame);
+      this.resultAt = now;
+      if (this.decodedAt.has(key)) this.delays = [...this.delays.slice(-29), now - this.decodedAt.get(key)];
+      // Too late to be waited for, but its picture is still on the glass.
+      if (this.current && key === `${this.current.epoch}-${this.current.seq}`) this.redraw = true;
+    }
+  }
+
+  holdMs(now) {
+    if (now - this.resultAt > IDLE_MS) return 0;
+    if (!this.delays.length) return MOST_HOLD_MS / 2;
+    return Math.min(Math.max(...this.delays) * 1.3 + 40, MOST_HOLD_MS);
+  }
+
+  // Whether what was seen comes too late to be shown with its picture.
+  get boxesLate() {
+    return performance.now() - this.resultAt < IDLE_MS && this.delays.length > 0 && Math.min(...this.delays) > MOST_HOLD_MS;
+  }
+
+  ready(one, now) {
+    const [epoch, last] = this.settled;
+    const known = one.epoch < epoch || (one.epoch === epoch && one.seq <= last);
+    return known || now - one.at > this.holdMs(now) || this.held.length > MOST_HELD;
+  }
+
+  tick() {
+    if (this.closed) return;
+    this.frame = requestAnimationFrame(() => this.tick());
+    const now = performance.now();
+    let next = null;
+    while (this.held.length && this.ready(this.held[0], now)) {
+      next?.picture.close();
+      next = this.held.shift();
+    }
+    if (next) {
+      this.current?.picture.close();
+      this.current = next;
+      this.draw();
+      this.shownAt = Date.now();
+      const glass = performance.timeOrigin + performance.now() + this.offsetMs() - next.captured_us / 1000;
+      this.glassMs = this.glassMs === null ? glass : this.glassMs * 0.9 + glass * 0.1;
+    } else if (this.redraw && this.current) {
+      this.draw();
+    }
+    this.redraw = false;
+  }
+
+  draw() {
+    const { canvas, context } = this;
+    const { picture, epoch, seq, captured_us } = this.current;
+    const key = `${epoch}-${seq}`;
+    const own = this.results.get(key);
+    if (own) this.drawn = { key, detections: own.detections, of: captured_us };
+    if (canvas.width !== picture.displayWidth || canvas.height !== picture.displayHeight) {
+      canvas.width = picture.displayWidth;
+      canvas.height = picture.displayHeight;
+    }
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    const fresh = this.drawn && Math.abs(captured_us - this.drawn.of) / 1000 < BOXES_MS;
+    if (this.boxes && fresh) this.drawBoxes(this.drawn.detections);
+    canvas.dataset.picture = key;
+    canvas.dataset.boxes = this.boxes && fresh ? this.drawn.key : "";
+  }
+
+  drawBoxes(detections) {
+    const { canvas, context } = this;
+    const scale = Math.max(canvas.width / 640, 1);
+    context.lineWidth = 2 * scale;
+    context.font = `600 ${Math.round(12 * scale)}px system-ui, sans-serif`;
+    context.textBaseline = "top";
+    for (const it of detections) {
+      const [x, y] = [it.x1 * canvas.width, it.y1 * canvas.height];
+      const [width, height] = [(it.x2 - it.x1) * canvas.width, (it.y2 - it.y1) * canvas.height];
+      context.strokeStyle = "#00131599";
+      context.strokeRect(x - scale, y - scale, width + 2 * scale, height + 2 * scale);
+      context.strokeStyle = "#38f2c8";
+      context.strokeRect(x, y, width, height);
+      const label = `${it.label} ${Math.round(it.score * 100)}`;
+      const tall = 16 * scale;
+      const top = y >= tall ? y - tall : y;
+      context.fillStyle = "#38f2c8";
+      context.fillRect(x - scale, top, context.measureText(label).width + 8 * scale, tall);
+      context.fillStyle = "#00201c";
+      context.fillText(label, x + 3 * scale, top + 2 * scale);
+    }
+  }
+
+  close() {
+    this.closed = true;
+    cancelAnimationFrame(this.frame);
+    this.restart();
+  }
+}

@@ -1,0 +1,138 @@
+"""`fishladder loadtest fanin`: when a slower, steadier link beats a fast one for frames that belong together."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from fishladder.loadtest.commands.options import command_line, law_of, out_dir, out_option, seed_option
+from fishladder.loadtest.console import table
+from fishladder.loadtest.errors import CannotEmulate, SelfTestInvalid
+from fishladder.loadtest.fanin.contest import Cell, contest, measured, shares_to_measure
+from fishladder.loadtest.links.load import load_link
+from fishladder.loadtest.model.pool import pool
+from fishladder.loadtest.report.progress import Progress
+from fishladder.loadtest.scenario import Scenario
+from fishladder.loadtest.sources.camera import CameraSpec
+
+_BACKEND = click.Choice(["auto", "model", "netns"])
+
+
+@click.command()
+@click.option("--fast", default="fwa5g", show_default=True, help="The fast, jittery link: a preset or a TOML file.")
+@click.option("--steady", default="fibre-100", show_default=True, help="The steady line; its upstream rate is varied.")
+@click.option("--fps", type=float, default=5.0, show_default=True, help="Sets a second.")
+@click.option("--bitrate", type=float, default=0.4, show_default=True, help="Mbit/s of each camera.")
+@click.option("--deadline", type=float, default=200.0, show_default=True, help="ms a whole set may be old.")
+@click.option("--congestion", type=click.Choice(["cubic", "bbr"]), help="TCP's in the model.  [default: this system's]")
+@click.option("--seeds", type=click.IntRange(2), default=6, show_default=True, help="Model runs a cell.")
+@click.option("--seconds", type=click.FloatRange(5, 600), default=12.0, show_default=True, help="Counted, a run.")
+@seed_option
+@click.option("--backend", type=_BACKEND, default="auto", show_default=True, help="Measure N = 4, 8, 16 as well?")
+@out_option
+def fanin(
+    fast: str,
+    steady: str,
+    fps: float,
+    bitrate: float,
+    deadline: float,
+    congestion: str | None,
+    seeds: int,
+    seconds: float,
+    seed: int,
+    backend: str,
+    out: Path | None,
+) -> None:
+    """Compare links for N cameras whose frames must arrive together, as for tracking across views.
+
+    A set is complete when the frames of all N cameras of one instant are decodable by the deadline, and it is as old as
+    its latest. The map shows, by N and by the steady link's rate as a share of the fast one's, which link delivers more
+    complete sets (or, where both deliver all, younger ones): on one shared link, and with a link for each camera.
+    Around the border real agents over emulated links are measured at N = 4, 8 and 16.
+    """
+    camera = CameraSpec(
+        width=640, height=360, fps=fps, bitrate_bps=bitrate * 1e6, phases="aligned", deadline_ms=deadline
+    )
+    law = law_of(congestion)
+    one = Scenario(load_link(fast), camera, law=law, seconds=seconds)
+    other = Scenario(load_link(steady), camera, law=law, seconds=seconds)
+    if backend != "model":
+        from fishladder.loadtest.emulation.privileges import enter
+
+        try:
+            enter(sys.argv[1:])
+        except CannotEmulate as error:
+            if backend == "netns":
+                raise
+            click.echo(f"nothing can be measured here, the model answers alone: {error}", err=True)
+            backend = "model"
+    cells: list[Cell] = []
+    note = ""
+    with Progress() as progress:
+        with pool() as workers:
+            for sites in ("shared", "per-site"):
+                cells += contest(
+                    one,
+                    other,
+                    sites,
+                    workers,
+                    range(seed, seed + seeds),
+                    lambda what, share: progress.step(what, share, 1),
+                )
+        if backend != "model":
+            try:
+                cells += measured(one, other, shares_to_measure(cells), seed, progress.step)
+            except (CannotEmulate, SelfTestInvalid) as error:
+                if backend == "netns":
+                    raise
+                note = f"Not measured with real agents: {error}"
+                progress.say(note)
+    from fishladder.loadtest.report.fanin import write_report
+
+    folder = out_dir(out, "fanin")
+    settings = {
+        "fast": fast,
+        "steady": steady,
+        "camera": str(camera),
+        "deadline_ms": deadline,
+        "congestion": law,
+        "seeds": seeds,
+        "seconds": seconds,
+    }
+    write_report(folder, command_line(), cells, seed, settings, note)
+    click.echo(table(_rows(cells)))
+    click.echo(f"report: {folder / 'report.html'}")
+
+
+def _rows(cells: list[Cell]) -> list[tuple[str, ...]]:
+    made: list[tuple[str, ...]] = [
+        (
+            "links",
+            "N",
+            "steady rate",
+            "complete, fast",
+            "steady",
+            "F^N, fast",
+            "p95 set ms, fast",
+            "steady",
+            "wins",
+            "by",
+        )
+    ]
+    made += [
+        (
+            cell.sites,
+            str(cell.cameras),
+            f"{cell.share:.0%}",
+            f"{cell.fast.complete:.1%}",
+            f"{cell.steady.complete:.1%}",
+            f"{cell.fast.independent:.1%}",
+            f"{cell.fast.set_p95_ms:.0f}",
+            f"{cell.steady.set_p95_ms:.0f}",
+            cell.winner,
+            cell.backend,
+        )
+        for cell in cells
+        if cell.backend != "model" or cell.cameras in (4, 16, 64)
+    ]
+    return made

@@ -1,0 +1,142 @@
+"""`saturate --gateway URL`: real agents here, over the line this machine is on, to a stack of the user's own. The line
+cannot be begun anew with another seed, so this is a search with one run a step, and no interval.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fishladder.loadtest.commands.options import camera_of, command_line, law_of, out_dir
+from fishladder.loadtest.console import table
+from fishladder.loadtest.errors import AssertionMissed, Inconclusive
+from fishladder.loadtest.links.link import Direction, Link
+from fishladder.loadtest.model.run import Run, summarise
+from fishladder.loadtest.report.assertions import Assertion
+from fishladder.loadtest.report.progress import Progress
+from fishladder.loadtest.report.saturation import write_report
+from fishladder.loadtest.report.summary import LinkAnswer, Point
+from fishladder.loadtest.saturation.confirm import generator_limit
+from fishladder.loadtest.scenario import Scenario
+from fishladder.loadtest.sites.site import Foreign, SiteRun, run_site
+from fishladder.loadtest.sources.frames import draw
+from fishladder.wire.errors import ConfigError
+
+_SECONDS = 20.0
+
+
+def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertion], flags: dict[str, Any]) -> None:
+    """Raises `ConfigError`, `CannotEmulate`, `Inconclusive`, `AssertionMissed`."""
+    if links or flags["total"] or flags["splits"] or flags["adaptive"]:
+        raise ConfigError("--gateway goes over your own line: leave out --link, --total, --split and --adaptive")
+    if flags["transport"] != "stream":
+        raise ConfigError("--gateway tells frames apart by the stream's acknowledgements: leave out --uplink")
+    token_file = flags["token_file"]
+    if token_file is None:
+        raise ConfigError("--gateway needs --token-file (`fishladder token create --site loadtest` makes a token)")
+    try:
+        token = token_file.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"--token-file {token_file}: {error.strerror}") from None
+    foreign = Foreign(flags["gateway"], flags["site"], token)
+    spec = camera_of(dict(flags))
+    seconds = min(flags["seconds"], _SECONDS)
+    line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
+    scenario = Scenario(line, spec, law=law_of(flags["congestion"]), seconds=seconds)
+    target: float = flags["target"]
+    runs: dict[int, Run] = {}
+    limits: list[str] = []
+    with Progress() as progress:
+
+        def passes(cameras: int) -> bool:
+            run, limit = _run(scenario, cameras, flags["seed"], foreign, progress)
+            runs[cameras] = run
+            limits.extend([limit] if limit else [])
+            progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms")
+            return run.decodable >= target
+
+        passing, failing = search(passes, flags["most"])
+    said = _answer(scenario, runs, passing, failing, limits, flags)
+    checked = [wish.check(said, list(runs.values())) for wish in wishes]
+    folder = out_dir(out, "saturate")
+    settings = {name: str(value) for name, value in flags.items() if value not in (None, False)}
+    settings |= {name: flags[name] for name in ("seed", "target", "deadline")}
+    warnings = [f"Not a result of the line: {limits[0]}."] if limits else []
+    rows = [(said.link, run) for run in runs.values()]
+    status = "generator-limited" if limits else "ok"
+    write_report(folder, command_line(), [said], rows, settings, checked, warnings, status)
+    beyond = str(failing or f"> {flags['most']}")
+    click.echo(table([("gateway", "N*", "fails at", ""), (said.link, str(passing), beyond, said.cause)]))
+    click.echo(f"report: {folder / 'report.html'}")
+    if missed := [it for it in checked if not it["holds"]]:
+        raise AssertionMissed("; ".join(f"{it['assertion']} (found {it['found']})" for it in missed))
+    if limits:
+        raise Inconclusive(warnings[0])
+
+
+def search(passes: Any, most: int) -> tuple[int, int | None]:
+    """The largest N up to `most` in a doubling and halving search, and the first that failed in it, if one did."""
+    passing, step = 0, 1
+    while passing < most:
+        ahead = min(passing + step, most)
+        if not passes(ahead):
+            break
+        passing, step = ahead, step * 2
+    else:
+        return passing, None
+    failing = ahead
+    while failing - passing > 1:
+        middle = (passing + failing) // 2
+        passing, failing = (middle, failing) if passes(middle) else (passing, middle)
+    return passing, failing
+
+
+def _run(scenario: Scenario, cameras: int, seed: int, foreign: Foreign, progress: Progress) -> tuple[Run, str]:
+    total_s = scenario.warm_up_s + scenario.seconds
+    plan = draw(scenario.camera, cameras, total_s, seed)
+
+    def tell(at_s: float) -> None:
+        progress.step(f"{cameras} real cameras to {foreign.url}", at_s, total_s)
+
+    site: SiteRun = run_site(plan, foreign=foreign, size=(scenario.camera.width, scenario.camera.height), progress=tell)
+    run = summarise(scenario, site.traffic, site.outcome, cameras, seed, "own gateway")
+    return run, generator_limit(run, site)
+
+
+def _answer(
+    scenario: Scenario,
+    runs: dict[int, Run],
+    passing: int,
+    failing: int | None,
+    limits: list[str],
+    flags: dict[str, Any],
+) -> LinkAnswer:
+    if limits:
+        cause, text = limits[0].partition(":")[0], limits[0]
+    elif failing is None:
+        cause, text = "none", f"No limit was found up to {flags['most']} cameras."
+    else:
+        cause, text = "line or gateway", "From the edge alone the line and the gateway behind it cannot be told apart."
+    return LinkAnswer(
+        link=scenario.link.name,
+        title=scenario.link.title,
+        up_bps=0,
+        down_bps=0,
+        rtt_ms=0,
+        loss=0,
+        queue_ms=0,
+        discipline="",
+        figures={},
+        camera=str(scenario.camera),
+        passing=passing,
+        failing=failing,
+        limit=flags["most"],
+        fluid=0,
+        every_n=False,
+        cause=cause,
+        cause_text=text,
+        curve=[Point(n, 1, run.decodable, None, None) for n, run in sorted(runs.items())],
+        tornado=[],
+        ages=[],
+        emulation="Real agents over the real line, one run at each N: no interval.",
+    )

@@ -1,0 +1,129 @@
+"""A fast jittery link against slower, steadier ones, for cameras whose frames must arrive together: who wins where."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from fishladder.loadtest.fanin.sets import FanIn, Sites, mean_of, of_run, simulated
+from fishladder.loadtest.links.link import Link
+from fishladder.loadtest.model.fluid import link_bps, wire_bps
+from fishladder.loadtest.model.pool import Pool
+from fishladder.loadtest.scenario import Scenario
+
+#: Rates of the steady link, as shares of the fast one's.
+SHARES = (0.0625, 0.125, 0.25, 0.5, 1.0)
+COUNTS = (1, 2, 4, 8, 16, 32, 64)
+#: Those that are emulated.
+MEASURED = (4, 8, 16)
+#: Complete sets that differ by less count as equal; then the age of sets decides.
+_EVEN = 0.005
+#: A mean load from which on nothing is in time for long, and nothing needs to be run to know it.
+_HOPELESS = 1.3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One N and one rate of the steady link. `backend` says where the numbers are from."""
+
+    sites: Sites
+    share: float
+    fast: FanIn
+    steady: FanIn
+    backend: str = "model"
+
+    @property
+    def cameras(self) -> int:
+        return self.fast.cameras
+
+    @property
+    def winner(self) -> str:
+        """fast, steady, or neither (no set comes whole, or nothing tells them apart)."""
+        if max(self.fast.complete, self.steady.complete) < 0.01:
+            return "neither"
+        gap = self.steady.complete - self.fast.complete
+        if abs(gap) > _EVEN:
+            return "steady" if gap > 0 else "fast"
+        slower = self.steady.set_p95_ms / max(self.fast.set_p95_ms, 1e-9)
+        if 0.98 < slower < 1.02:
+            return "neither"
+        return "steady" if slower < 1 else "fast"
+
+
+def slowed(steady: Link, rate_bps: float) -> Link:
+    """The steady link at another upstream rate, its queue as long in time."""
+    up = steady.up
+    queue = max(round(up.queue_ms * rate_bps / 8000), 3000)
+    return replace(steady, up=replace(up, rate_bps=rate_bps, queue_bytes=queue))
+
+
+def contest(
+    fast: Scenario, steady: Scenario, sites: Sites, pool: Pool, seeds: Sequence[int], tell: Callable[[str, float], None]
+) -> list[Cell]:
+    """The modelled map."""
+    cells = []
+    fast_bps = link_bps(fast.link.up)
+    of_fast = {count: _mean(fast, count, sites, pool, seeds) for count in COUNTS}
+    for row, share in enumerate(SHARES):
+        slow = replace(steady, link=slowed(steady.link, fast_bps * share))
+        for column, count in enumerate(COUNTS):
+            tell(
+                f"{sites} links, N {count}, rate {share:.0%}", (row * len(COUNTS) + column) / len(SHARES) / len(COUNTS)
+            )
+            cells.append(Cell(sites, share, of_fast[count], _mean(slow, count, sites, pool, seeds)))
+    return cells
+
+
+def _mean(scenario: Scenario, cameras: int, sites: Sites, pool: Pool, seeds: Sequence[int]) -> FanIn:
+    up_bps = link_bps(scenario.link.up)
+    load = wire_bps(scenario.camera, scenario.transport, up_bps) * (cameras if sites == "shared" else 1) / up_bps
+    if load > _HOPELESS:
+        return FanIn(cameras, 0.0, 0.0, 0.0, float("inf"), float("inf"))
+    return mean_of(list(pool.results(simulated, ((scenario, cameras, seed, sites) for seed in seeds))))
+
+
+def shares_to_measure(cells: Sequence[Cell]) -> list[float]:
+    """Two rates at which, between them, each link wins a cell that can be measured, if there are such."""
+    near = [cell for cell in cells if cell.sites == "shared" and cell.cameras in MEASURED]
+    chosen: list[float] = []
+    for winner in ("steady", "fast"):
+        wins = [(sum(cell.winner == winner for cell in near if cell.share == share), share) for share in SHARES]
+        # The slowest steady link that still wins, the fastest that still loses: the border is what is of interest.
+        some = [share for count, share in wins if count]
+        if some:
+            chosen.append(min(some) if winner == "steady" else max(some))
+    return sorted(set(chosen))
+
+
+def measured(
+    fast: Scenario, steady: Scenario, shares: Sequence[float], seed: int, tell: Callable[[str, float, float], None]
+) -> Iterator[Cell]:
+    """The same on emulated links with real agents, all cameras on one. Raises `CannotEmulate`, `SelfTestInvalid`."""
+    fast_bps = link_bps(fast.link.up)
+    of_fast = _emulated(fast, seed, tell)
+    for share in shares:
+        of_steady = _emulated(replace(steady, link=slowed(steady.link, fast_bps * share)), seed, tell)
+        for count in MEASURED:
+            yield Cell("shared", share, of_fast[count], of_steady[count], "netns")
+
+
+def _emulated(scenario: Scenario, seed: int, tell: Callable[[str, float, float], None]) -> dict[int, FanIn]:
+    from fishladder.loadtest.emulation.network import emulate
+    from fishladder.loadtest.emulation.selftest import self_test
+    from fishladder.loadtest.saturation.confirm import emulated_run
+
+    aligned = replace(scenario, camera=replace(scenario.camera, phases="aligned"))
+    found = {}
+    with emulate(aligned.link, seed=seed) as network:
+        tell(f"{aligned.link.name}: self-test of the emulated link", 0, 1)
+        self_test(network).insist()
+        here = replace(aligned, link=network.link)
+        total = here.warm_up_s + here.seconds
+        for count in MEASURED:
+            what = f"{aligned.link.name} at {aligned.link.up.rate_bps / 1e6:.3g} Mbit/s: {count} real cameras"
+            site = emulated_run(here, count, seed, network, partial(_tell, tell, what, total))
+            found[count] = of_run(site.traffic, site.outcome, from_us=here.warm_up_s * 1e6)
+    return found
+
+
+def _tell(tell: Callable[[str, float, float], None], what: str, total_s: float, at_s: float) -> None:
+    tell(what, at_s, total_s)

@@ -1,0 +1,1 @@
+"""What a real line is, as a link to emulate and model."""

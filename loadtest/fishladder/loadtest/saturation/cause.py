@@ -1,0 +1,59 @@
+"""Why a link fails at some N: what would have to be taken away for it to pass. The run is repeated without loss, with
+an endless queue and without the line's delay; what none of them mends is the rate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from fishladder.loadtest.links.link import Link, Loss
+from fishladder.loadtest.model.fluid import mean_up_bps, wire_bps
+from fishladder.loadtest.model.pool import Pool
+from fishladder.loadtest.model.run import Run
+from fishladder.loadtest.scenario import Scenario
+
+Kind = Literal["rate", "queue", "loss", "delay", "gateway", "worker", "generator", "none"]
+_ENDLESS = 1 << 40
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What fails first, and a sentence for the reader."""
+
+    kind: Kind
+    text: str
+
+
+def find_cause(scenario: Scenario, cameras: int, seeds: Sequence[int], pool: Pool, *, target: float) -> Cause:
+    """Why `cameras` on this link do not reach the target."""
+    link = scenario.link
+    up_bps = mean_up_bps(link)
+    load = cameras * wire_bps(scenario.camera_at(cameras), scenario.transport, up_bps) / up_bps
+    offered = f"{cameras} cameras offer {load:.0%} of what the uplink carries, headers included"
+    if load >= 1:
+        return Cause("rate", f"{offered}: what waits grows without end.")
+
+    def passes(changed: Link) -> bool:
+        runs: list[Run] = list(pool.runs((replace(scenario, link=changed), cameras, seed) for seed in seeds))
+        return sum(run.decodable for run in runs) / len(runs) >= target
+
+    if _lossy(link) and passes(_changed(link, loss=Loss())):
+        return Cause("loss", f"{offered}, and without loss on the line they would pass.")
+    if passes(_changed(link, queue_bytes=_ENDLESS, discipline="droptail")):
+        queue_ms = link.up.queue_ms
+        how = " under PIE" if link.up.discipline == "pie" else ""
+        return Cause("queue", f"{offered}; bursts overflow the queue of {queue_ms:.0f} ms{how}, a longer one would do.")
+    if passes(_changed(link, delay_ms=0.0)):
+        return Cause("delay", f"{offered}; of the deadline the line's own {link.up.base_ms:.0f} ms leave too little.")
+    return Cause("rate", f"{offered} on average; keyframes and bursts need more for too long.")
+
+
+def _lossy(link: Link) -> bool:
+    return bool(link.up.loss.rate or any(step.loss_rate or step.outage for step in link.schedule))
+
+
+def _changed(link: Link, **up: object) -> Link:
+    schedule = link.schedule
+    if "loss" in up:
+        schedule = tuple(replace(step, loss_rate=None, outage=None) for step in schedule)
+    return replace(link, up=replace(link.up, **up), schedule=schedule)  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+"""How far N* rests on what is assumed: each assumption made smaller and larger by itself, all else as it is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fishladder.loadtest.model.pool import Pool
+from fishladder.loadtest.saturation.sweep import OnRun, Sweep
+from fishladder.loadtest.scenario import Scenario
+
+#: Fewer than for N* itself: the question is which bar is long, not its last digit.
+SEEDS = 8
+#: What a number of a link may be off by, from its name; first found counts.
+_FACTORS = (
+    ("rate_bps", 0.8, 1.2),
+    ("queue_bytes", 0.5, 2.0),
+    ("loss.rate", 0.0, 3.0),
+    ("jitter.ms", 0.0, 2.0),
+    ("delay_ms", 0.5, 2.0),
+    ("", 0.5, 2.0),
+)
+_NAMES = {
+    "rate_bps": ("rate", 1e-6, "Mbit/s"),
+    "queue_bytes": ("queue", 1e-3, "KB"),
+    "loss.rate": ("loss", 100.0, "%"),
+    "loss.burst": ("loss burst", 1.0, "packets"),
+    "jitter.ms": ("jitter", 1.0, "ms"),
+    "delay_ms": ("delay", 1.0, "ms"),
+    "grant_ms": ("grant cycle", 1.0, "ms"),
+    "bucket_bytes": ("burst bucket", 1e-3, "KB"),
+    "pie_target_ms": ("PIE target", 1.0, "ms"),
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """N* with an assumption at either end of its range; the ends are named as a reader would."""
+
+    name: str
+    low: str
+    high: str
+    low_passing: int
+    high_passing: int
+
+    @property
+    def swing(self) -> int:
+        return abs(self.high_passing - self.low_passing)
+
+
+def tornado(
+    scenario: Scenario, passing: int, pool: Pool, *, first_seed: int, target: float, what: str, on_run: OnRun
+) -> list[Bar]:
+    """A bar for each assumption, the longest first."""
+    bars = []
+    for name, ends in _variants(scenario):
+        found = []
+        for label, variant in ends:
+            sweep = Sweep(variant, pool, first_seed=first_seed, what=f"{what}, if {name} {label}", on_run=on_run)
+            found.append(sweep.knee(target=target, seeds=SEEDS, guess=max(passing, 1), all_below=False).passing)
+        bars.append(Bar(name, ends[0][0], ends[1][0], found[0], found[1]))
+    return sorted(bars, key=lambda bar: -bar.swing)
+
+
+def _variants(scenario: Scenario) -> Iterator[tuple[str, list[tuple[str, Scenario]]]]:
+    link, camera = scenario.link, scenario.camera
+    for name in link.assumed():
+        way, _, field = name.partition(".")
+        if way != "up" and field not in ("delay_ms",):
+            continue  # only acknowledgements go down
+        if scenario.transport != "stream" and way == "down":
+            continue
+        value = _value(link, name)
+        if not value or field not in _NAMES:
+            continue
+        low, high = next((low, high) for part, low, high in _FACTORS if part in field)
+        said, unit, suffix = _NAMES[field]
+        ends = [
+            (f"{value * factor * unit:.3g} {suffix}", replace(scenario, link=link.scaled(name, factor)))
+            for factor in (low, high)
+        ]
+        yield f"{'down' if way == 'down' else 'up'} {said}", ends
+    if scenario.footage is None:
+        yield (
+            "keyframe size",
+            [(f"{ratio:g} x P", replace(scenario, camera=replace(camera, ip_ratio=ratio))) for ratio in (5.0, 20.0)],
+        )
+        yield (
+            "spread of sizes",
+            [(f"sigma {sigma:g}", replace(scenario, camera=replace(camera, sigma=sigma))) for sigma in (0.0, 0.4)],
+        )
+    if scenario.transport == "stream":
+        yield "congestion control", [("cubic", replace(scenario, law="cubic")), ("bbr", replace(scenario, law="bbr"))]
+    yield (
+        "phases of cameras",
+        [
+            ("aligned", replace(scenario, camera=replace(camera, phases="aligned"))),
+            ("staggered", replace(scenario, camera=replace(camera, phases="staggered"))),
+        ],
+    )
+
+
+def _value(link: object, name: str) -> float:
+    for part in name.split("."):
+        link = getattr(link, part)
+    assert isinstance(link, int | float)
+    return float(link)

@@ -1,0 +1,121 @@
+"""Real footage encoded to what a `CameraSpec` describes, once, and kept in the cache: a ladder of such clips lets many
+cameras be played without encoding anything while it counts.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import msgspec
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from fishladder.edge.encode import X264, EncoderSettings
+from fishladder.inference.assets.cache import cache_dir, fetch
+from fishladder.loadtest.sources.camera import CameraSpec
+from fishladder.loadtest.sources.frames import EncodedSizes
+
+#: Of a clip, at most so much is encoded and looped.
+MOST_S = 20.0
+_VERSION = 1
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """H.264 access units in order, the first a keyframe, and which others are."""
+
+    units: list[bytes]
+    key: list[bool]
+
+    @property
+    def sizes(self) -> EncodedSizes:
+        return EncodedSizes(np.array([len(unit) for unit in self.units], np.int64), np.array(self.key, bool))
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Decoded pictures of an asset, `fps` a second."""
+
+    name: str
+    path: Path
+
+    @property
+    def fps(self) -> float:
+        with av.open(str(self.path)) as container:
+            rate = container.streams.video[0].average_rate
+            return float(rate or 25)
+
+    def pictures(self, seconds: float = MOST_S) -> Iterator[VideoFrame]:
+        with av.open(str(self.path)) as container:
+            until = round(seconds * float(container.streams.video[0].average_rate or 25))
+            for index, frame in enumerate(container.decode(video=0)):
+                if index >= until:
+                    return
+                yield frame
+
+
+def footage(name: str, progress: Callable[[str, float, float], None] | None = None) -> Footage:
+    """The clip, fetched if need be. Raises `AssetError`."""
+
+    def tell(what: str, done: int, total: int | None) -> None:
+        if progress is not None:
+            progress(f"fetching {what}", done, total or 0)
+
+    return Footage(name, fetch(name, tell))
+
+
+def encoded(clip: Footage, spec: CameraSpec, progress: Callable[[str, float, float], None] | None = None) -> Encoded:
+    """The clip as this camera would send it, from the cache if it was encoded before.
+
+    Pictures are repeated or left out where the camera's rate is not the clip's.
+    """
+    kept = cache_dir() / "loadtest" / f"{clip.name}-{_key(spec)}.msgpack"
+    try:
+        return msgspec.msgpack.decode(kept.read_bytes(), type=Encoded)
+    except (OSError, msgspec.MsgspecError):
+        made = encode_pictures(
+            clip.pictures(),
+            clip.fps,
+            spec,
+            lambda done, total: progress and progress(f"encoding {clip.name}", done, total),
+        )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_bytes(msgspec.msgpack.encode(made))
+    part.replace(kept)
+    return made
+
+
+def encode_pictures(
+    pictures: Iterator[VideoFrame],
+    source_fps: float,
+    spec: CameraSpec,
+    progress: Callable[[float, float], object] | None = None,
+) -> Encoded:
+    """Encode as the agent does: x264, constant bit rate, a keyframe each `gop_s`."""
+    encoder = X264(
+        EncoderSettings(bitrate_bps=round(spec.bitrate_bps), keyframe_s=spec.gop_s, qp_min=0),
+        (spec.width, spec.height),
+        spec.fps,
+        round(spec.bitrate_bps),
+    )
+    scaler = VideoReformatter()
+    units, key, due = [], [], 0
+    for index, picture in enumerate(pictures):
+        while due / spec.fps < (index + 1) / source_fps - 1e-9:
+            scaled = scaler.reformat(picture, spec.width, spec.height, "yuv420p")
+            unit = encoder.encode(scaled, round(due * 1e6 / spec.fps))
+            if unit is not None:
+                units.append(unit.payload)
+                key.append(unit.keyframe)
+            due += 1
+        if progress is not None and index % 20 == 0:
+            progress(index, MOST_S * source_fps)
+    return Encoded(units, key)
+
+
+def _key(spec: CameraSpec) -> str:
+    said = f"{_VERSION} {spec.width} {spec.height} {spec.fps} {spec.bitrate_bps} {spec.gop_s} {av.__version__}"
+    return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -1,0 +1,193 @@
+"""Faults of more than twenty kinds over a whole system, by a seed; afterwards every captured frame must have exactly
+one fate, and a reason a person would accept. Prints what hit, what became of the frames, and what is not as it should.
+
+    python tests/chaos/run.py [--faults 300] [--seed 1] [--log chaos.jsonl]
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from chaos.inject import Injector
+from chaos.plan import Fault, Kind, schedule
+from chaos.plant import DRAIN_S, FPS, SITE, Plant, plant
+from support.fleet import FISHLADDER
+
+from fishladder.wire import keys
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import PARTITIONS, partition_of
+from fishladder.wire.result import decode
+
+#: Which faults a reason needs before a person would accept it. Those that are not here are never acceptable.
+ACCEPTABLE: dict[str, set[Kind]] = {
+    "encoder": {Kind.CAMERA_KILLED, Kind.AGENT_KILLED, Kind.AGENT_RESTARTED, Kind.AGENT_PAUSED},
+    "undecodable": {Kind.POISON},
+    "no_reference": {Kind.POISON},
+    "spool_full": {Kind.DISK_FULL},
+}
+
+
+@dataclass
+class Outcome:
+    """What a run came to. `problems` are for people; none = all is as it should be."""
+
+    hit: Counter[str]
+    captured: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    gaps: dict[str, float] = field(default_factory=dict)
+    unaccounted: int = 0
+    duplicates: int = 0
+    crashes: int = 0  #: of workers, by poison
+    losses: list[str] = field(default_factory=list)  #: what was not inferred, and when that was committed
+    problems: list[str] = field(default_factory=list)
+
+
+async def chaos(faults: list[Fault], log: Path) -> Outcome:
+    """Inject, heal, wait for quiet, audit."""
+    async with plant() as it:
+        print(
+            f"{len(faults)} faults over {faults[-1].at_s:.0f} s; the link: {it.link.kind}; the log: {log}", flush=True
+        )
+        began = time.monotonic()
+        injector = Injector(it, log)
+        progress = asyncio.create_task(_progress(injector, len(faults)))
+        try:
+            await injector.run(faults)
+        finally:
+            progress.cancel()
+        outcome = Outcome(Counter(fault.kind.value for fault in injector.hit))
+        await _quiet(it, outcome)
+        await _account(it, outcome, time.monotonic() - began)
+        outcome.losses = [loss async for loss in _losses(it, injector.began_ms)]
+        for part in it.parts.values():
+            poisoned = [status for status in part.ended if status == -signal.SIGABRT and outcome.hit[Kind.POISON]]
+            outcome.crashes += len(poisoned)
+            others = [status for status in part.ended if status not in poisoned]
+            outcome.problems += [f"{part.name} ended by itself with status {status}" for status in others]
+        if outcome.problems or outcome.losses:
+            kept = log.with_suffix(".logs")
+            kept.mkdir(exist_ok=True)
+            for part in it.parts.values():
+                (kept / part.log.name).write_bytes(part.log.read_bytes())
+            print(f"logs of all parts: {kept}")
+        return outcome
+
+
+async def _progress(injector: Injector, faults: int) -> None:
+    while True:
+        await asyncio.sleep(15)
+        print(f"{len(injector.hit) + len(injector.missed)} of {faults} faults are over", flush=True)
+
+
+async def _quiet(it: Plant, outcome: Outcome) -> None:
+    """Let all parts come back, end the cameras, and wait until nothing is pending."""
+    agent = it.parts["agent"]
+    for part in it.parts.values():
+        part.signal(signal.SIGCONT)
+    moving = await it.ledgers_moving()
+    if not moving:
+        outcome.problems.append("after all faults were healed, not every camera goes on within 60 s")
+    agent.over, agent.expected = True, True
+    agent.signal(signal.SIGTERM)
+    if agent.process is not None:
+        try:
+            status = await asyncio.wait_for(agent.process.wait(), DRAIN_S + 30)
+        except TimeoutError:
+            agent.process.kill()
+            outcome.problems.append("the agent did not end when it was told to")
+        else:
+            if status:
+                outcome.problems.append(f"the agent ended with status {status}: frames were left uncommitted")
+    if not await it.until("nothing is pending", 30, lambda all_: not any(one.pending for one in all_.values())):
+        outcome.problems.append("frames are pending though all is quiet")
+
+
+async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *FISHLADDER, "ledger", "--audit", "--json", "--redis", it.state_url, "--frames", it.frames_url,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await process.communicate()
+    if process.returncode not in (0, 1) or not out:
+        outcome.problems.append(f"the audit failed: {err.decode().strip()}")
+        return
+    document: dict[str, Any] = json.loads(out)
+    for camera in document["cameras"]:
+        name = camera["camera"]
+        outcome.captured += camera["captured"]
+        outcome.counts.update(camera["reasons"])
+        outcome.unaccounted += camera["captured"] - sum(camera["reasons"].values()) - camera["pending"]
+        expected = FPS[name.removeprefix(f"{SITE}/")] * took_s
+        outcome.gaps[name] = max(expected - camera["captured"], 0) / FPS[name.removeprefix(f"{SITE}/")]
+        for finding in camera["findings"]:
+            outcome.problems.append(
+                f"{name} {finding['epoch']}-{finding['first']}..{finding['last']}: {finding['what']}"
+            )
+            if "twice" in finding["what"] or "both" in finding["what"]:
+                outcome.duplicates += finding["last"] - finding["first"] + 1
+    hit = {Kind(name) for name in outcome.hit}
+    for reason, count in outcome.counts.items():
+        if reason not in ("inferred", "sampled_out", "no_picture") and not ACCEPTABLE.get(reason, set()) & hit:
+            outcome.problems.append(f"{count} frames {reason}: nobody would accept that of these faults")
+
+
+async def _losses(it: Plant, began_ms: int) -> AsyncIterator[str]:
+    """From the results, so that they can be laid beside the faults."""
+    for camera in FPS:
+        name = f"{SITE}/{camera}"
+        for entry_id, fields in await it.state.xrange(keys.results(partition_of(name, PARTITIONS), name)):
+            one = decode(fields[b"r"])
+            for fate, first, last in ((Fate(code), first, last) for code, first, last in one.runs):
+                if fate.group == "dropped":
+                    at_s = (int(entry_id.split(b"-")[0]) - began_ms) / 1000
+                    what = f"{name} {one.epoch}-{first}..{last} {fate.label}"
+                    yield f"{what} ({one.lane}) at {at_s:.1f} s by {one.worker}"
+
+
+def tell(outcome: Outcome, seed: int) -> None:
+    for kind, count in sorted(outcome.hit.items()):
+        print(f"  {count:4} {kind}")
+    print(f"faults        {outcome.hit.total()} of {len(outcome.hit)} kinds, seed {seed}")
+    if outcome.crashes:
+        print(f"crashes       {outcome.crashes} of workers by poison units, each of which may cost two")
+    print(f"captured      {outcome.captured}")
+    for reason, count in outcome.counts.most_common():
+        print(f"  {reason:12}{count}")
+    print(f"duplicates    {outcome.duplicates}")
+    print(f"unaccounted   {outcome.unaccounted}")
+    gaps = ", ".join(f"{camera} {gap_s:.1f} s" for camera, gap_s in sorted(outcome.gaps.items()))
+    print(f"source_gap    {gaps} (never captured, by the cameras' rate: agent or camera was dead or paused)")
+    for loss in outcome.losses:
+        print(f"lost          {loss}")
+    for problem in outcome.problems:
+        print(f"PROBLEM       {problem}")
+    print("clean" if not outcome.problems else f"NOT clean: repeat with SEED={seed}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faults", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", help="only these, by their names with _ and a comma between")
+    parser.add_argument("--log", type=Path, help="JSON lines: which fault hit when  [default: chaos-SEED.jsonl]")
+    args = parser.parse_args()
+    kinds = tuple(Kind[name.upper()] for name in args.kinds.split(",")) if args.kinds else tuple(Kind)
+    log = args.log or Path(f"chaos-{args.seed}.jsonl")
+    log.unlink(missing_ok=True)
+    outcome = asyncio.run(chaos(schedule(args.seed, args.faults, kinds), log))
+    tell(outcome, args.seed)
+    sys.exit(1 if outcome.problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Whole runs: real agents, gateway and worker, frame by frame, over loopback and over an emulated uplink."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.clips import plain
+from support.links import cannot_emulate, link
+from support.models import strips_model
+
+from fishladder.loadtest.emulation.network import emulate
+from fishladder.loadtest.errors import CannotEmulate
+from fishladder.loadtest.sites.payload import index_of, synthetic
+from fishladder.loadtest.sites.site import Clip, Foreign, run_site
+from fishladder.loadtest.traffic import Traffic, decodable_by_camera
+from fishladder.wire.bitstream import inspect
+from fishladder.wire.errors import ConfigError
+from fishladder.wire.unit import Codec
+
+DEADLINE_US = 2_000_000  # of a machine that does other things as well
+
+
+def plan(cameras: int, seconds: float, *, fps: float = 10, p_bytes: int = 4000, key_bytes: int = 20_000) -> Traffic:
+    """Staggered cameras with a keyframe each second."""
+    count = int(seconds * fps)
+    camera = np.repeat(np.arange(cameras), count)
+    frame = np.tile(np.arange(count), cameras)
+    at_us = np.rint((frame + camera / cameras) * 1e6 / fps).astype(np.int64)
+    key = frame % int(fps) == 0
+    size = np.where(key, key_bytes, p_bytes)
+    order = np.argsort(at_us, kind="stable")
+    return Traffic(cameras, fps, DEADLINE_US, camera[order], at_us[order], size[order], key[order])
+
+
+def test_payloads_are_what_they_say() -> None:
+    for key in (True, False):
+        unit = synthetic(77, 5000, key=key)
+        assert len(unit) == 5000
+        assert index_of(unit) == 77
+        assert inspect(Codec.H264, unit).clean is key
+    assert index_of(b"\0\0\0\1\x65\x88rest") is None
+
+
+def test_every_frame_is_followed_to_its_commit() -> None:
+    offered = plan(3, 3)
+    done = run_site(offered)
+    assert np.isfinite(done.outcome.arrival_us).all()
+    assert np.isfinite(done.committed_us).all()
+    assert (done.committed_us >= done.outcome.arrival_us - 20_000).all()
+    assert (done.outcome.arrival_us > done.traffic.at_us - 5000).all()
+    assert (decodable_by_camera(done.traffic, done.outcome) == 1).all()
+    assert done.traffic.size_bytes.tolist() == offered.size_bytes.tolist()
+    assert done.congestion_control in ("bbr", "cubic", "reno")
+    assert (done.outcome.lateness_us >= 0).all()
+    assert set(done.cores) == {"agents", "gateway", "worker"}
+
+
+def test_by_whip() -> None:
+    done = run_site(plan(2, 3), uplink="whip")
+    assert np.isfinite(done.outcome.arrival_us).mean() > 0.9
+    assert (np.diff(done.outcome.arrival_us[done.traffic.camera == 0]) > 0).mean() > 0.9
+
+
+@pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+def test_an_uplink_that_is_too_thin_delays_what_it_carries() -> None:
+    thin = link("rate_mbps = 1\nqueue_ms = 300\ndelay_ms = 10")
+    with emulate(thin) as network:
+        fits = run_site(plan(1, 4), network=network)  # 0.45 Mbit/s
+        late = run_site(plan(4, 4), network=network, settle_s=1)
+    age_us = [run.outcome.arrival_us - run.traffic.at_us for run in (fits, late)]
+    assert np.nanmedian(age_us[0]) > 10_000
+    assert np.isfinite(age_us[0]).all()
+    assert np.nanmedian(age_us[1]) > 3 * np.nanmedian(age_us[0])
+    assert np.isnan(age_us[1]).any() or np.nanmax(age_us[1]) > 1_000_000
+    assert fits.reports["up"].offered > 100
+    assert fits.outcome.packets_lost == 0
+
+
+def test_real_footage_and_a_real_model(tmp_path: Path) -> None:
+    units = [unit.payload for unit in plain()[:30]]
+    offered = plan(1, 3)
+    frame = np.arange(30)
+    keys = np.array([inspect(Codec.H264, unit).clean for unit in units])
+    offered = Traffic(1, 10, DEADLINE_US, offered.camera, offered.at_us, offered.size_bytes, keys)
+    done = run_site(offered, clip=Clip(units, frame), model=str(strips_model(tmp_path / "strips.onnx")), settle_s=30)
+    assert np.isfinite(done.outcome.arrival_us).all()
+    assert (done.traffic.size_bytes > [len(unit) for unit in units]).all()
+
+
+def test_what_cannot_be_combined() -> None:
+    with pytest.raises(ConfigError, match="--uplink whip"):
+        run_site(plan(1, 1), uplink="whip", model="x.onnx")
+
+
+def test_a_gateway_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(CannotEmulate, match="not all of 1 cameras could be opened"):
+        run_site(plan(1, 1), foreign=Foreign("http://127.0.0.1:9", "shop", "token"), open_s=1)

@@ -1,0 +1,103 @@
+"""Each alert fires for the series that its cause makes, and none for those of a healthy system, as Prometheus' own
+tool has it.
+"""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+OBSERVE = Path(__file__).parent.parent.parent / "observe"
+PROMTOOL = shutil.which("promtool")
+RULES = OBSERVE / "prometheus" / "alerts.yaml"
+CAMERA = '{site="shop-7",camera="door"}'
+
+#: What each is fired by, and how long it takes at most.
+CAUSES: dict[str, tuple[dict[str, str], str]] = {
+    "FishladderSiteDown": ({'fishladder_fleet_site_severity{site="shop-7"}': "0x4 3x20"}, "2m"),
+    "FishladderCameraInTrouble": ({f"fishladder_fleet_camera_severity{CAMERA}": "2x30"}, "3m"),
+    "FishladderNoWorker": (
+        {"fishladder_fleet_workers": "0x20", f"fishladder_fleet_camera_severity{CAMERA}": "0x20"},
+        "1m",
+    ),
+    "FishladderAnalysisBehind": ({f"fishladder_fleet_oldest_pending_seconds{CAMERA}": "5+5x40"}, "4m"),
+    "FishladderAccountOpen": ({f"fishladder_fleet_unaccounted_frames{CAMERA}": "-1x20"}, "2m"),
+    "FishladderFramesDropped": (
+        {
+            'fishladder_fleet_frames_total{site="shop-7",camera="door",group="dropped",reason="shed"}': "0+10x120",
+            'fishladder_fleet_frames_total{site="shop-7",camera="door",group="inferred",reason="inferred"}': "0+90x120",
+        },
+        "12m",
+    ),
+    "FishladderSpoolFilling": ({'fishladder_fleet_spool_ratio{site="shop-7"}': "0.85x20"}, "2m"),
+    "FishladderGatewayNotReady": ({"fishladder_gateway_ready": "1x3 0x20"}, "3m"),
+    "FishladderTargetDown": ({'up{job="fishladder-worker",instance="w"}': "0x20"}, "3m"),
+    "FishladderStateNotDurable": ({"fishladder_gateway_state_durable": "0x40"}, "6m"),
+    "FishladderFrameStoreFull": (
+        {"fishladder_gateway_frames_used_bytes": "95x20", "fishladder_gateway_frames_limit_bytes": "100x20"},
+        "2m",
+    ),
+    "FishladderLeasesLost": ({'fishladder_worker_lease_moves_total{how="lost"}': "0x10 1x10"}, "4m"),
+    "FishladderTokensRefused": ({'fishladder_gateway_refused_total{reason="token"}': "0+10x60"}, "9m"),
+    "FishladderSinkBehind": ({'fishladder_sink_lag_seconds{sink="alarms"}': "0+10x40"}, "5m"),
+    "FishladderSinkMissed": ({'fishladder_sink_missed_total{sink="alarms"}': "0x10 3x10"}, "4m"),
+}
+HEALTHY = {
+    'fishladder_fleet_site_severity{site="shop-7"}': "0x120",
+    f"fishladder_fleet_camera_severity{CAMERA}": "0x60 1x60",
+    "fishladder_fleet_workers": "1x120",
+    f"fishladder_fleet_oldest_pending_seconds{CAMERA}": "0.2x120",
+    f"fishladder_fleet_unaccounted_frames{CAMERA}": "0x120",
+    'fishladder_fleet_frames_total{site="shop-7",camera="door",group="dropped",reason="shed"}': "5x120",
+    'fishladder_fleet_frames_total{site="shop-7",camera="door",group="inferred",reason="inferred"}': "0+50x120",
+    'fishladder_fleet_spool_ratio{site="shop-7"}': "0.1x120",
+    "fishladder_gateway_ready": "1x120",
+    'up{job="fishladder-worker",instance="w"}': "1x120",
+    "fishladder_gateway_state_durable": "1x120",
+    "fishladder_gateway_frames_used_bytes": "50x120",
+    "fishladder_gateway_frames_limit_bytes": "100x120",
+    'fishladder_worker_lease_moves_total{how="lost"}': "2x120",
+    'fishladder_worker_lease_moves_total{how="took"}': "0+1x120",
+    'fishladder_gateway_refused_total{reason="token"}': "3x120",
+    'fishladder_sink_lag_seconds{sink="alarms"}': "1x120",
+    'fishladder_sink_missed_total{sink="alarms"}': "0x120",
+}
+
+
+def a_test(series: dict[str, str], at: str, asked: str, expected: int) -> dict[str, Any]:
+    samples = [{"value": expected}] if expected else []
+    return {
+        "interval": "10s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [{"expr": f"count({asked})", "eval_time": at, "exp_samples": samples}],
+    }
+
+
+def promtool(place: Path, *tests: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    assert PROMTOOL is not None
+    file = place / "tests.yaml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "10s", "tests": list(tests)}))
+    return subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
+def test_every_alert_fires_for_its_cause_and_none_without(tmp_path: Path) -> None:
+    alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    assert alerts == set(CAUSES)
+    firing = 'ALERTS{alertname="%s",alertstate="firing"}'
+    tests = [a_test(series, at, firing % alert, 1) for alert, (series, at) in CAUSES.items()]
+    done = promtool(tmp_path, *tests, a_test(HEALTHY, "15m", "ALERTS", 0))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
+def test_the_configuration_is_valid() -> None:
+    assert PROMTOOL is not None
+    for command in (["config", "prometheus.yaml"], ["rules", "alerts.yaml"]):
+        place = OBSERVE / "prometheus" / command[1]
+        done = subprocess.run([PROMTOOL, "check", command[0], str(place)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,52 @@
+"""Links for tests, and what marks and finds the processes and namespaces that a command leaves."""
+
+import os
+from pathlib import Path
+
+from fishladder.loadtest.emulation.privileges import privileges
+from fishladder.loadtest.errors import CannotEmulate
+from fishladder.loadtest.links.link import Link
+from fishladder.loadtest.links.load import parse_link
+
+MARK = "FISHLADDER_TEST_MARK"
+
+
+def link(up: str, down: str = "rate_mbps = 20\nqueue_ms = 50\ndelay_ms = 2", rest: str = "") -> Link:
+    """A link from the lines of its two directions."""
+    return parse_link(f"{rest}\n[up]\n{up}\n[down]\n{down}\n", "test", where="test", beside=Path())
+
+
+def cannot_emulate() -> str:
+    """Why links cannot be emulated by this very process, '' if they can."""
+    try:
+        found = privileges()
+    except CannotEmulate as error:
+        return str(error)
+    if found.kind == "root":
+        return ""
+    return f"creating network namespaces here takes a process of its own: {found.kind} {found.reason}"
+
+
+def marked(mark: str) -> set[int]:
+    """Processes with a mark in their environment, that is those a marked command has started."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.add(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def namespaces_of(processes: set[int]) -> set[str]:
+    """The network namespaces they are in, less our own."""
+    found = set()
+    for pid in processes:
+        try:
+            found.add(str(Path(f"/proc/{pid}/ns/net").readlink()))
+        except OSError:
+            continue
+    return found - {str(Path("/proc/self/ns/net").readlink())}
