@@ -49,6 +49,7 @@ class UplinkCameras:
         self._agent = agent
         self.rate = RateControl(len(sessions))
         self._weights: dict[int, float] = {}
+        self._starved_s = 0.0  # when there was no credit last
         self._renews = renews
         self._lanes: Mapping[int, Lane] = {}
         self._boot = token_hex(16)
@@ -177,6 +178,9 @@ class UplinkCameras:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
         `denied`: TCP sees no queue.
         """
+        now_s = self._clock.mono_us() / 1e6
+        if self.scheduler.credit_left <= 0:
+            self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
@@ -184,8 +188,8 @@ class UplinkCameras:
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
-                    waiting[channel] = ready_us / 1e6
-        return self.rate.step(wishes, waiting, self._clock.mono_us() / 1e6, spooled=self._lanes.keys(), denied=denied)
+                    waiting[channel] = max(ready_us / 1e6, self._starved_s)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
 
     # -- what is next
 
@@ -196,7 +200,7 @@ class UplinkCameras:
         item = session.take(now_us, self._offset.offset_us, flush=self.flush)
         if isinstance(item, Unit):
             now_s = now_us / 1e6
-            ready_s = now_s if ready_us is None else ready_us / 1e6
+            ready_s = now_s if ready_us is None else max(ready_us / 1e6, self._starved_s)
             self.rate.taken(session.channel, item.seq, len(item.payload) + UNIT_HEADER_BYTES, ready_s, now_s)
         return item
 
