@@ -24,6 +24,7 @@ class Link:
         self.port = 0
         self.carried_bytes = 0  #: from the agent to the gateway
         self.connections = 0
+        self.rate_bytes_s: float | None = None  #: what it carries from the agent to the gateway; None = all
         self._to_port = to_port
         self._cut = Cut.NONE
         self._up = asyncio.Event()
@@ -72,6 +73,8 @@ class Link:
                 await self._up.wait()
                 if count:
                     self.carried_bytes += len(data)
+                    if self.rate_bytes_s is not None:
+                        await asyncio.sleep(len(data) / self.rate_bytes_s)
                 writer.write(data)
                 await writer.drain()
         finally:
@@ -91,7 +94,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def link(to_port: int) -> AsyncIterator[Link]:
     """A relay to a port on this host while the block runs."""
     it = Link(to_port)
-    server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is slow shows at once
+    server = await asyncio.start_server(it.serve, sock=listening, limit=2048)
     it.port = server.sockets[0].getsockname()[1]
     try:
         yield it

@@ -81,6 +81,8 @@ class Agent:
             self._clock,
             on_policy=self._obey,
             on_keyframe=self._ask_keyframe,
+            on_rate=lambda channel, order: self.feeds[channel].limit(order),
+            wish=lambda channel, weight: self.feeds[channel].wish(weight),
             agent=f"fishladder/{version('fishladder')}",
         )
         return self.sessions

@@ -10,6 +10,8 @@ SHARE = 0.45
 #: A round trip this much longer than the shortest means that something queues: twice what a receiver may hold an
 #: acknowledgement back.
 QUEUE_US = 80_000
+#: And one this little longer, that nothing does.
+IDLE_US = 15_000
 #: After a queue has shown: nothing for so long, then so much slower.
 HOLD_S = 0.5
 SLOWER = 0.6
@@ -30,6 +32,14 @@ class LinkState:
     limited_by_us: bool = True
     rtt_us: int | None = None
     min_rtt_us: int | None = None
+    notsent_bytes: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits on the way, as far as TCP sees."""
+        if self.rtt_us is None or self.min_rtt_us is None or self.notsent_bytes is None:
+            return False
+        return not self.notsent_bytes and self.rtt_us - self.min_rtt_us < IDLE_US
 
     @property
     def queues(self) -> bool:

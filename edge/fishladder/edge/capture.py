@@ -37,12 +37,17 @@ class CaptureSettings(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A further line on stdin. `fps` 0 = every picture; what is None stays as it is."""
+    """A further line on stdin. `fps` 0 = every picture; `thin_fps` 0 = all of those, `width` 0 = as the settings say;
+    `hold`: encode nothing. What is None stays as it is.
+    """
 
     stop: bool = False
     keyframe: bool = False
     fps: float | None = None
     bitrate_bps: int | None = None
+    thin_fps: float | None = None
+    width: int | None = None
+    hold: bool | None = None
 
 
 class Orders:
@@ -51,6 +56,9 @@ class Orders:
     def __init__(self, fps: float | None, bitrate_bps: int) -> None:
         self.fps = fps
         self.bitrate_bps = bitrate_bps
+        self.thin_fps: float | None = None
+        self.width = 0
+        self.hold = False
         self.stop = False
         self._keyframe = False
 
@@ -61,6 +69,12 @@ class Orders:
             self.fps = command.fps or None
         if command.bitrate_bps is not None:
             self.bitrate_bps = command.bitrate_bps
+        if command.thin_fps is not None:
+            self.thin_fps = command.thin_fps or None
+        if command.width is not None:
+            self.width = command.width
+        if command.hold is not None:
+            self.hold = command.hold
 
     def keyframe_wanted(self) -> bool:
         wanted, self._keyframe = self._keyframe, False
@@ -107,6 +121,7 @@ def _encode(camera: Camera, found: Description, settings: CaptureSettings, order
     live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
         live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted())
+        live.thin(fps=orders.thin_fps, width=orders.width, hold=orders.hold)
         for record in live.take(picture):
             emit(record)
         if orders.stop:

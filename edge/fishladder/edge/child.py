@@ -45,12 +45,13 @@ class Child:
         self.error = ""  #: why the last process ended, '' if it ended well
         self.failed = False  #: `run` has returned because of that (with `once`)
         self.pid: int | None = None
-        self._settings = settings
+        self.settings = settings
         self._on_record = on_record
         self._on_gone = on_gone
         self._stall_s = max(stall_s, settings.camera.timeout_s + 5)
         self._once = once
         self._backoff = backoff or Backoff(0.5, 30.0)
+        self._thin = Command()  # what the link allowed last
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._opened_at: float | None = None
@@ -58,7 +59,10 @@ class Child:
     def command(self, command: Command) -> None:
         """Tell the process; what must outlive it is kept for the next one."""
         if command.fps is not None:
-            self._settings = msgspec.structs.replace(self._settings, fps=command.fps or None)
+            self.settings = msgspec.structs.replace(self.settings, fps=command.fps or None)
+        for name in ("bitrate_bps", "thin_fps", "width", "hold"):
+            if (value := getattr(command, name)) is not None:
+                self._thin = msgspec.structs.replace(self._thin, **{name: value})
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(msgspec.json.encode(command) + b"\n")
 
@@ -105,7 +109,7 @@ class Child:
         )
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write(msgspec.json.encode(self._settings) + b"\n")
+        process.stdin.write(msgspec.json.encode(self.settings) + b"\n" + msgspec.json.encode(self._thin) + b"\n")
         self._process, self.pid = process, process.pid
         says = asyncio.create_task(self._log_stderr(process.stderr))
         try:

@@ -15,7 +15,14 @@ from fishladder.edge.cameras.container import reason
 from fishladder.wire.errors import CameraError
 
 #: x264's rate buffer as a share of a second: it decides how long a keyframe holds up what follows.
-VBV_S = 0.2
+VBV_S = 0.12
+#: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
+#: that of the rate wanted now.
+ROOM = 1.6
+#: For a higher rate another one is opened no sooner than this.
+REOPEN_US = 800_000
+#: x264 makes nothing of less.
+LEAST_BPS = 10_000
 _TIME_BASE = Fraction(1, 1_000_000)
 
 
@@ -61,13 +68,15 @@ class X264:
         self._scaler = VideoReformatter()
         self._next_keyframe_us: int | None = None
         self._force = True
-        maximum = settings.bitrate_bps
+        self._opened_us: int | None = None  # pts of its first picture
+        self.maximum_bps = min(settings.bitrate_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
+        self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), settings.bitrate_bps)
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
         context.time_base = _TIME_BASE
         context.framerate = Fraction(fps).limit_denominator(1001)
-        context.bit_rate = maximum
+        context.bit_rate = self.maximum_bps
         context.max_b_frames = 0
         context.thread_count = settings.threads
         context.options = {
@@ -75,15 +84,15 @@ class X264:
             "tune": "zerolatency",
             "profile": settings.profile,
             "forced-idr": "1",
-            "maxrate": str(maximum),
-            "bufsize": str(max(round(maximum * VBV_S), 1)),
+            "maxrate": str(self.maximum_bps),
+            "bufsize": str(max(round(self._opened_for_bps * VBV_S), 1)),
             "x264-params": f"keyint=infinite:scenecut=0:qpmin={settings.qp_min}",
         }
         try:
             context.open()
         except av.FFmpegError as error:
             raise CameraError(
-                f"x264 refuses {self.width}x{self.height} at {fps:g} fps, {maximum} bit/s, "
+                f"x264 refuses {self.width}x{self.height} at {fps:g} fps, {self.maximum_bps} bit/s, "
                 f"preset {settings.preset!r}: {reason(error)}"
             ) from None
         self._context = context
@@ -91,7 +100,21 @@ class X264:
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next picture on; capped at the maximum it was opened with."""
-        self._context.bit_rate = max(min(bitrate_bps, self.settings.bitrate_bps), 10_000)
+        self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_BPS)
+
+    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+        """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
+        another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
+        """
+        wanted = min(max(bitrate_bps, LEAST_BPS), self.settings.bitrate_bps)
+        if 0.6 * self._opened_for_bps <= wanted <= self.maximum_bps:
+            return False
+        since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
+        return self.keyframe_due(pts_us) or (wanted > self.maximum_bps and since_us >= REOPEN_US)
+
+    def keyframe_due(self, pts_us: int) -> bool:
+        """Whether the picture at `pts_us` will be a keyframe."""
+        return self._force or self._next_keyframe_us is None or pts_us >= self._next_keyframe_us
 
     def force_keyframe(self) -> None:
         self._force = True
@@ -101,8 +124,8 @@ class X264:
         picture = self._scaler.reformat(
             frame, self.width, self.height, "yuv420p", interpolation=Interpolation.FAST_BILINEAR
         )
-        due = self._next_keyframe_us is None or pts_us >= self._next_keyframe_us
-        key = self._force or due
+        key = self.keyframe_due(pts_us)
+        self._opened_us = pts_us if self._opened_us is None else self._opened_us
         picture.pts = pts_us
         picture.time_base = _TIME_BASE
         picture.pict_type = PictureType.I if key else PictureType.NONE

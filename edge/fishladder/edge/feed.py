@@ -14,6 +14,8 @@ from fishladder.edge.capture import CaptureSettings, Command
 from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened, Record, Sampled
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
+from fishladder.edge.encode import scaled
+from fishladder.edge.rate.control import Order, Wish
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
@@ -150,6 +152,21 @@ class Feed:
         self._policy = policy
         limits = [fps for fps in (policy.fps, self._limit_fps) if fps]
         (self._next or self.child).command(Command(fps=min(limits, default=0.0)))
+
+    def limit(self, order: Order) -> None:
+        """What the uplink has for this camera."""
+        self.child.command(
+            Command(bitrate_bps=order.bitrate_bps, thin_fps=order.fps, width=order.width, hold=order.hold)
+        )
+
+    def wish(self, weight: float) -> Wish | None:
+        """What this camera would send; None if that cannot be changed: it passes on what the camera makes."""
+        opened = self.opened
+        if opened is None or opened.mode != "encode":
+            return None
+        encoder = self.child.settings.encoder
+        fps = min((it for it in (self.child.settings.fps, opened.fps or 25.0) if it), default=25.0)
+        return Wish(weight, encoder.bitrate_bps, fps, *scaled(opened.width, opened.height, encoder.width))
 
     def ask_keyframe(self) -> None:
         """At most once a second."""

@@ -64,6 +64,10 @@ class HardwareH264:
         self._force = True
         return context
 
+    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+        """Never: it sees to that itself."""
+        return False
+
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next picture on; capped at the maximum in the settings. Raises `CameraError`."""
         wanted = max(min(bitrate_bps, self.settings.bitrate_bps), 10_000)

@@ -14,6 +14,7 @@ from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import Gate, GateSettings, Sent
 from fishladder.edge.live_encoder import LiveEncoder
 from fishladder.edge.motion import GRID_WIDTH, Grid, Motion
+from fishladder.edge.sampler import Sampler
 from fishladder.wire.fates import Fate
 
 
@@ -27,12 +28,21 @@ class LiveCapture:
         self._gate: Gate[Picture] | None = None if gate is None else Gate(gate)
         self._motion = Motion() if gate is None else Motion(gate.sensitivity, gate.ignore)
         self._reducer = VideoReformatter()
+        self._thinner = Sampler(phase=phase)
+        self._hold = False
 
     def obey(self, *, fps: float | None, bitrate_bps: int, keyframe: bool) -> None:
         self._encoder.set_fps(fps)
         self._encoder.set_bitrate(bitrate_bps)
         if keyframe:
             self._encoder.force_keyframe()
+
+    def thin(self, *, fps: float | None, width: int, hold: bool) -> None:
+        """What the link allows: so many of the pictures wanted, at most so wide, or none at the moment."""
+        self._thinner.set_fps(fps)
+        self._encoder.set_thin_fps(fps)
+        self._encoder.set_width(width)
+        self._hold = hold
 
     def take(self, picture: Picture) -> Iterator[Record]:
         """Records, each to be passed on before the next is asked for."""
@@ -73,6 +83,8 @@ class LiveCapture:
                 yield Left(it)
 
     def _encode(self, picture: Picture, frame: VideoFrame) -> Record:
+        if self._hold or not self._thinner.wants(picture.pts_us, picture.mono_us):
+            return Left(Fate.SHED)
         return self._encoder.encode(frame, picture.pts_us, picture.mono_us) or Left(Fate.ENCODER)
 
     def _reduced(self, frame: VideoFrame) -> Grid:

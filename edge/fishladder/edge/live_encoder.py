@@ -1,11 +1,12 @@
 """A camera's pictures thinned to the wanted rate and encoded, through changes of size, rate and bitrate. The encoder is
-opened anew when the size or the rate changes, since x264 plans its bits by them. Where a hardware encoder is to do it
-and fails, x264 takes over with the very picture it failed on.
+opened anew when size or rate change, since x264 plans its bits by them, or when its bitrate is outgrown. Where a
+hardware encoder is to do it and fails, x264 takes over with the very picture it failed on.
 """
 
 import sys
 from typing import Protocol
 
+import msgspec
 from av import FFmpegError
 from av.video.frame import VideoFrame
 
@@ -22,10 +23,14 @@ _USUAL_FPS = 25.0
 class Encoder(Protocol):
     """For pictures of one size at about one rate."""
 
+    settings: EncoderSettings
     source: tuple[int, int]
     fps: float
     width: int
     height: int
+
+    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+        """Whether the picture at `pts_us` is better given to one opened for that rate."""
 
     def set_bitrate(self, bitrate_bps: int) -> None: ...
 
@@ -39,15 +44,28 @@ class LiveEncoder:
 
     def __init__(self, settings: EncoderSettings, camera_fps: float | None, phase: float = 0.0) -> None:
         self._settings = settings
+        self._own_width = settings.width
         self._camera_fps = camera_fps
         self._sampler = Sampler(phase=phase)
         self._bitrate_bps = settings.bitrate_bps
         self._encoder: Encoder | None = None
         self._software = settings.codec == "libx264"
         self._last_pts_us: int | None = None
+        self._thin_fps: float | None = None
 
     def set_fps(self, fps: float | None) -> None:
         self._sampler.set_fps(fps)
+
+    def set_thin_fps(self, fps: float | None) -> None:
+        """So many of the pictures wanted are given to `encode`; None = all."""
+        self._thin_fps = fps
+
+    def set_width(self, width: int) -> None:
+        """0 = as the settings say; larger than that changes nothing."""
+        own = self._own_width
+        wanted = min(width, own) if width and own else width or own
+        if wanted != self._settings.width:
+            self._settings = msgspec.structs.replace(self._settings, width=wanted)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         if bitrate_bps != self._bitrate_bps:
@@ -70,11 +88,12 @@ class LiveEncoder:
         """Pictures a second that come out, as far as known."""
         claimed = self._camera_fps if 1 <= (self._camera_fps or 0) <= 120 else None
         camera = claimed or self._sampler.camera_fps or _USUAL_FPS
-        return min(max(camera if self._sampler.fps is None else min(camera, self._sampler.fps), 0.1), 240.0)
+        limits = [fps for fps in (camera, self._sampler.fps, self._thin_fps) if fps is not None]
+        return min(max(min(limits), 0.1), 240.0)
 
     def encode(self, frame: VideoFrame, pts_us: int, mono_us: int) -> CapturedUnit | None:
         """None if the encoder failed on it; the next picture then gets a new one. Raises `CameraError`."""
-        encoder = self._fitting(frame)
+        encoder = self._fitting(frame, pts_us)
         try:
             encoded = encoder.encode(frame, pts_us)
         except CameraError as error:  # of a hardware encoder alone
@@ -98,11 +117,14 @@ class LiveEncoder:
             encoded.payload,
         )
 
-    def _fitting(self, frame: VideoFrame) -> Encoder:
+    def _fitting(self, frame: VideoFrame, pts_us: int) -> Encoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
-        if it is None or it.source != source or not 0.75 < fps / it.fps < 1.33:
-            it = self._encoder = self._open(source, fps)
+        if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33:
+            outgrown = it.settings != self._settings or it.outgrown(self._bitrate_bps, pts_us)
+            if not outgrown:
+                return it
+        it = self._encoder = self._open(source, fps)
         return it
 
     def _open(self, source: tuple[int, int], fps: float) -> Encoder:

@@ -22,6 +22,8 @@ SPOOL_OLDEST = Gauge("fishladder_edge_spool_oldest_seconds", "For how long the o
 SPOOL_FAILING = Gauge("fishladder_edge_spool_failing", "1 while the disk takes nothing")
 RECONNECTS = Counter("fishladder_edge_reconnects_total", "Connections to the gateway that ended")
 SENT = Counter("fishladder_edge_sent_bytes_total", "Bytes of binary messages sent to the gateway")
+RATE = Gauge("fishladder_edge_uplink_rate_bps", "What live video may use of the uplink")
+QUEUE = Gauge("fishladder_edge_uplink_queue_seconds", "Standing queue seen in the acknowledgements")
 RTT = Gauge("fishladder_edge_uplink_rtt_seconds", "Round trip of the latest clock probe")
 
 

@@ -97,6 +97,14 @@ class Ring:
         self._entries.split(self.next)
         return self._entries.since(self._entries.index(self.next))
 
+    @property
+    def unsent_ready_us(self) -> int | None:
+        """When the unit that is next to be sent could have been; None if there is none."""
+        if self.next > self.position:
+            return None
+        held = self._entries[self._entries.index(self.next)]
+        return held.unit.mono_us + held.ready_us if isinstance(held, HeldUnit) else None
+
     def clean_points(self, most: int) -> list[int]:
         """Seqs a decoder can start at, ascending. If there are more than `most`, every n-th and the last.
 

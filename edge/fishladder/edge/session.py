@@ -45,6 +45,7 @@ class Session:
         self.hello_at_s = 0.0
         self.policy: Policy | None = None
         self.max_unit_bytes = 0
+        self.adapts = False  #: the link is thin, and its camera makes less then and begins anew when asked
         self.state_lost = 0
         self.oversized = 0  #: units over the gateway's limit, in all
         self.largest_bytes = 0  #: of those

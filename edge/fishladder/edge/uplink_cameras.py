@@ -9,13 +9,14 @@ from secrets import token_hex
 import structlog
 
 from fishladder.edge.clock import Clock, OffsetEstimator
+from fishladder.edge.rate.control import Order, RateControl, Wish
 from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, Policy
-from fishladder.wire.unit import Range, Unit
+from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,9 @@ class UplinkCameras:
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
         self._agent = agent
+        self.rate = RateControl(len(sessions))
+        self._weights: dict[int, float] = {}
+        self._starved_s = 0.0  # when there was no credit last
         self._renews = renews
         self._lanes: Mapping[int, Lane] = {}
         self._boot = token_hex(16)
@@ -59,6 +63,7 @@ class UplinkCameras:
 
     def connected(self) -> None:
         self.scheduler = Scheduler()
+        self.rate = RateControl(len(self.sessions))
 
     def disconnected(self) -> None:
         for session in self.sessions.values():
@@ -142,13 +147,15 @@ class UplinkCameras:
             return []
         log.warning("camera's session has ended", camera=session.camera, reason=message.reason)
         given_up = [self.scheduler.remove(message.channel, backfill=backfill) for backfill in (False, True)]
+        self.rate.forget(message.channel)
         session.fenced(now_s)  # the next tick says hello for all that are fenced together
         return [it for it in given_up if it is not None]
 
-    def acknowledged(self, message: messages.Ack) -> None:
+    def acknowledged(self, message: messages.Ack, now_s: float) -> None:
         for channel, logged, committed in message.cameras:
             if session := self.sessions.get(channel):
                 session.acknowledged(logged, committed)
+                self.rate.logged(channel, logged, now_s)
 
     def opened(self, message: messages.Open, now_s: float) -> None:
         lane, session = self._lanes.get(message.channel), self.sessions.get(message.channel)
@@ -164,14 +171,38 @@ class UplinkCameras:
     def obey(self, channel: int, policy: Policy) -> None:
         if channel in self.sessions:
             self.scheduler.set_weight(channel, policy.weight)
+            self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
+
+    def orders(self, wish: Callable[[int, float], Wish | None], *, denied: bool) -> list[tuple[int, Order]]:
+        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
+        `denied`: TCP sees no queue.
+        """
+        now_s = self._clock.mono_us() / 1e6
+        if self.scheduler.credit_left <= 0:
+            self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
+        wishes, waiting = {}, {}
+        for channel, session in self.sessions.items():
+            wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
+            session.adapts = wanted is not None and self.rate.thin
+            if wanted is not None:
+                wishes[channel] = wanted
+                if (ready_us := session.ring.unsent_ready_us) is not None:
+                    waiting[channel] = max(ready_us / 1e6, self._starved_s)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
 
     # -- what is next
 
     def _take(self, session: Session) -> Unit | Range | None:
         if not session.has_more:
             return None
-        return session.take(self._clock.mono_us(), self._offset.offset_us, flush=self.flush)
+        now_us, ready_us = self._clock.mono_us(), session.ring.unsent_ready_us
+        item = session.take(now_us, self._offset.offset_us, flush=self.flush)
+        if isinstance(item, Unit):
+            now_s = now_us / 1e6
+            ready_s = now_s if ready_us is None else max(ready_us / 1e6, self._starved_s)
+            self.rate.taken(session.channel, item.seq, len(item.payload) + UNIT_HEADER_BYTES, ready_s, now_s)
+        return item
 
     def _take_backfill(self, lane: Lane) -> Unit | Range | None:
         if not lane.drain.ready:

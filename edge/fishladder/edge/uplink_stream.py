@@ -15,6 +15,7 @@ from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
+from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.schedule import fragment_size
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Filling
@@ -31,6 +32,7 @@ from fishladder.wire.messages import VERSIONS, Policy
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
+_CONTROL_S = 0.05
 _POSITIONS_S = 1.0
 _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
@@ -46,8 +48,9 @@ class _Draining(Exception):
 
 
 class StreamUplink:
-    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks. Call `wake` when a camera
-    has something new.
+    """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
+    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed. Call
+    `wake` when a camera has something new.
     """
 
     def __init__(
@@ -58,6 +61,8 @@ class StreamUplink:
         *,
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
+        on_rate: Callable[[int, Order], None] = lambda channel, order: None,
+        wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
         agent: str = "",
     ) -> None:
         self.offset = OffsetEstimator()
@@ -65,6 +70,8 @@ class StreamUplink:
         self._to = to
         self._token = TokenKeeper(to)
         self._clock = clock
+        self._on_rate = on_rate
+        self._wish = wish
         self._cameras = UplinkCameras(
             sessions,
             clock,
@@ -111,7 +118,13 @@ class StreamUplink:
     def _positions(self) -> messages.Positions | None:
         filling = self.spool() if self.spool is not None else None
         now_s = asyncio.get_running_loop().time()
-        status = self._sent_rate.status(self._sent_bytes, now_s, rtt_us=self.offset.rtt_us, spool=filling)
+        status = self._sent_rate.status(
+            self._sent_bytes,
+            now_s,
+            rtt_us=self.offset.rtt_us,
+            estimate_bps=self._cameras.rate.estimator.carried_bps,
+            spool=filling,
+        )
         return self._cameras.positions(status)
 
     async def settled(self) -> None:
@@ -155,12 +168,15 @@ class StreamUplink:
                     group.create_task(self._read(link), name="uplink-read")
                     group.create_task(self._write(link), name="uplink-write")
                     group.create_task(self._tick(link), name="uplink-tick")
+                    group.create_task(self._control(link), name="uplink-rate")
         except* (_Draining, AuthRefused, VersionMismatch, UplinkError, WireError, ConfigError) as errors:
             raise _first(errors) from None
         finally:
             if self.connected:
                 metrics.RECONNECTS.inc()
             self.connected = False
+            for channel, order in self._cameras.rate.released():
+                self._on_rate(channel, order)
             self._cameras.disconnected()
 
     # -- out
@@ -231,6 +247,16 @@ class StreamUplink:
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
+    async def _control(self, link: WebSocket) -> None:
+        """Tell cameras what they may send."""
+        while True:
+            for channel, order in self._cameras.orders(self._wish, denied=link.state().idle):
+                self._on_rate(channel, order)
+            estimator = self._cameras.rate.estimator
+            metrics.RATE.set(estimator.rate_bps)
+            metrics.QUEUE.set(estimator.queue_s)
+            await asyncio.sleep(_CONTROL_S)
+
     # -- in
 
     async def _read(self, link: WebSocket) -> None:
@@ -240,7 +266,7 @@ class StreamUplink:
     def _heard(self, message: messages.FromGateway, now_s: float) -> None:
         match message:
             case messages.Ack():
-                self._cameras.acknowledged(message)
+                self._cameras.acknowledged(message, self._clock.mono_us() / 1e6)
                 self._news.set()
             case messages.Open():
                 self._cameras.opened(message, now_s)

@@ -26,7 +26,7 @@ CONNECT_S = 20.0
 NOTSENT_LOWAT_BYTES = 16 * 1024
 _TCP_NOTSENT_LOWAT = 25
 #: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
-_APP_LIMITED_AT, _RTT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 148, 160
+_APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 160
 
 
 class WebSocket:
@@ -89,7 +89,8 @@ class WebSocket:
         (rate,) = struct.unpack_from("=Q", info, _RATE_AT)
         (rtt_us,) = struct.unpack_from("=I", info, _RTT_AT)
         (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
-        return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us)
+        (notsent_bytes,) = struct.unpack_from("=I", info, _NOTSENT_AT)
+        return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us, notsent_bytes)
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from fishladder.wire.fates import Fate
 
 #: What waits for the link longer than this is written to disk.
 SPILL_US = 5_000_000
+#: The same of a camera that can make less: what has waited so long for an open link would only hold up what is new.
+LATE_US = 400_000
 #: When live goes on, it does so at an entry point no older than this; else at the next one, which is asked for.
 FRESH_US = 2_000_000
 #: While it waits for that one, what cannot be sent is written every so often.
@@ -24,8 +26,9 @@ class Spill(NamedTuple):
     last: int
 
 
-def due(ring: Ring, now_us: int, *, live: bool) -> Spill | None:
-    """What is to be written now, if anything. `live`: the link carries frames, so some may go at once.
+def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill | None:
+    """What is to be written now, if anything. `live`: the link carries frames, so some may go at once; `freshest`: and
+    the camera can begin anew there at any time.
 
     When told to stop, ask with a time far ahead.
     """
@@ -38,7 +41,7 @@ def due(ring: Ring, now_us: int, *, live: bool) -> Spill | None:
     if ring.blocked and live:
         if point is None and age_us < BLOCKED_US:
             return None
-    elif age_us < SPILL_US:
+    elif age_us < (LATE_US if live and freshest else SPILL_US):
         return None
     if point is not None:
         last = point - 1

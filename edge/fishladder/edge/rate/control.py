@@ -1,0 +1,175 @@
+"""What each camera of a site may send at the moment: the estimator's rate, shared out by the budget, turned into bits
+and pictures a second and a size by each camera's ladder. Pure: told what was sent and acknowledged, it gives orders.
+"""
+
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fishladder.edge.rate.budget import Claim, share
+from fishladder.edge.rate.estimator import LEAST_BPS, Estimator
+from fishladder.edge.rate.ladder import Ladder
+
+#: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
+FIRST_BPS = 300_000.0
+#: A camera whose oldest picture has waited so long beyond the usual takes no more, until it is so much better again.
+HOLD_S, GO_S = 0.3, 0.12
+#: What a camera may use beyond what it does use: when more happens in it, its share follows.
+GROWTH = 2.0
+_FOLLOW_S = 0.4
+#: Of the link's rate for live units; the rest is what wraps them, and control.
+PAYLOAD = 0.97
+STEP_S = 0.1
+#: Bitrates closer than this to the one in force are not worth an order.
+_CLOSE = 0.03
+
+
+class Wish(NamedTuple):
+    """What a camera would send: at most so many bits and pictures a second, of that size (0 = not known yet)."""
+
+    weight: float
+    most_bps: float
+    fps: float
+    width: int
+    height: int
+
+
+class Order(NamedTuple):
+    """What a camera is to send. `fps` 0 and `width` 0 = as it would; `hold`: nothing at the moment."""
+
+    bitrate_bps: int
+    fps: float = 0.0
+    width: int = 0
+    hold: bool = False
+
+
+class _InFlight(NamedTuple):
+    seq: int
+    ready_s: float
+    bytes: int
+
+
+@dataclass(slots=True)
+class _Camera:
+    ladder: Ladder = field(default_factory=Ladder)
+    in_flight: deque[_InFlight] = field(default_factory=deque)
+    used_bps: float = 0.0
+    produced: int = 0  # bytes since the last step
+    waiting: int = 0  # bytes on their way
+    hold: bool = False
+    order: Order | None = None
+    _smooth_bps: float = 0.0
+
+    def used(self, passed_s: float) -> None:
+        """Follow what is sent: at once upwards, slowly down."""
+        rate = self.produced * 8 / min(passed_s, 1.0)
+        self._smooth_bps += (rate - self._smooth_bps) * min(passed_s / _FOLLOW_S, 1.0)
+        self.used_bps = max(self._smooth_bps, self.used_bps * (1 - min(passed_s / 2.0, 1.0)))
+        self.produced = 0
+
+
+class RateControl:
+    """One connection's; cameras by channel. Times in seconds on one clock."""
+
+    def __init__(self, cameras: int) -> None:
+        self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
+        self._cameras: dict[int, _Camera] = {}
+        self._step_s = 0.0
+
+    @property
+    def thin(self) -> bool:
+        """Whether the link was full lately: before that nothing is known of it, and only the bitrate begins low."""
+        return self.estimator.carried_bps is not None
+
+    def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
+        """A live unit goes onto the link; `ready_s` is when it could have."""
+        camera = self._cameras.setdefault(channel, _Camera())
+        camera.in_flight.append(_InFlight(seq, ready_s, size))
+        camera.produced += size
+        camera.waiting += size
+        self.estimator.sent(size, now_s)
+
+    def logged(self, channel: int, seq: int, now_s: float) -> None:
+        """Everything of a camera up to `seq` has reached the gateway."""
+        flight = self._cameras.setdefault(channel, _Camera()).in_flight
+        while flight and flight[0].seq <= seq:
+            unit = flight.popleft()
+            self._cameras[channel].waiting -= unit.bytes
+            self.estimator.acked(unit.bytes, now_s - unit.ready_s, now_s)
+
+    def forget(self, channel: int) -> None:
+        """What was on its way of a camera is not any more."""
+        if camera := self._cameras.get(channel):
+            camera.in_flight.clear()
+            camera.waiting = 0
+
+    def released(self) -> list[tuple[int, Order]]:
+        """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring."""
+        held = [(channel, it) for channel, it in self._cameras.items() if it.order is not None and it.order.hold]
+        for _, camera in held:
+            assert camera.order is not None
+            camera.hold, camera.order = False, camera.order._replace(hold=False)
+        return [(channel, camera.order) for channel, camera in held if camera.order is not None]
+
+    def step(
+        self,
+        wishes: Mapping[int, Wish],
+        unsent_ready_s: Mapping[int, float],
+        now_s: float,
+        *,
+        spooled: Collection[int] = (),
+        denied: bool = False,
+    ) -> list[tuple[int, Order]]:
+        """Orders that are news; to be called often. `unsent_ready_s`: since when each camera's oldest unsent unit could
+        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late; `denied`:
+        TCP sees no queue.
+        """
+        passed_s = now_s - self._step_s
+        if passed_s < STEP_S:
+            return []
+        self._step_s = now_s
+        ages = {}
+        for channel in wishes:
+            self._cameras.setdefault(channel, _Camera())
+        beside_bps = 0.0  # what cameras send that pass on what they get
+        for channel, camera in self._cameras.items():
+            waiting = [unsent_ready_s[channel]] if channel in unsent_ready_s else []
+            waiting += [camera.in_flight[0].ready_s] if camera.in_flight else []
+            ages[channel] = now_s - min(waiting) if waiting else 0.0
+            camera.used(passed_s)
+            if channel not in wishes:
+                beside_bps += camera.used_bps
+        oldest_s = max(ages.values(), default=0.0)
+        waiting_bytes = sum(camera.waiting for camera in self._cameras.values())
+        self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied)
+        claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
+        shares = share(max(self.estimator.rate_bps * PAYLOAD - beside_bps, 0.0), claims)
+        news = []
+        for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
+            camera = self._cameras[channel]
+            waits_s = ages[channel] - (self.estimator.base_s or 0.0)
+            camera.hold = channel not in spooled and waits_s > (GO_S if camera.hold else HOLD_S)
+            order = self._order(camera, wish, rate, now_s)
+            if camera.order is None or _differs(order, camera.order):
+                camera.order = order
+                news.append((channel, order))
+        return news
+
+    def _claim(self, channel: int, wish: Wish) -> Claim:
+        used = self._cameras[channel].used_bps
+        least = min(LEAST_BPS, wish.most_bps)
+        return Claim(wish.weight, least, min(max(used * GROWTH, FIRST_BPS / 2, least), wish.most_bps))
+
+    def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
+        bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
+        if not wish.width or not wish.height or not self.thin:
+            return Order(bitrate, hold=camera.hold)
+        rung = camera.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
+        fps = 0.0 if rung.fps >= wish.fps else rung.fps
+        width = 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
+        return Order(bitrate, fps, width, camera.hold)
+
+
+def _differs(new: Order, old: Order) -> bool:
+    return new[1:] != old[1:] or abs(new.bitrate_bps - old.bitrate_bps) > _CLOSE * old.bitrate_bps

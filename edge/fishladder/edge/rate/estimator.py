@@ -1,0 +1,151 @@
+"""How much an uplink carries, from what the gateway acknowledged and when. Pure. A link is full when even the quickest
+of the last units waited (a standing queue), or when one waits far too long; that a camera sends little says nothing
+about the link. How the rate is shared out is for `budget`.
+"""
+
+from collections import deque
+from statistics import median
+from typing import NamedTuple
+
+#: Delays are compared with the shortest of so long: routes change.
+BASE_S = 60.0
+#: The delay of the quickest unit of so long, and of so many, is that of a standing queue: a keyframe's own length on
+#: the wire delays those behind it, never all. (The idea is CoDel's, RFC 8289.)
+WINDOW_S, WINDOW_UNITS = 0.4, 3
+#: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
+FULL_S, FREE_S = 0.035, 0.02
+#: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
+#: ends TCP early) is believed.
+DENIED = 3.0
+#: A unit on its way for so much longer than the queue and its own length explain: the link has become slower.
+LATE_S = 0.15
+#: Decisions are this far apart; after going down the effect is waited for.
+STEP_S, SETTLE_S = 0.2, 0.4
+#: Of what came through while the queue stood; less the longer the queue, which has to drain.
+DOWN, DRAIN = 0.93, 0.6
+#: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
+UP_NEAR, BOLDER, UP_MOST = 0.02, 1.5, 0.25
+#: Near means from here up to there, of the most it carried in so long.
+NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
+#: More is tried only while so much of the rate is used.
+USED = 0.75
+LEAST_BPS = 24_000.0
+
+
+class _Ack(NamedTuple):
+    at_s: float
+    delay_s: float
+    bytes: int
+
+
+class Estimator:
+    """One connection's. `rate_bps` is what may be sent in all; `queue_s` the standing queue at the last step. Times in
+    seconds on one clock.
+    """
+
+    def __init__(self, first_bps: float) -> None:
+        self.rate_bps = max(first_bps, LEAST_BPS)
+        self.queue_s = 0.0
+        self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
+        self._growth = UP_MOST
+        self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
+        self._acks: deque[_Ack] = deque()
+        self._sent: deque[tuple[float, int]] = deque()
+        self._step_s = 0.0
+        self._late_s = 0.0
+
+    @property
+    def carried_bps(self) -> float | None:
+        """What came through when the link was last full; None: it has not been lately, so nobody knows."""
+        return self._carried[-1][1] if self._carried else None
+
+    @property
+    def base_s(self) -> float | None:
+        """The shortest delay of the last minute: the way there and back of a small unit alone."""
+        return self._bases[0][1] if self._bases else None
+
+    def sent(self, size: int, now_s: float) -> None:
+        """So many bytes of live units were handed to the link."""
+        self._sent.append((now_s, size))
+
+    def acked(self, size: int, delay_s: float, now_s: float) -> None:
+        """A unit was acknowledged `delay_s` after it was ready to be sent."""
+        self._acks.append(_Ack(now_s, delay_s, size))
+        while self._bases and self._bases[-1][1] >= delay_s:
+            self._bases.pop()
+        self._bases.append((now_s, delay_s))
+        while self._bases[0][0] < now_s - BASE_S:
+            self._bases.popleft()
+
+    def step(self, now_s: float, oldest_s: float | None, waiting_bytes: int = 0, *, denied: bool = False) -> None:
+        """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
+        `waiting_bytes`: how much is not acknowledged; `denied`: TCP sees no queue.
+        """
+        while self._carried and self._carried[0][0] < now_s - LATELY_S:
+            self._carried.popleft()
+        base_s = self.base_s
+        if base_s is None:
+            return
+        usual_s = base_s + waiting_bytes * 8 / self.rate_bps
+        more = DENIED if denied else 1.0
+        if oldest_s is not None and oldest_s - usual_s > LATE_S * more and now_s >= self._late_s:
+            self._late_s = self._step_s = now_s + SETTLE_S / 2
+            self.queue_s = oldest_s - base_s
+            came_bps = self._came_bps(now_s, 0.2)
+            self._carried.clear()  # what it was is no measure any more
+            self._down(min(self.rate_bps * 0.7, came_bps * 0.85), came_bps, now_s)
+            return
+        if now_s < self._step_s:
+            return
+        self._forget(now_s)
+        recent = self._recent(now_s)
+        if not recent:
+            return
+        self.queue_s = min(ack.delay_s for ack in recent) - base_s
+        self._step_s = now_s + STEP_S
+        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
+        if self.queue_s > max(FULL_S, unit_s) * more:
+            came_bps = self._came_bps(now_s, 0.6)
+            self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
+            self._step_s = now_s + SETTLE_S
+        elif self.queue_s < max(FREE_S, unit_s / 2) * more and self._used(now_s):
+            self._up()
+
+    def _up(self) -> None:
+        most_bps = max((bps for _, bps in self._carried), default=None)
+        if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
+            self._growth = UP_MOST
+        elif self.rate_bps < NEAR_TO * most_bps:
+            self._growth = UP_NEAR
+        else:
+            self._growth = min(self._growth * BOLDER, UP_MOST)
+        self.rate_bps *= 1 + self._growth
+
+    def _down(self, bps: float, came_bps: float, now_s: float) -> None:
+        self._carried.append((now_s, came_bps))
+        self.rate_bps = max(min(self.rate_bps, bps), LEAST_BPS)
+
+    def _used(self, now_s: float) -> bool:
+        """Whether about as much is sent as may be."""
+        return any(
+            sum(size for at_s, size in self._sent if at_s > now_s - span_s) * 8 >= USED * self.rate_bps * span_s
+            for span_s in (0.4, 1.0)
+        )
+
+    def _came_bps(self, now_s: float, span_s: float) -> float:
+        """What was acknowledged a second, lately."""
+        acks = [ack for ack in self._acks if ack.at_s > now_s - span_s]
+        if len(acks) < WINDOW_UNITS:
+            acks = list(self._acks)[-WINDOW_UNITS:]
+        passed_s = max(now_s - acks[0].at_s, span_s / 2)
+        return sum(ack.bytes for ack in acks[1:]) * 8 / passed_s
+
+    def _recent(self, now_s: float) -> list[_Ack]:
+        within = [ack for ack in self._acks if ack.at_s > now_s - WINDOW_S]
+        return within if len(within) >= WINDOW_UNITS else list(self._acks)[-WINDOW_UNITS:]
+
+    def _forget(self, now_s: float) -> None:
+        while len(self._acks) > WINDOW_UNITS and self._acks[0].at_s < now_s - 2.0:
+            self._acks.popleft()
+        while self._sent and self._sent[0][0] < now_s - 2.0:
+            self._sent.popleft()

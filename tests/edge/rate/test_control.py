@@ -1,0 +1,99 @@
+"""The rate control on a modelled link, in simulated time: how much of it is used, how long pictures wait, and what it
+makes of a link that is fast, gets slower, faster, or away.
+"""
+
+import pytest
+from support.fluid_site import Camera, FluidSite, at
+
+from fishladder.edge.rate.control import Wish
+
+
+def camera(kbps: int = 3000, fps: float = 30, weight: float = 1.0) -> Camera:
+    return Camera(Wish(weight, kbps * 1000.0, fps, 640, 360))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("noise_s", [0.002, 0.03])
+def test_a_thin_link_is_used_and_its_queue_is_short(seed: int, noise_s: float) -> None:
+    site = FluidSite([camera()], lambda _: 1e6, noise_s=noise_s, seed=seed)
+    site.run(60)
+    ages = site.ages_ms(3, 58)
+    assert site.used(3, 58) > 0.85e6
+    assert (at(ages, 0.5) < 60, at(ages, 0.95) < 150, at(ages, 0.99) < 300) == (True, True, True), ages[-100:]
+
+
+def test_a_link_that_gets_faster_is_used_soon() -> None:
+    site = FluidSite([camera(6000)], lambda now_s: 1e6 if now_s < 20 else 4e6)
+    site.run(40)
+    assert site.used(25, 38) > 0.9 * 4e6 * 0.95
+    assert at(site.ages_ms(20, 38), 0.99) < 300
+
+
+def test_a_link_that_gets_slower_holds_up_little() -> None:
+    site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6)
+    site.run(40)
+    assert at(site.ages_ms(20, 25), 0.99) < 500
+    assert at(site.ages_ms(25, 38), 0.95) < 150
+    assert site.used(25, 38) > 0.85e6
+
+
+@pytest.mark.parametrize("kbps", [250, 100])
+def test_very_thin_links_carry_fewer_pictures_in_time(kbps: int) -> None:
+    site = FluidSite([camera()], lambda _: kbps * 1000.0, rtt_s=0.1)
+    site.run(60)
+    assert site.used(5, 58) > 0.8 * kbps * 1000
+    assert at(site.ages_ms(5, 58), 0.95) < 500
+    pictures = sum(5 <= unit.ready_s < 58 for unit in site.units) / 53
+    assert 4 < pictures < 25
+
+
+def test_weights_share_a_link() -> None:
+    site = FluidSite([camera(2000, 10, weight) for weight in (4, 2, 1, 1, 1, 1, 1, 1)], lambda _: 6e6)
+    site.run(60)
+    got = [site.used(10, 58, channel) for channel in range(8)]
+    for weight, bps in zip((4, 2, 1, 1, 1, 1, 1, 1), got, strict=True):
+        assert bps == pytest.approx(sum(got) * weight / 12, rel=0.1)
+    assert sum(got) > 0.88 * 6e6
+    assert at(site.ages_ms(10, 58), 0.95) < 150
+
+
+def test_a_scene_in_which_something_happens_gets_its_share_at_once() -> None:
+    quiet = camera(2000, 10)
+    quiet.worth_bps = lambda now_s: 50_000 if now_s < 20 else 1e9
+    site = FluidSite([quiet, *(camera(2000, 10) for _ in range(3))], lambda _: 3e6)
+    site.run(30)
+    assert site.used(15, 20) > 0.8 * 3e6, "the others use what it leaves"
+    assert site.used(21, 22, 0) > 0.7 * 3e6 / 4
+
+
+def test_a_camera_that_sends_little_says_nothing_about_the_link() -> None:
+    little = camera(3000)
+    little.worth_bps = lambda now_s: 40_000 if now_s < 30 else 1e9
+    site = FluidSite([little], lambda _: 100e6)
+    site.run(40)
+    assert site.control.estimator.carried_bps is None
+    assert site.used(33, 38) > 0.8 * 3e6
+    assert all(it.order.fps == 0 and not it.order.hold for it in site.cameras)
+
+
+@pytest.mark.parametrize("fps", [1, 2, 15])
+def test_on_a_fast_link_a_camera_gets_all_it_wants(fps: float) -> None:
+    site = FluidSite([camera(1500, fps)], lambda _: 50e6)
+    site.run(20)
+    assert site.used(5, 19) > 0.8 * 1.5e6
+    assert site.cameras[0].shed == 0
+
+
+def test_after_an_outage_it_goes_on() -> None:
+    site = FluidSite([camera(1500)], lambda now_s: 0.0 if 20 < now_s < 25 else 1e6)
+    site.run(45)
+    assert at(site.ages_ms(26, 43), 0.95) < 200
+    assert site.used(33, 43) > 0.8e6
+
+
+def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
+    site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 0.4e6, spooled=False)
+    site.run(30)
+    assert site.cameras[0].shed > 10
+    assert site.spilled == 0
+    assert at(site.ages_ms(23, 28), 0.95) < 1000
