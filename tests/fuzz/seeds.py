@@ -1,10 +1,13 @@
 """Where fuzzing begins: real messages, units of real encoders and offers of real clients, one list a target."""
 
+import struct
 from functools import cache
 
+from aioice import stun
 from support import clips
 from support.samples import AGENT, BINARY, GATEWAY, RANGE, RESULT, UNIT
 
+from fishladder.gateway.webrtc import rtcp
 from fishladder.wire import messages, result
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.bitstream.annexb import split_sets
@@ -71,10 +74,17 @@ def seeds() -> dict[str, list[bytes]]:
             b"\1\x42\0\x1f\xff\xe1" + len(sets[0]).to_bytes(2, "big") + sets[0] + b"\0",
             b"\0\0\0\1" + sets[0],
         ],
-        "rtp": [b"".join(bytes((1, 0, seq, seq // 2, 0, seq & 1, 100, 3)) for seq in range(40))],
+        "rtp": [_joined([_packet(seq) for seq in range(40)])],
+        "rtcp": [rtcp.receiver_report(1) + rtcp.nack(1, 2, [3, 5]), rtcp.pli(1, 2)],
+        "ice": [_joined([bytes(stun.Message(stun.Method.BINDING, stun.Class.REQUEST)), b"\0\1\0\0"])],
         "authorization": [b"Bearer a.b.c", b"Basic abc", b""],
         "sdp": [OFFER.encode()],
     }
+
+
+def _packet(seq: int) -> bytes:
+    """An RTP packet: half a unit of H.264."""
+    return struct.pack(">BBHII", 0x80, 96 | (seq & 1) << 7, seq, seq // 2 * 3000, 1) + b"\x65" + bytes(100)
 
 
 def _joined(pieces: list[bytes]) -> bytes:

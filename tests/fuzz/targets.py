@@ -7,9 +7,15 @@ from collections.abc import Callable
 
 from fishladder.gateway.hello import check_hello
 from fishladder.gateway.limits import MOST_SEQ
-from fishladder.gateway.rtp import MAX_HELD, Assembler, Packet
 from fishladder.gateway.session import LogSession, OutOfStep
 from fishladder.gateway.tokens import bearer
+from fishladder.gateway.webrtc.assembler import Assembler, Part
+from fishladder.gateway.webrtc.depayload import h264 as h264_payload
+from fishladder.gateway.webrtc.depayload import vp8 as vp8_payload
+from fishladder.gateway.webrtc.ice import IceAgent, Path
+from fishladder.gateway.webrtc.rtcp import parse as parse_rtcp
+from fishladder.gateway.webrtc.rtp import parse as parse_rtp
+from fishladder.gateway.webrtc.sdp import Credentials, read_fragment, read_offer
 from fishladder.wire import messages, open_set, result
 from fishladder.wire.bitstream import ParameterSets, dimensions, h264_sps, h265, inspect, read_extradata, to_annexb
 from fishladder.wire.bitstream.h264 import set_id
@@ -162,15 +168,32 @@ def extradata(data: bytes) -> None:
 
 
 def rtp(data: bytes) -> None:
-    """Packets of 8 bytes each, as the peer connection hands them over: ssrc, seq, timestamp, marker, size, time."""
-    it, now = Assembler(unit_bytes=5_000), 0.0
-    for at in range(0, len(data) - 7, 8):
-        ssrc, high, low, ticks, coarse, marker, size, wait = data[at : at + 8]
-        now += wait / 100
-        seq, timestamp = high << 8 | low, (coarse << 24 | ticks << 8) & 0xFFFFFFFF
-        for one in it.push(Packet(ssrc & 1, seq, timestamp, bool(marker & 1), bytes(size * 8)), now):
-            assert 0 < len(one.data) <= 5_000
-        assert len(it._held) <= MAX_HELD
+    """Packets, each behind its length, as far as an access unit."""
+    it = Assembler(unit_bytes=5_000)
+    for piece in _pieces(data):
+        with contextlib.suppress(WireError):
+            packet = parse_rtp(piece)
+            for depayload in (h264_payload, vp8_payload):
+                part: bytes | None = None
+                with contextlib.suppress(WireError):
+                    part = depayload(packet.payload)
+                for one in it.take(Part(packet.timestamp, packet.marker, part)):
+                    assert 0 < len(one.data) <= 5_000
+
+
+def rtcp(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        parse_rtcp(data)
+
+
+def ice(data: bytes) -> None:
+    """Datagrams from the network to an agent that waits for its peer."""
+    agent = IceAgent(Credentials("abcd", "abcdefghijklmnopqrstuvwx"), families=(4,))
+    for at, piece in enumerate(_pieces(data)):
+        with contextlib.suppress(WireError):
+            for out in agent.received(piece, Path(0, ("127.0.0.1", 9)), at / 10):
+                assert len(out.data) <= 1500
+        assert len(agent.poll(at / 10)) <= 64
 
 
 def authorization(data: bytes) -> None:
@@ -179,13 +202,11 @@ def authorization(data: bytes) -> None:
 
 
 def sdp(data: bytes) -> None:
-    """The body of a WHIP request, as far as aiortc reads it by itself; whatever it stumbles over is caught where it is
-    used, but it must not hang or eat memory.
-    """
-    from aiortc.sdp import SessionDescription
-
-    with contextlib.suppress(Exception):
-        SessionDescription.parse(data[:65_536].decode())
+    """The body of a WHIP request: an offer, or a change of a session."""
+    text = data.decode("utf-8", "replace")
+    for read in (read_offer, read_fragment):
+        with contextlib.suppress(WireError):
+            read(text)
 
 
 TARGETS: dict[str, Target] = {
@@ -201,6 +222,8 @@ TARGETS: dict[str, Target] = {
     "parameter_sets": parameter_sets,
     "extradata": extradata,
     "rtp": rtp,
+    "rtcp": rtcp,
+    "ice": ice,
     "authorization": authorization,
     "sdp": sdp,
 }

@@ -13,6 +13,7 @@ from fishladder.inference.model import load_detector
 from fishladder.inference.pipeline import Lane, Pipeline
 from fishladder.inference.progress import Progress
 from fishladder.inference.roster import Roster
+from fishladder.inference.suspects import Suspects
 from fishladder.runtime.state import cursor_field
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
@@ -53,8 +54,8 @@ async def test_a_cursor_met_while_beginning(stores: Stores, model: Path) -> None
     await stores.state.hset(keys.cursor(0, "site/bad"), cursor_field(), "rubbish")
     await stores.state.hset(keys.cursor(0, "site/good"), cursor_field(), "3-7")
     runs: dict[str, CameraRun] = {}
-    pipeline = idle_pipeline(model)
-    roster = Roster(stores.state, pipeline, Feed(stores.frames, pipeline, runs), runs, {})
+    suspects = Suspects(idle_pipeline(model), stores.state, lambda _: None)
+    roster = Roster(stores.state, suspects, Feed(stores.frames, suspects, runs), runs, {})
     roster.took(LEASE)
     keeping = asyncio.create_task(roster.run())
     try:

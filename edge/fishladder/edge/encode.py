@@ -14,8 +14,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from fishladder.edge.cameras.container import reason
 from fishladder.wire.errors import CameraError
 
-#: x264's rate buffer as a share of a second: it decides how long a keyframe holds up what follows.
-VBV_S = 0.12
+#: x264's rate buffer as a share of a second, least and most: it decides how long a keyframe holds up what follows.
+VBV_S, VBV_MOST_S = 0.12, 0.2
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
 #: that of the rate wanted now.
 ROOM = 1.6
@@ -48,6 +48,11 @@ class Encoded(msgspec.Struct, frozen=True):
     payload: bytes
     pts_us: int
     keyframe: bool
+
+
+def vbv_s(fps: float) -> float:
+    """The rate buffer at so many pictures a second: room for one of them, if that is within the bounds."""
+    return min(max(1 / fps, VBV_S), VBV_MOST_S)
 
 
 def scaled(width: int, height: int, wanted: int) -> tuple[int, int]:
@@ -85,7 +90,7 @@ class X264:
             "profile": settings.profile,
             "forced-idr": "1",
             "maxrate": str(self.maximum_bps),
-            "bufsize": str(max(round(self._opened_for_bps * VBV_S), 1)),
+            "bufsize": str(max(round(self._opened_for_bps * vbv_s(fps)), 1)),
             "x264-params": f"keyint=infinite:scenecut=0:qpmin={settings.qp_min}",
         }
         try:

@@ -10,7 +10,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from fishladder.edge.cameras.container import reason
-from fishladder.edge.encode import VBV_S, Encoded, EncoderSettings, scaled
+from fishladder.edge.encode import Encoded, EncoderSettings, scaled, vbv_s
 from fishladder.runtime.encoders import LIVE
 from fishladder.wire.bitstream import ParameterSets, inspect
 from fishladder.wire.errors import CameraError, WireError
@@ -53,7 +53,7 @@ class HardwareH264:
             context.gop_size = max(round(self.fps * 600), 600)  # keyframes come when we ask for them
             limits = {
                 "maxrate": str(rate),
-                "bufsize": str(max(round(rate * VBV_S), 1)),
+                "bufsize": str(max(round(rate * vbv_s(self.fps)), 1)),
                 "profile": self.settings.profile,
             }
             context.options = {**LIVE.get(name, {}), **limits}

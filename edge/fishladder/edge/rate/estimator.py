@@ -19,6 +19,8 @@ FULL_S, FREE_S = 0.035, 0.02
 DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower.
 LATE_S = 0.15
+#: Nothing was acknowledged for so long: the link is away.
+AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.4
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
@@ -88,6 +90,8 @@ class Estimator:
             return
         usual_s = base_s + waiting_bytes * 8 / self.rate_bps
         more = DENIED if denied else 1.0
+        if not self._acks or self._acks[-1].at_s < now_s - AWAY_S:
+            return  # it is away rather than slow, of which nothing follows
         if oldest_s is not None and oldest_s - usual_s > LATE_S * more and now_s >= self._late_s:
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self.queue_s = oldest_s - base_s
