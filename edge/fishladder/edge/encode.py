@@ -42,6 +42,7 @@ class EncoderSettings(msgspec.Struct, frozen=True):
     profile: str = "high"
     threads: int = 1
     qp_min: int = 22
+    buffer_s: float = 0.0  #: x264's rate buffer in seconds of the rate; 0 = what suits a live uplink
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -90,7 +91,7 @@ class X264:
             "profile": settings.profile,
             "forced-idr": "1",
             "maxrate": str(self.maximum_bps),
-            "bufsize": str(max(round(self._opened_for_bps * vbv_s(fps)), 1)),
+            "bufsize": str(max(round(self._opened_for_bps * (settings.buffer_s or vbv_s(fps))), 1)),
             "x264-params": f"keyint=infinite:scenecut=0:qpmin={settings.qp_min}",
         }
         try:

@@ -94,9 +94,9 @@ def encode_pictures(
     spec: CameraSpec,
     progress: Callable[[float, float], object] | None = None,
 ) -> Encoded:
-    """Encode as the agent does: x264, constant bit rate, a keyframe each `gop_s`."""
+    """Encode as cameras do: H.264 at a constant bit rate with a second's buffer, a keyframe each `gop_s`."""
     encoder = X264(
-        EncoderSettings(bitrate_bps=round(spec.bitrate_bps), keyframe_s=spec.gop_s, qp_min=0),
+        EncoderSettings(bitrate_bps=round(spec.bitrate_bps), keyframe_s=spec.gop_s, qp_min=0, buffer_s=1.0),
         (spec.width, spec.height),
         spec.fps,
         round(spec.bitrate_bps),
