@@ -205,6 +205,8 @@ async def _measured(
                     count = entry.last - entry.first + 1
                     it.declared[entry.fate.label] = it.declared.get(entry.fate.label, 0) + count
             cameras.append(it)
+    if os.environ.get("DUMP"):
+        Path(os.environ["DUMP"]).write_text(json.dumps([it.units for it in cameras]))
     return figures(case, cameras, seconds)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from fishladder.edge.rate.control import Order, RateControl, Wish
 from fishladder.edge.spool.spill import LATE_US
 
-KEYFRAME_S = 2.0
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
 KEYFRAME_RATIO = 8.0
@@ -49,11 +48,12 @@ class Camera:
             return None
         self.thin_s = max(self.thin_s + 1 / fps, now_s - 1 / fps) if self.thin_s else now_s + 1 / fps
         rate = min(self.order.bitrate_bps, self.worth_bps(now_s))
-        gop = max(fps * KEYFRAME_S, 1.0)
+        keyframe_s = self.order.keyframe_s or 2.0
+        gop = max(fps * keyframe_s, 1.0)
         share = min(KEYFRAME_RATIO, max(fps * VBV_S, 1.0))
         size = rate / fps * gop / (gop - 1 + share)
         if now_s >= self.keyframe_s:
-            self.keyframe_s = now_s + KEYFRAME_S
+            self.keyframe_s = now_s + keyframe_s
             size *= share
         return max(round(size / 8 * rng.lognormvariate(0, 0.2)), 60)
 

@@ -37,8 +37,8 @@ class CaptureSettings(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A further line on stdin. `fps` 0 = every picture; `thin_fps` 0 = all of those, `width` 0 = as the settings say;
-    `hold`: encode nothing. What is None stays as it is.
+    """A further line on stdin. `fps` 0 = every picture; `thin_fps` 0 = all of those, `width` and `keyframe_s` 0 = as
+    the settings say; `hold`: encode nothing. What is None stays as it is.
     """
 
     stop: bool = False
@@ -48,6 +48,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     thin_fps: float | None = None
     width: int | None = None
     hold: bool | None = None
+    keyframe_s: float | None = None
 
 
 class Orders:
@@ -59,6 +60,7 @@ class Orders:
         self.thin_fps: float | None = None
         self.width = 0
         self.hold = False
+        self.keyframe_s = 0.0
         self.stop = False
         self._keyframe = False
 
@@ -75,6 +77,8 @@ class Orders:
             self.width = command.width
         if command.hold is not None:
             self.hold = command.hold
+        if command.keyframe_s is not None:
+            self.keyframe_s = command.keyframe_s
 
     def keyframe_wanted(self) -> bool:
         wanted, self._keyframe = self._keyframe, False
@@ -121,7 +125,7 @@ def _encode(camera: Camera, found: Description, settings: CaptureSettings, order
     live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
         live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted())
-        live.thin(fps=orders.thin_fps, width=orders.width, hold=orders.hold)
+        live.thin(fps=orders.thin_fps, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
         for record in live.take(picture):
             emit(record)
         if orders.stop:

@@ -70,6 +70,7 @@ class X264:
         self.settings = settings
         self.source = source
         self.fps = fps
+        self.keyframe_s = settings.keyframe_s
         self.width, self.height = scaled(*source, settings.width)
         self._scaler = VideoReformatter()
         self._next_keyframe_us: int | None = None
@@ -138,7 +139,7 @@ class X264:
         packets = self._context.encode(picture)
         if key:
             self._force = False
-            self._next_keyframe_us = pts_us + round(self.settings.keyframe_s * 1e6)
+            self._next_keyframe_us = pts_us + round(self.keyframe_s * 1e6)
         if not packets:
             return None
         return Encoded(b"".join(bytes(packet) for packet in packets), pts_us, packets[0].is_keyframe)

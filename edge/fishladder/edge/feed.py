@@ -156,7 +156,13 @@ class Feed:
     def limit(self, order: Order) -> None:
         """What the uplink has for this camera."""
         self.child.command(
-            Command(bitrate_bps=order.bitrate_bps, thin_fps=order.fps, width=order.width, hold=order.hold)
+            Command(
+                bitrate_bps=order.bitrate_bps,
+                thin_fps=order.fps,
+                width=order.width,
+                hold=order.hold,
+                keyframe_s=order.keyframe_s,
+            )
         )
 
     def wish(self, weight: float) -> Wish | None:

@@ -31,6 +31,7 @@ class HardwareH264:
         self.settings = settings
         self.source = source
         self.fps = fps
+        self.keyframe_s = settings.keyframe_s
         self.width, self.height = scaled(*source, settings.width)
         self._scaler = VideoReformatter()
         self._format = "nv12" if settings.codec.endswith("_qsv") else "yuv420p"
@@ -101,7 +102,7 @@ class HardwareH264:
             raise CameraError(f"{self.settings.codec} makes no keyframe when asked for one")
         if key:
             self._force = False
-            self._next_keyframe_us = pts_us + round(self.settings.keyframe_s * 1e6)
+            self._next_keyframe_us = pts_us + round(self.keyframe_s * 1e6)
         return Encoded(self._complete(data), pts_us, clean)
 
     def _clean(self, data: bytes) -> bool:

@@ -37,11 +37,14 @@ class LiveCapture:
         if keyframe:
             self._encoder.force_keyframe()
 
-    def thin(self, *, fps: float | None, width: int, hold: bool) -> None:
-        """What the link allows: so many of the pictures wanted, at most so wide, or none at the moment."""
+    def thin(self, *, fps: float | None, width: int, hold: bool, keyframe_s: float) -> None:
+        """What the link allows: so many of the pictures wanted, at most so wide, or none at the moment, and keyframes
+        so far apart at least.
+        """
         self._thinner.set_fps(fps)
         self._encoder.set_thin_fps(fps)
         self._encoder.set_width(width)
+        self._encoder.set_least_keyframe_s(keyframe_s)
         self._hold = hold
 
     def take(self, picture: Picture) -> Iterator[Record]:

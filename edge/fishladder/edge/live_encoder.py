@@ -28,6 +28,7 @@ class Encoder(Protocol):
     fps: float
     width: int
     height: int
+    keyframe_s: float  #: from one keyframe to the next
 
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether the picture at `pts_us` is better given to one opened for that rate."""
@@ -52,6 +53,7 @@ class LiveEncoder:
         self._software = settings.codec == "libx264"
         self._last_pts_us: int | None = None
         self._thin_fps: float | None = None
+        self._keyframe_s = settings.keyframe_s
 
     def set_fps(self, fps: float | None) -> None:
         self._sampler.set_fps(fps)
@@ -59,6 +61,10 @@ class LiveEncoder:
     def set_thin_fps(self, fps: float | None) -> None:
         """So many of the pictures wanted are given to `encode`; None = all."""
         self._thin_fps = fps
+
+    def set_least_keyframe_s(self, seconds: float) -> None:
+        """Keyframes that nobody asks for come no sooner than this after the one before."""
+        self._keyframe_s = max(self._settings.keyframe_s, seconds)
 
     def set_width(self, width: int) -> None:
         """0 = as the settings say; larger than that changes nothing."""
@@ -94,6 +100,7 @@ class LiveEncoder:
     def encode(self, frame: VideoFrame, pts_us: int, mono_us: int) -> CapturedUnit | None:
         """None if the encoder failed on it; the next picture then gets a new one. Raises `CameraError`."""
         encoder = self._fitting(frame, pts_us)
+        encoder.keyframe_s = self._keyframe_s
         try:
             encoded = encoder.encode(frame, pts_us)
         except CameraError as error:  # of a hardware encoder alone

@@ -14,6 +14,7 @@ from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
+from fishladder.edge.spool.spill import LATE_US
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
@@ -189,6 +190,9 @@ class UplinkCameras:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
                     waiting[channel] = max(ready_us / 1e6, self._starved_s)
+                    late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
+                    if late and (lane := self._lanes.get(channel)) is not None:
+                        lane.look()
         return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
 
     # -- what is next

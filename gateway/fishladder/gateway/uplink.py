@@ -61,7 +61,10 @@ class Uplinks:
             )
             if (transport := request.transport) is None:
                 return web.Response()  # it has gone already
-            await socket.prepare(request)
+            try:
+                await socket.prepare(request)
+            except ConnectionError:
+                return web.Response()  # it went meanwhile
             await self._serve(socket, grant, _End(socket, transport))
             return socket
         finally:

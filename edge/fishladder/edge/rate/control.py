@@ -21,6 +21,10 @@ _FOLLOW_S = 0.4
 #: Of the link's rate for live units; the rest is what wraps them, and control.
 PAYLOAD = 0.97
 STEP_S = 0.1
+#: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
+STALL_S = 0.5
+#: On a thin link keyframes, which hold up what is behind them, come so much apart at least.
+THIN_KEYFRAME_S = 5.0
 #: Bitrates closer than this to the one in force are not worth an order.
 _CLOSE = 0.03
 
@@ -36,17 +40,19 @@ class Wish(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What a camera is to send. `fps` 0 and `width` 0 = as it would; `hold`: nothing at the moment."""
+    """What a camera is to send. `fps`, `width` and `keyframe_s` 0 = as it would; `hold`: nothing at the moment."""
 
     bitrate_bps: int
     fps: float = 0.0
     width: int = 0
     hold: bool = False
+    keyframe_s: float = 0.0
 
 
 class _InFlight(NamedTuple):
     seq: int
     ready_s: float
+    taken_s: float
     bytes: int
 
 
@@ -76,6 +82,8 @@ class RateControl:
         self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
         self._cameras: dict[int, _Camera] = {}
         self._step_s = 0.0
+        self._heard_s = 0.0
+        self._stalled_to_s = 0.0
 
     @property
     def thin(self) -> bool:
@@ -85,18 +93,26 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
-        camera.in_flight.append(_InFlight(seq, ready_s, size))
+        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size))
         camera.produced += size
         camera.waiting += size
         self.estimator.sent(size, now_s)
 
     def logged(self, channel: int, seq: int, now_s: float) -> None:
         """Everything of a camera up to `seq` has reached the gateway."""
-        flight = self._cameras.setdefault(channel, _Camera()).in_flight
-        while flight and flight[0].seq <= seq:
-            unit = flight.popleft()
-            self._cameras[channel].waiting -= unit.bytes
-            self.estimator.acked(unit.bytes, now_s - unit.ready_s, now_s)
+        camera = self._cameras.setdefault(channel, _Camera())
+        if not camera.in_flight or camera.in_flight[0].seq > seq:
+            return
+        first = camera.in_flight[0]
+        silent_s = now_s - max(self._heard_s, first.taken_s)
+        if silent_s > max(STALL_S, 3 * first.bytes * 8 / self.estimator.rate_bps):
+            self._stalled_to_s = now_s
+        self._heard_s = now_s
+        while camera.in_flight and camera.in_flight[0].seq <= seq:
+            unit = camera.in_flight.popleft()
+            camera.waiting -= unit.bytes
+            if unit.ready_s >= self._stalled_to_s:
+                self.estimator.acked(unit.bytes, now_s - unit.ready_s, now_s)
 
     def forget(self, channel: int) -> None:
         """What was on its way of a camera is not any more."""
@@ -164,11 +180,11 @@ class RateControl:
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
         if not wish.width or not wish.height or not self.thin:
-            return Order(bitrate, hold=camera.hold)
+            return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0)
         rung = camera.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
         fps = 0.0 if rung.fps >= wish.fps else rung.fps
         width = 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
-        return Order(bitrate, fps, width, camera.hold)
+        return Order(bitrate, fps, width, camera.hold, THIN_KEYFRAME_S)
 
 
 def _differs(new: Order, old: Order) -> bool:

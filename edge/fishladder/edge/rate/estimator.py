@@ -26,7 +26,7 @@ STEP_S, SETTLE_S = 0.2, 0.4
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
 DOWN, DRAIN = 0.93, 0.6
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
-UP_NEAR, BOLDER, UP_MOST = 0.02, 1.5, 0.25
+UP_NEAR, BOLDER, UP_MOST = 0.025, 2.0, 0.25
 #: Near means from here up to there, of the most it carried in so long.
 NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
 #: More is tried only while so much of the rate is used.
@@ -113,13 +113,14 @@ class Estimator:
             self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
             self._step_s = now_s + SETTLE_S
         elif self.queue_s < max(FREE_S, unit_s / 2) * more and self._used(now_s):
-            self._up()
+            self._up(now_s)
 
-    def _up(self) -> None:
+    def _up(self, now_s: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
+        sent_bps = sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
         if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
-        elif self.rate_bps < NEAR_TO * most_bps:
+        elif sent_bps < NEAR_TO * most_bps:
             self._growth = UP_NEAR
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)

@@ -109,6 +109,10 @@ class Lane:
         self.drain.most_unit_bytes = self.session.max_unit_bytes
         self._wake()
 
+    def look(self) -> None:
+        """What waits for the link may have waited too long."""
+        self._wake()
+
     def opened(self, message: Open, now_s: float) -> None:
         self.forget_before = max(self.forget_before, self.drain.told(message, now_s))
         self._wake()

@@ -12,7 +12,7 @@ from fishladder.wire.fates import Fate
 #: What waits for the link longer than this is written to disk.
 SPILL_US = 5_000_000
 #: The same of a camera that can make less: what has waited so long for an open link would only hold up what is new.
-LATE_US = 400_000
+LATE_US = 250_000
 #: When live goes on, it does so at an entry point no older than this; else at the next one, which is asked for.
 FRESH_US = 2_000_000
 #: While it waits for that one, what cannot be sent is written every so often.
