@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-stack check fuzz bench chaos format clean
+.PHONY: help demo test test-stack check fuzz bench bench-links chaos format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make check              lint, types, import rules"
 	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
+	@echo "make bench-links        real agents on emulated thin links: use, age, freezes (needs root)"
 	@echo "make chaos [FAULTS=300 SEED=1]  kill, pause, cut and fill parts of a whole system; then audit every frame"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
@@ -56,6 +57,9 @@ bench: $(READY)
 
 chaos: $(READY)
 	@$(BIN)/python tests/chaos/run.py --faults $(FAULTS) --seed $(SEED)
+
+bench-links: $(READY)
+	@$(BIN)/python tests/bench/thin_link.py $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -1,10 +1,9 @@
 """Real agents on emulated thin links: how much of the link is used, how old frames are when they reach the gateway, how
 often the picture stands still. Without the worker, which has no part in it.
 
-    python tests/bench/thin_link.py [--seconds 60] [--only NAME] [--fixed] [--json FILE]
+    python tests/bench/thin_link.py [--seconds 60] [--only NAME] [--json FILE]
 
-`--fixed` takes the agent's rate control away (each camera at its full bitrate), as a baseline. Needs root, or user
-namespaces.
+Needs root, or `unshare -Urn`.
 """
 
 import argparse
@@ -117,13 +116,13 @@ def footage(place: Path, fps: int) -> Path:
     return path
 
 
-async def run(case: Case, place: Path, seconds: float, fixed: bool) -> dict[str, object]:
+async def run(case: Case, place: Path, seconds: float) -> dict[str, object]:
     """One case: its figures."""
     clip = footage(place, case.fps)
     system = Fleet(place, port=PORT)
     with emulate(case.link()) as network:
         try:
-            return await _measured(case, system, network, clip, seconds, fixed)
+            return await _measured(case, system, network, clip, seconds)
         finally:
             for part in reversed(system.parts):
                 if part.process.returncode is None:
@@ -142,9 +141,7 @@ async def _start(system: Fleet, name: str, where: Sequence[str], *command: str, 
     system.parts.append(Part(name, process, path))
 
 
-async def _measured(
-    case: Case, system: Fleet, network: Network, clip: Path, seconds: float, fixed: bool
-) -> dict[str, object]:
+async def _measured(case: Case, system: Fleet, network: Network, clip: Path, seconds: float) -> dict[str, object]:
     data = system.place / "data"
     await _start(
         system,
@@ -177,8 +174,6 @@ async def _measured(
         for name, weight in zip(names, case.cameras, strict=True):
             await set_policy(stores.state, partition_of(name, stores.partitions), name, Policy(weight=weight))
         env = {"FISHLADDER_EDGE_TOKEN": token}
-        if fixed:
-            env["FISHLADDER_BENCH_FIXED"] = "1"
         await _start(system, "edge", network.site.command(), "edge", "run", "--config", str(toml), env=env)
 
         async def flows() -> bool:
@@ -205,8 +200,6 @@ async def _measured(
                     count = entry.last - entry.first + 1
                     it.declared[entry.fate.label] = it.declared.get(entry.fate.label, 0) + count
             cameras.append(it)
-    if os.environ.get("DUMP"):
-        Path(os.environ["DUMP"]).write_text(json.dumps([it.units for it in cameras]))
     return figures(case, cameras, seconds)
 
 
@@ -251,11 +244,21 @@ def figures(case: Case, cameras: list[Frames], seconds: float) -> dict[str, obje
     return found
 
 
+def _said(found: dict[str, object]) -> list[str]:
+    """For people."""
+    lines = [f"{found['case']}: {found['bounds']}"]
+    lines += [
+        f"  {name.replace('_', ' '):18} {value}"
+        for name, value in found.items()
+        if name not in ("case", "bounds") and value not in ({}, [])
+    ]
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--only", action="append", choices=[case.name for case in CASES])
-    parser.add_argument("--fixed", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     if privileges.privileges().kind != "root":
@@ -266,15 +269,13 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="fl-") as place:
             try:
-                found = asyncio.run(run(replace(case), Path(place), args.seconds, args.fixed))
+                found = asyncio.run(run(replace(case), Path(place), args.seconds))
             except AssertionError:
                 for log in Path(place).glob("*.log"):
                     print(f"--- {log.name}\n{log.read_text()[-3000:]}", file=sys.stderr)
                 raise
-            if os.environ.get("KEEP"):
-                Path(os.environ["KEEP"]).write_text((Path(place) / "edge.log").read_text())
         rows.append(found)
-        print(json.dumps(found), flush=True)
+        print("\n".join(_said(found)), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

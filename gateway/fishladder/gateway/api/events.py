@@ -69,7 +69,10 @@ class Events:
             response = web.StreamResponse(
                 headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             )
-            await response.prepare(request)
+            try:
+                await response.prepare(request)
+            except ConnectionError:
+                return response  # he has gone
             following = asyncio.create_task(self._follow(request, response, reader, grant, which, mark), name="events")
             self._following.add(following)
             try:

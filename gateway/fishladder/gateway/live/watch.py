@@ -73,7 +73,10 @@ class Watch:
             transport = request.transport
             if transport is None:
                 return web.Response()
-            await socket.prepare(request)
+            try:
+                await socket.prepare(request)
+            except ConnectionError:
+                return web.Response()  # he has gone
             self._open.add(socket)
             viewer = Viewer(clean_only=request.query.get("pictures") == "clean")
             async with self._joined(viewer, cameras):
