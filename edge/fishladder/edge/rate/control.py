@@ -160,7 +160,8 @@ class RateControl:
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values())
         self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
-        shares = share(max(self.estimator.rate_bps * PAYLOAD - beside_bps, 0.0), claims)
+        least_bps = sum(claim.least_bps for claim in claims)
+        shares = share(max(self.estimator.rate_bps * PAYLOAD - beside_bps, least_bps), claims)
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
