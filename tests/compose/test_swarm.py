@@ -78,11 +78,19 @@ def swarm() -> Iterator[Swarm]:
         yield Swarm()
     finally:
         docker("stack", "rm", NAME, check=False)
-        until(lambda: not docker("ps", "-aq", "-f", f"name={NAME}_"), "its containers are gone")
+        until(_without_containers, "its containers are gone")
         volumes = docker("volume", "ls", "-q", "-f", f"name={NAME}_").split()
         _removed(volumes)
         if ours:
             docker("swarm", "leave", "--force", check=False)
+
+
+def _without_containers() -> bool:
+    """An engine may keep one that was killed for minutes after its service has gone: it is helped along."""
+    left = docker("ps", "-aq", "-f", f"name={NAME}_").split()
+    if left and not docker("service", "ls", "-q", "-f", f"name={NAME}_"):
+        docker("rm", "-f", *left, check=False)
+    return not left
 
 
 def _removed(volumes: list[str]) -> None:
