@@ -58,7 +58,12 @@ async def no_tasks_left() -> AsyncIterator[None]:
     yield
     for _ in range(3):  # callbacks of what has just ended
         await asyncio.sleep(0)
-    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    left = {
+        task
+        for task in asyncio.all_tasks() - before - {asyncio.current_task()}
+        # aiortc, of which our test clients are made, leaves this one behind when it is closed while it connects.
+        if getattr(task.get_coro(), "__qualname__", "") != "RTCPeerConnection.__connect"
+    }
     assert not left, f"tasks left running: {sorted(map(str, left))}"
 
 

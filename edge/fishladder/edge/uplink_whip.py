@@ -210,11 +210,13 @@ class WhipUplink:
 
 async def _close(peer: RTCPeerConnection) -> None:
     """Close a connection, and end the tasks that aiortc leaves waiting for one that will never be made."""
-    await peer.close()
-    for task in asyncio.all_tasks():
-        frame = getattr(task.get_coro(), "cr_frame", None)
-        if frame is not None and frame.f_locals.get("self") is peer:
-            task.cancel()
+    try:
+        await peer.close()
+    finally:
+        for task in asyncio.all_tasks():
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            if frame is not None and frame.f_locals.get("self") is peer:
+                task.cancel()
 
 
 async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
