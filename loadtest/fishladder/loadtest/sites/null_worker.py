@@ -76,17 +76,17 @@ class NullPipeline(Pipeline):
 
 
 class NullDetector:
-    """Never asked; it only has a name."""
+    """It only has a name: the pipeline that commits everything asks nobody."""
 
     model = ModelId("none", "")
     provider = "none"
     input_size = (16, 16)
 
     def prepare(self, frame: av.VideoFrame) -> Prepared:
-        raise NotImplementedError
+        raise AssertionError("nobody detects anything here")
 
     def infer(self, batch: Sequence[Prepared]) -> list[list[Detection]]:
-        raise NotImplementedError
+        raise AssertionError("nobody detects anything here")
 
 
 def main(data_dir: str, arrivals: str) -> None:
