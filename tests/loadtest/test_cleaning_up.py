@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.links import MARK, cannot_emulate, marked, namespaces_of
+from support.links import MARK, cannot_emulate, marked, namespaces_of, within
 from support.stores import wait_until
 
 COMMAND = [sys.executable, "-m", "fishladder.runtime", "loadtest"]
@@ -59,20 +59,20 @@ async def left_behind(
     env = {**os.environ, MARK: mark, "TMPDIR": str(place)}
     quiet = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, env=env, stdout=quiet, stderr=quiet)
-    namespaces: set[str] = set()
+    holders: set[tuple[int, str]] = set()  # of its namespaces, which live as long as one of these does
     try:
 
         def begun() -> bool:
             assert process.returncode is None, "it ended by itself"
-            namespaces.update(namespaces_of(marked(mark)))
+            holders.update(within(namespaces_of(marked(mark))))
             return has_begun(marked(mark))
 
         await wait_until(begun, 60, "it has begun")
         process.send_signal(number)
         assert await asyncio.wait_for(process.wait(), 60) == (-number if status is None else status)
         await wait_until(lambda: not marked(mark), 40, "all its processes are gone")
-        assert namespaces
-        assert not namespaces & namespaces_of({int(name) for name in os.listdir("/proc") if name.isdigit()})  # noqa: PTH208
+        assert holders
+        await wait_until(lambda: not holders & within(None), 20, "nobody is left in its namespaces")
         assert os.listdir(place) == []  # noqa: PTH208
     finally:
         if process.returncode is None:

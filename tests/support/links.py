@@ -50,3 +50,20 @@ def namespaces_of(processes: set[int]) -> set[str]:
         except OSError:
             continue
     return found - {str(Path("/proc/self/ns/net").readlink())}
+
+
+def within(namespaces: set[str] | None) -> set[tuple[int, str]]:
+    """Processes in these network namespaces (all there are, if None), each with the tick it started at.
+
+    A process is known by both: the kernel soon gives the number of a process, and of a namespace, to another.
+    """
+    found = set()
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            if namespaces is None or str((process / "ns/net").readlink()) in namespaces:
+                found.add((int(process.name), (process / "stat").read_text().rpartition(")")[2].split()[19]))
+        except OSError:
+            continue
+    return found
