@@ -3,8 +3,9 @@ is spared.
 
     python tests/chaos/soak.py [--minutes 30] [--model FILE]
 
-Of each process that an operator would see it prints resident memory, descriptors and threads after the first 5 minutes
-(or a quarter of the run) and at the end; and how much of the video was written to disk by the agent.
+Of each process that an operator would see it prints resident memory, descriptors, threads and tasks after the first 5
+minutes (or a quarter of the run) and at the end; and how much of the video was written to disk by the agent. Results
+are kept up to 128 KB a camera rather than 16 MB, so that the state store is as full as it gets within those minutes.
 """
 
 import argparse
@@ -32,6 +33,7 @@ MOST_GROWTH, MOST_GROWTH_BYTES = 0.05, 8 << 20
 #: Descriptors and threads may be this many more at one moment than at another: connections come and go.
 MARGIN = 4
 MOST_FLASH = 0.01
+KEEP_RESULTS = "128KB"
 
 
 class Sample(NamedTuple):
@@ -39,6 +41,7 @@ class Sample(NamedTuple):
     resident_bytes: int
     descriptors: int
     threads: int
+    tasks: int
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -64,12 +67,12 @@ def name_of(part: Part, pid: int) -> str:
     return f"{part.name} {pid}"
 
 
-def sample(pid: int, at_s: float) -> Sample | None:
+def sample(pid: int, at_s: float, tasks: int) -> Sample | None:
     try:
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         # What the kernel maps for a file is not what a process grows by.
         resident = int(status["RssAnon"].split()[0]) * 1024 if "RssAnon" in status else 0
-        return Sample(at_s, resident, len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]))
+        return Sample(at_s, resident, len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]), tasks)
     except (OSError, KeyError):
         return None
 
@@ -96,11 +99,13 @@ async def run(minutes: float, model: Path) -> bool:
     footage = fetch("vtest")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        port = free_port()
-        async with fleet(place, ("--fps", str(FPS))) as (system, stores):
-            await system.worker(model)
+        ports = {name: free_port() for name in ("gateway", "worker", "edge")}
+        metrics = {name: ("--metrics-port", str(port)) for name, port in ports.items()}
+        async with fleet(place, ("--fps", str(FPS), *metrics["gateway"])) as (system, stores):
+            await system.worker(model, "--keep-bytes", KEEP_RESULTS, *metrics["worker"])
             sources = dict.fromkeys(names, f"file:{footage}")
-            edge = await system.edge(SITE, sources, "--loop", "--mode", "encode", "--metrics-port", str(port))
+            edge = await system.edge(SITE, sources, "--loop", "--mode", "encode", *metrics["edge"])
+            port = ports["edge"]
 
             async def running() -> bool:
                 ledgers = [await system.ledger(stores, f"{SITE}/{name}") for name in names]
@@ -113,8 +118,10 @@ async def run(minutes: float, model: Path) -> bool:
             video, disk = metric(port, "fishladder_edge_unit_bytes_total"), written_bytes(edge.process.pid)
             while (at_s := loop.time() - began_s) < minutes * 60:
                 for part in system.parts:
-                    for pid in tree(part.process.pid):
-                        if (one := sample(pid, at_s)) is not None:
+                    own = part.process.pid
+                    tasks = int(metric(ports[part.name], "fishladder_process_tasks"))
+                    for pid in tree(own):
+                        if (one := sample(pid, at_s, tasks if pid == own else 0)) is not None:
                             samples.setdefault(name_of(part, pid), []).append(one)
                 if at_s - said_s >= 60:
                     said_s = at_s
@@ -141,7 +148,7 @@ async def run(minutes: float, model: Path) -> bool:
 def table(samples: dict[str, list[Sample]], settled_s: float) -> bool:
     """Print each process' first and last tenth after it has settled; whether none has grown."""
     well = True
-    print(f"{'process':<28}{'memory MB':>20}{'growth':>10}{'descriptors':>14}{'threads':>10}")
+    print(f"{'process':<28}{'memory MB':>20}{'growth':>10}{'descriptors':>14}{'threads':>10}{'tasks':>10}")
     for name, rows in sorted(samples.items()):
         rows = [row for row in rows if row.at_s >= settled_s]
         if len(rows) < 4:
@@ -155,13 +162,15 @@ def table(samples: dict[str, list[Sample]], settled_s: float) -> bool:
         size = [middle(part, "resident_bytes") for part in (first, last)]
         files = [middle(part, "descriptors") for part in (first, last)]
         threads = [middle(part, "threads") for part in (first, last)]
+        tasks = [middle(part, "tasks") for part in (first, last)]
         grown = size[1] - size[0]
         fine = grown <= max(size[0] * MOST_GROWTH, MOST_GROWTH_BYTES)
-        fine &= files[1] <= files[0] + MARGIN and threads[1] <= threads[0] + MARGIN
+        fine &= files[1] <= files[0] + MARGIN and threads[1] <= threads[0] + MARGIN and tasks[1] <= tasks[0] + MARGIN
         well &= fine
         print(
             f"{name:<28}{size[0] / 1e6:>10.1f}{size[1] / 1e6:>10.1f}{grown / max(size[0], 1):>10.1%}"
-            f"{files[0]:>8}{files[1]:>6}{threads[0]:>6}{threads[1]:>4}{'' if fine else '  GROWS'}"
+            f"{files[0]:>8}{files[1]:>6}{threads[0]:>6}{threads[1]:>4}{tasks[0]:>6}{tasks[1]:>4}"
+            f"{'' if fine else '  GROWS'}"
         )
     return well
 

@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
+from prometheus_client import Gauge
 
 from fishladder.runtime.notify import Notifier
 from fishladder.wire.errors import FishladderError
 
 log = structlog.get_logger(__name__)
+_tasks = Gauge("fishladder_process_tasks", "Tasks of the event loop: what grows here without end is leaked.")
 
 
 class Backoff:
@@ -96,6 +98,7 @@ def run_until_signal(
             stopping.set()
 
         loop = asyncio.get_running_loop()
+        _tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
         loop.add_signal_handler(signal.SIGTERM, stopping.set)
         loop.add_signal_handler(signal.SIGINT, interrupt)
         if reload is not None:

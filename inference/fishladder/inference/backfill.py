@@ -19,6 +19,7 @@ from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.commit import is_store_wide
 from fishladder.inference.pipeline import Lane, Report, Settlement
 from fishladder.inference.progress import Job
+from fishladder.inference.retention import Retention
 from fishladder.inference.suspects import (
     Past,
     Suspect,
@@ -84,8 +85,7 @@ class Backfill:
         *,
         worker: str,
         model: ModelId,
-        keep_bytes: int,
-        keep_ms: int,
+        retention: Retention,
         lease_lost: Callable[[CameraRun], None],
     ) -> None:
         self._frames = frames
@@ -94,8 +94,7 @@ class Backfill:
         self._live = runs
         self._worker = worker
         self._model = model
-        self._keep_bytes = keep_bytes
-        self._keep_ms = keep_ms
+        self._retention = retention
         self._lease_lost = lease_lost
         self._runs: dict[str, _Run] = {}
         self._lanes: dict[Lane, _Run] = {}
@@ -244,8 +243,8 @@ class Backfill:
                     epoch=what.epoch,
                     runs=what.runs,
                     result=self._entry(run, what),
-                    keep_bytes=self._keep_bytes,
-                    keep_ms=self._keep_ms,
+                    keep_bytes=self._retention.keep_bytes,
+                    keep_ms=self._retention.keep_ms,
                 )
                 pipe.evalsha(it.sha, len(names), *names, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)

@@ -21,6 +21,7 @@ from redis.exceptions import (
 
 from fishladder.inference import metrics
 from fishladder.inference.camera_run import CameraRun
+from fishladder.inference.retention import Retention
 from fishladder.inference.slots import Commit
 from fishladder.runtime.scripts import script
 from fishladder.runtime.state import CursorMoved, LeaseLost, commit_keys_args, commit_outcome
@@ -48,8 +49,7 @@ class Committer:
         *,
         worker: str,
         model: ModelId,
-        keep_bytes: int,
-        keep_ms: int,
+        retention: Retention,
         reset: Callable[[CameraRun, str], None],
         lease_lost: Callable[[CameraRun], None],
         deferred: Callable[[str], None],
@@ -58,8 +58,7 @@ class Committer:
         self._runs = runs
         self._worker = worker
         self._model = model
-        self._keep_bytes = keep_bytes
-        self._keep_ms = keep_ms
+        self._retention = retention
         self._reset = reset
         self._lease_lost = lease_lost
         self._deferred = deferred
@@ -120,8 +119,8 @@ class Committer:
                     to=commit.to,
                     runs=commit.runs,
                     result=self._entry(run, commit),
-                    keep_bytes=self._keep_bytes,
-                    keep_ms=self._keep_ms,
+                    keep_bytes=self._retention.keep_bytes,
+                    keep_ms=self._retention.keep_ms,
                 )
                 pipe.evalsha(it.sha, len(names), *names, *args)
             replies: list[Any] = await pipe.execute(raise_on_error=False)

@@ -1,5 +1,5 @@
 """After commits: shortens the logs to what a take-over needs and to what there is room for, and asks cameras for a
-keyframe where only that helps.
+keyframe where only that helps. Knows the stores' limits, and says how much room there is for results.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ from redis.asyncio import Redis
 
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.replay import keep_bytes
+from fishladder.inference.retention import Retention
 from fishladder.wire import keys
 
 _TICK_S = 0.2
 #: A camera is asked for a keyframe not more often than this, in seconds.
 _ASK_S = 2.0
-#: How often the frame store is asked for its memory limit, in seconds.
+#: How often the stores are asked for their memory limits, in seconds.
 _MEASURE_S = 5.0
 
 
@@ -24,11 +25,18 @@ class Trimmer:
     """`cameras` says how many there are in all, also those of other workers."""
 
     def __init__(
-        self, frames: Redis, state: Redis, runs: Mapping[str, CameraRun], *, cameras: Callable[[], int]
+        self,
+        frames: Redis,
+        state: Redis,
+        runs: Mapping[str, CameraRun],
+        retention: Retention,
+        *,
+        cameras: Callable[[], int],
     ) -> None:
         self._frames = frames
         self._state = state
         self._runs = runs
+        self._retention = retention
         self._cameras = cameras
         self._measure_at = 0.0
         self._limit_bytes = 0
@@ -38,7 +46,8 @@ class Trimmer:
         while True:
             await asyncio.sleep(_TICK_S)
             if time.monotonic() >= self._measure_at:
-                self._limit_bytes = int((await self._frames.info("memory")).get("maxmemory", 0))
+                self._limit_bytes = await _limit_bytes(self._frames)
+                self._retention.bound(await _limit_bytes(self._state), max(self._cameras(), len(self._runs)))
                 self._measure_at = time.monotonic() + _MEASURE_S
             self._bound()
             await self._trim()
@@ -77,3 +86,8 @@ class Trimmer:
                 message = msgspec.json.encode({"camera": run.camera, "keyframe": True})
                 pipe.publish(keys.control(run.partition), message)
             await pipe.execute()
+
+
+async def _limit_bytes(store: Redis) -> int:
+    """A store's memory limit, 0 = none."""
+    return int((await store.info("memory")).get("maxmemory", 0))

@@ -23,7 +23,9 @@ from fishladder.inference.leases import Leases
 from fishladder.inference.mend import Mender
 from fishladder.inference.model import Detector
 from fishladder.inference.pipeline import Lane, Pipeline, Report
+from fishladder.inference.retention import Retention
 from fishladder.inference.roster import LEAVE_S, Roster
+from fishladder.inference.slack import Slack, trim
 from fishladder.inference.suspects import Suspects
 from fishladder.inference.trim import Trimmer
 from fishladder.inference.vitals import VitalSigns
@@ -131,7 +133,10 @@ class Worker:
         )
         self._roster.worker = self._leases.name
         self._mender = Mender(stores.frames, self._feed, self._runs)
-        self._trimmer = Trimmer(stores.frames, stores.state, self._runs, cameras=lambda: self._leases.cameras)
+        self._retention = Retention(settings.keep_results_bytes, settings.keep_results_ms)
+        self._trimmer = Trimmer(
+            stores.frames, stores.state, self._runs, self._retention, cameras=lambda: self._leases.cameras
+        )
         self._backfill = Backfill(
             stores.frames,
             stores.state,
@@ -139,8 +144,7 @@ class Worker:
             self._runs,
             worker=self._leases.name,
             model=detector.model,
-            keep_bytes=settings.keep_results_bytes,
-            keep_ms=settings.keep_results_ms,
+            retention=self._retention,
             lease_lost=lambda run: self._leases.drop(run.lease),
         )
         self._committer = Committer(
@@ -148,13 +152,13 @@ class Worker:
             self._runs,
             worker=self._leases.name,
             model=detector.model,
-            keep_bytes=settings.keep_results_bytes,
-            keep_ms=settings.keep_results_ms,
+            retention=self._retention,
             reset=self._roster.reset,
             lease_lost=lambda run: self._leases.drop(run.lease),
             deferred=self._backfill.deferred,
         )
         self._vital_signs = VitalSigns()
+        self._slack = Slack()
         self._loop = asyncio.get_running_loop()
         self._provider = detector.provider
         self._model = detector.model
@@ -214,6 +218,8 @@ class Worker:
         """What is to be said of this worker besides that it lives."""
         now, now_us = time.monotonic(), time.time_ns() // 1000
         vitals = self._vital_signs.take(self._runs.values(), self._committer.inferred, now, now_us)
+        if self._slack.due(vitals.backlog_bytes):
+            trim()
         return msgspec.structs.replace(
             beat,
             model=self._model.name,
