@@ -23,7 +23,7 @@ from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import partition_of
-from fishladder.wire.result import Result, decode
+from fishladder.wire.result import Hops, Result, decode
 
 SITE, CAMERAS, FPS = "bench", 4, 2.0
 #: Live results have to come again within so long, and to be as late as before within so long.
@@ -33,11 +33,11 @@ MARGIN_MS = 50.0
 
 
 class Seen(NamedTuple):
-    """A live result: when it was committed and its picture captured (s, the stores' clock), and its inference (ms)."""
+    """A live result: when it was committed and its picture captured (s, the stores' clock), and where its time went."""
 
     committed_s: float
     captured_s: float
-    infer_ms: float
+    hops: Hops
 
     @property
     def late_ms(self) -> float:
@@ -58,9 +58,15 @@ async def live_results(stores: Stores, names: list[str], since_s: float) -> list
             if one.lane == keys.BACKFILL:
                 continue
             for frame in one.frames:
-                infer_ms = frame.hops.infer if frame.hops is not None else 0.0
-                found.append(Seen(entry_id, frame.captured_us / 1e6, infer_ms))
-    return sorted(found)
+                assert frame.hops is not None
+                found.append(Seen(entry_id, frame.captured_us / 1e6, frame.hops))
+    return sorted(found, key=lambda one: one.committed_s)
+
+
+def hops_line(results: list[Seen]) -> str:
+    """The 95th percentile of each hop."""
+    names = Hops.__struct_fields__
+    return ", ".join(f"{name} {p95([getattr(it.hops, name) for it in results]):.0f}" for name in names)
 
 
 async def _entries(stores: Stores, stream: str, since_s: float) -> AsyncIterator[tuple[float, Result]]:
@@ -94,6 +100,7 @@ async def run(minutes: float, how: Cut, model: Path, warm_s: float) -> bool:
             await asyncio.sleep(warm_s)
             before = await live_results(stores, names, began_s)
             print(f"before: {len(before)} live results, p95 {p95([it.late_ms for it in before]):.0f} ms after capture")
+            print(f"  p95 of each hop, ms: {hops_line(before)}")
             way.cut(how)
             print(f"the link is cut ({how.value}) for {minutes:g} min", flush=True)
             for _ in range(int(minutes)):
@@ -131,8 +138,9 @@ async def resumed(stores: Stores, names: list[str], before: list[Seen], back_s: 
     for name in names:
         own = [it for it in await live_results(stores, [name], back_s) if it.captured_s > back_s - RESUME_S]
         first.append(own[0].committed_s - back_s if own else float("inf"))
-    was_ms, infer_ms = p95([it.late_ms for it in before]), median([it.infer_ms for it in before])
-    later = [it.late_ms for it in after if it.committed_s > back_s + BACK_S]
+    was_ms, infer_ms = p95([it.late_ms for it in before]), median([it.hops.infer for it in before])
+    settled = [it for it in after if it.committed_s > back_s + BACK_S]
+    later = [it.late_ms for it in settled]
     limit_ms = was_ms + infer_ms + MARGIN_MS
     soon, again = max(first) <= RESUME_S, bool(later) and p95(later) <= limit_ms
     print(
@@ -143,6 +151,7 @@ async def resumed(stores: Stores, names: list[str], before: list[Seen], back_s: 
         f"from {BACK_S:g} s on, beside the backfill: {len(later)} live results, p95 {p95(later):.0f} ms "
         f"(bound {was_ms:.0f} + {infer_ms:.0f} + {MARGIN_MS:.0f} = {limit_ms:.0f}: {'met' if again else 'MISSED'})"
     )
+    print(f"  p95 of each hop, ms: {hops_line(settled)}")
     return soon and again
 
 
