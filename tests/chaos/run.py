@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chaos.inject import Injector
 from chaos.plan import Fault, Kind, schedule
-from chaos.plant import DRAIN_S, FPS, SITE, Plant, plant
-from chaos.verdict import Loss, unacceptable
+from chaos.plant import DRAIN_S, FPS, SITE, WHIP, Plant, plant
+from chaos.verdict import BY_WHIP, Loss, unacceptable
 from chaos.witness import Seen, Witness
 from support.fleet import FISHLADDER
 
@@ -43,6 +43,7 @@ class Outcome:
     hit: Counter[str]
     captured: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    whip: Counter[str] = field(default_factory=Counter)  #: the same of the camera that pushes by WHIP
     gaps: dict[str, float] = field(default_factory=dict)
     unaccounted: int = 0
     duplicates: int = 0
@@ -98,7 +99,7 @@ async def _progress(injector: Injector, faults: int) -> None:
 
 async def _quiet(it: Plant, outcome: Outcome) -> None:
     """Let all parts come back, end the cameras, and wait until nothing is pending."""
-    agent = it.parts["agent"]
+    agent, pusher = it.parts["agent"], it.parts["whip agent"]
     for part in it.parts.values():
         part.signal(signal.SIGCONT)
     moving = await it.ledgers_moving()
@@ -106,8 +107,9 @@ async def _quiet(it: Plant, outcome: Outcome) -> None:
         outcome.problems.append("after all faults were healed, not every camera goes on within 60 s")
     if not await it.until("backfill is done", 120, lambda all_: not any(one.deferred for one in all_.values())):
         outcome.problems.append("what was deferred is not settled 120 s after all faults were healed")
-    agent.over, agent.expected = True, True
+    agent.over = agent.expected = pusher.over = pusher.expected = True
     agent.signal(signal.SIGTERM)
+    pusher.signal(signal.SIGTERM)
     if agent.process is not None:
         try:
             status = await asyncio.wait_for(agent.process.wait(), DRAIN_S + 30)
@@ -133,8 +135,11 @@ async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
     document: dict[str, Any] = json.loads(out)
     for camera in document["cameras"]:
         name = camera["camera"]
-        outcome.captured += camera["captured"]
-        outcome.counts.update(camera["reasons"])
+        if name == f"{SITE}/{WHIP}":
+            outcome.whip.update(camera["reasons"])
+        else:
+            outcome.captured += camera["captured"]
+            outcome.counts.update(camera["reasons"])
         outcome.unaccounted += camera["captured"] - sum(camera["reasons"].values()) - camera["pending"]
         expected = FPS[name.removeprefix(f"{SITE}/")] * took_s
         outcome.gaps[name] = max(expected - camera["captured"], 0) / FPS[name.removeprefix(f"{SITE}/")]
@@ -158,7 +163,10 @@ async def _set_aside(it: Plant) -> dict[str, set[Position]]:
 def _judge(
     outcome: Outcome, seen: Mapping[str, Mapping[Position, Seen]], set_aside: Mapping[str, set[Position]]
 ) -> None:
+    whip = [loss for loss in outcome.losses if loss.camera == f"{SITE}/{WHIP}"]
+    outcome.losses = [loss for loss in outcome.losses if loss not in whip]
     bad = unacceptable(outcome.losses, seen, set_aside, {Kind(name) for name in outcome.hit})
+    bad += [loss for loss in whip if loss.fate not in BY_WHIP]
     outcome.problems += [f"nobody would accept of these faults: {loss}" for loss in bad]
     known = Counter(loss.fate.label for loss in outcome.losses for _ in range(loss.first, loss.last + 1))
     for reason, count in outcome.counts.items():
@@ -187,6 +195,9 @@ def tell(outcome: Outcome, seed: int) -> None:
         print(f"crashes       {outcome.crashes} of workers by poison units, each of which may cost two")
     print(f"captured      {outcome.captured}")
     for reason, count in outcome.counts.most_common():
+        print(f"  {reason:12}{count}")
+    print(f"by WHIP       {outcome.whip.total()}")
+    for reason, count in outcome.whip.most_common():
         print(f"  {reason:12}{count}")
     print(f"duplicates    {outcome.duplicates}")
     print(f"unaccounted   {outcome.unaccounted}")

@@ -15,6 +15,10 @@ BY_FAULT: dict[Fate, set[Kind]] = {
     Fate.SPOOL_FULL: {Kind.DISK_FULL},
 }
 
+#: What a sender by WHIP may lose: it has no spool, nobody acknowledges anything, and nobody sends a packet again for
+#: long. A gateway numbers what it has put together, so what is lost before that is no loss, but a gap.
+BY_WHIP = frozenset({Fate.SHED, Fate.LOG_LOST, Fate.NO_REFERENCE})
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
