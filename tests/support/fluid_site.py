@@ -59,7 +59,9 @@ class Camera:
 
 
 class FluidSite:
-    """`capacity_bps(now)` of the link; `noise_s` is added at random to each acknowledgement (a busy host)."""
+    """`capacity_bps(now)` of the link; `noise_s` is added at random to each acknowledgement (a busy host), and from one
+    time to another of `silent` there is none (a store stands still): they all come at the end.
+    """
 
     def __init__(
         self,
@@ -70,6 +72,7 @@ class FluidSite:
         noise_s: float = 0.004,
         seed: int = 1,
         spooled: bool = True,
+        silent: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.cameras = cameras
         self.control = RateControl(len(cameras))
@@ -80,9 +83,11 @@ class FluidSite:
         self._rtt_s = rtt_s
         self._spooled = range(len(cameras)) if spooled else range(0)
         self._noise_s = noise_s
+        self._silent = silent
         self._rng = random.Random(seed)
         self._free_s = 0.0
         self.spilled = 0
+        self.fewer = 0  # orders for fewer or smaller pictures
         self._queue: list[Unit] = []  # ready, not begun
         self._acks: list[tuple[float, int, int]] = []
 
@@ -111,6 +116,7 @@ class FluidSite:
             wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
             for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled):
                 self.cameras[channel].order = order
+                self.fewer += bool(order.fps or order.width or order.hold)
             self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
     def _spill(self) -> None:
@@ -135,6 +141,7 @@ class FluidSite:
             self._free_s = max(self._free_s, self.now_s) + unit.bytes * 8 / capacity
             unit.logged_s = self._free_s + self._rtt_s / 2
             heard_s = unit.logged_s + self._rtt_s / 2 + self._rng.uniform(0, self._noise_s)
+            heard_s = max([heard_s, *(until_s for since_s, until_s in self._silent if since_s <= heard_s < until_s)])
             heapq.heappush(self._acks, (heard_s, unit.channel, unit.seq))
 
     # -- what is asked of a run

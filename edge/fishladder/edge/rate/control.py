@@ -53,6 +53,7 @@ class _InFlight(NamedTuple):
     seq: int
     ready_s: float
     taken_s: float
+    takes_s: float  # at the rate of then
     bytes: int
 
 
@@ -93,7 +94,7 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
-        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size))
+        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size * 8 / self.estimator.rate_bps, size))
         camera.produced += size
         camera.waiting += size
         self.estimator.sent(size, now_s)
@@ -105,7 +106,7 @@ class RateControl:
             return
         first = camera.in_flight[0]
         silent_s = now_s - max(self._heard_s, first.taken_s)
-        if silent_s > max(STALL_S, 3 * first.bytes * 8 / self.estimator.rate_bps):
+        if silent_s > max(STALL_S, 3 * first.takes_s):
             self._stalled_to_s = now_s
         self._heard_s = now_s
         while camera.in_flight and camera.in_flight[0].seq <= seq:

@@ -55,6 +55,8 @@ class Estimator:
         self._sent: deque[tuple[float, int]] = deque()
         self._step_s = 0.0
         self._late_s = 0.0
+        self._looked_s = 0.0
+        self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
 
     @property
     def carried_bps(self) -> float | None:
@@ -96,21 +98,29 @@ class Estimator:
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
-            self._carried.clear()  # what it was is no measure any more
-            self._down(min(self.rate_bps * 0.7, came_bps * 0.85), came_bps, now_s)
+            if self._carried:  # what it was is no measure any more
+                self._carried.clear()
+                self._carried.append((now_s, came_bps))
+            else:  # it may as well stand still: that it is thin its acknowledgements have to say
+                self._doubted_bps = max(self._doubted_bps, self.rate_bps)
+            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * 0.85), LEAST_BPS)
             return
         if now_s < self._step_s:
             return
         self._forget(now_s)
         recent = self._recent(now_s)
-        if not recent:
-            return
+        if not recent or recent[-1].at_s <= self._looked_s:
+            return  # nothing new was heard
+        self._looked_s = now_s
+        doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
         unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
         if self.queue_s > max(FULL_S, unit_s) * more:
             came_bps = self._came_bps(now_s, 0.6)
-            self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
+            self._carried.append((now_s, came_bps))
+            less_bps = came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN)
+            self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
         elif self.queue_s < max(FREE_S, unit_s / 2) * more and self._used(now_s):
             self._up(now_s)
@@ -125,10 +135,6 @@ class Estimator:
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
         self.rate_bps *= 1 + self._growth
-
-    def _down(self, bps: float, came_bps: float, now_s: float) -> None:
-        self._carried.append((now_s, came_bps))
-        self.rate_bps = max(min(self.rate_bps, bps), LEAST_BPS)
 
     def _used(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""
