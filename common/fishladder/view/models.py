@@ -3,6 +3,7 @@
 """
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -51,6 +52,25 @@ class LedgerView(msgspec.Struct, frozen=True):
     position_age_s: float | None
 
 
+Step = Literal["full", "bits", "pictures", "size", "hold", "as_is"]
+
+
+class SendingView(msgspec.Struct, frozen=True):
+    """What its agent sends of a camera of what it would; the ladder's steps are `full` to `hold`, the furthest down of
+    those that apply. `as_is`: it passes on what the camera makes, and can take nothing away. 0 = not known.
+    """
+
+    step: Step
+    what: str  #: in words
+    gate: Literal["open", "closed"] | None  #: closed while nothing moves; None = there is none
+    bitrate_bps: int
+    of_bps: int
+    fps: float
+    of_fps: float
+    width: int
+    of_width: int
+
+
 class CameraView(msgspec.Struct, frozen=True):
     camera: str
     site: str
@@ -69,6 +89,7 @@ class CameraView(msgspec.Struct, frozen=True):
     worker: str
     policy: Policy
     ledger: LedgerView
+    sending: SendingView | None = None  #: None = nobody has said, or it was too long ago
 
 
 class UplinkView(msgspec.Struct, frozen=True):

@@ -43,6 +43,8 @@ MAX_OPEN = 64
 Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 Channel = Annotated[int, Meta(ge=0, le=MAX_CHANNEL)]
 Positive = Annotated[float, Meta(gt=0)]
+Size = Annotated[int, Meta(ge=0, le=1 << 40)]
+Rate = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omit_defaults=True):
@@ -162,11 +164,28 @@ class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     spool_limit_bytes: int | None = None
 
 
+class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent does to one camera's pictures at the moment, for people to see: what it sends of what it would,
+    `of_...`, 0 = not known. `gate`: None = it has none; `hold`: nothing is sent until the uplink is less full.
+    """
+
+    mode: Literal["encode", "passthrough"]
+    gate: Literal["open", "closed"] | None = None
+    bitrate_bps: Size = 0
+    of_bps: Size = 0
+    fps: Rate = 0.0
+    of_fps: Rate = 0.0
+    width: Size = 0
+    of_width: Size = 0
+    hold: bool = False
+
+
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera, and now and then how the uplink is."""
+    """[channel, last captured seq] of each camera, and now and then how the uplink is and what is sent of cameras."""
 
     cameras: list[tuple[Channel, Number]]
     uplink: UplinkStatus | None = None
+    senders: Annotated[list[tuple[Channel, SenderStatus]], Meta(max_length=MAX_CAMERAS)] = []
 
 
 class Probe(_Message, frozen=True):

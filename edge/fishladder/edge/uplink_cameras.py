@@ -15,6 +15,7 @@ from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.spill import LATE_US
+from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
@@ -91,10 +92,24 @@ class UplinkCameras:
             versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
         )
 
-    def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
-        """How far each has captured, and how the uplink does."""
+    def positions(
+        self,
+        uplink: messages.UplinkStatus | None = None,
+        senders: Sequence[tuple[int, messages.SenderStatus]] = (),
+    ) -> messages.Positions | None:
+        """How far each has captured, how the uplink does, and what is new of what is sent."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras, uplink) if cameras else None
+        return messages.Positions(cameras, uplink, list(senders)) if cameras else None
+
+    def senders(
+        self, sending: Callable[[int], Sending | None], wish: Callable[[int, float], Wish | None]
+    ) -> dict[int, messages.SenderStatus]:
+        """What is sent of each open camera."""
+        return {
+            channel: sender_status(how, wish(channel, self._weights.get(channel, 1.0)), self.rate.order(channel))
+            for channel, session in self.sessions.items()
+            if session.is_open and (how := sending(channel)) is not None
+        }
 
     # -- what the gateway says
 

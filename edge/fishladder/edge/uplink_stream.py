@@ -22,7 +22,7 @@ from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
-from fishladder.edge.uplink_status import SentRate
+from fishladder.edge.uplink_status import SenderNews, Sending, SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -49,8 +49,8 @@ class _Draining(Exception):
 
 class StreamUplink:
     """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
-    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed. Call
-    `wake` when a camera has something new.
+    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed, and
+    `sending(channel)` how. Call `wake` when a camera has something new.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class StreamUplink:
         on_keyframe: Callable[[int], None],
         on_rate: Callable[[int, Order], None] = lambda channel, order: None,
         wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
+        sending: Callable[[int], Sending | None] = lambda channel: None,
         agent: str = "",
     ) -> None:
         self.offset = OffsetEstimator()
@@ -72,6 +73,7 @@ class StreamUplink:
         self._clock = clock
         self._on_rate = on_rate
         self._wish = wish
+        self._sending = sending
         self._cameras = UplinkCameras(
             sessions,
             clock,
@@ -93,6 +95,7 @@ class StreamUplink:
         self._said = ""
         self._sent_bytes = 0
         self._sent_rate = SentRate()
+        self._sender_news = SenderNews()
         self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
@@ -125,7 +128,8 @@ class StreamUplink:
             estimate_bps=self._cameras.rate.estimator.carried_bps,
             spool=filling,
         )
-        return self._cameras.positions(status)
+        senders = self._sender_news.of(self._cameras.senders(self._sending, self._wish), now_s)
+        return self._cameras.positions(status, senders)
 
     async def settled(self) -> None:
         """Wait until everything captured is committed."""
@@ -162,6 +166,7 @@ class StreamUplink:
             async with connect(self._token.address()) as link:
                 self._peer = link.peer
                 self._cameras.connected()
+                self._sender_news = SenderNews()
                 self._pace = BackfillPace()
                 self._outbox.clear()
                 async with asyncio.TaskGroup() as group:

@@ -121,6 +121,11 @@ class RateControl:
             camera.in_flight.clear()
             camera.waiting = 0
 
+    def order(self, channel: int) -> Order | None:
+        """What is in force; None before the first."""
+        camera = self._cameras.get(channel)
+        return camera.order if camera is not None else None
+
     def released(self) -> list[tuple[int, Order]]:
         """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring."""
         held = [(channel, it) for channel, it in self._cameras.items() if it.order is not None and it.order.hold]
