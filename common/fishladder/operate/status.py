@@ -26,7 +26,7 @@ from fishladder.view.models import (
 from fishladder.view.reader import open_reader
 from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
-from fishladder.view.words import count, duration, rate, sentence, size
+from fishladder.view.words import count, duration, month, rate, sentence, size
 from fishladder.wire.errors import FishladderError, WireError
 from fishladder.wire.ids import check_name
 
@@ -160,6 +160,10 @@ def _uplink(it: UplinkView) -> str:
         left = f", would last {duration(it.spool_left_s)} more" if it.spool_left_s is not None else ""
         share = it.spool_bytes / it.spool_limit_bytes
         said.append(f"spool {share:.0%} of {size(it.spool_limit_bytes)}{left}")
+    if it.limited_by:
+        said.append(f"limited by {it.limited_by}")
+    if it.month is not None:
+        said.append(month(it.month))
     return ", ".join(said).replace(", of", " of").replace(", (", " (")
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import MonthStatus, Policy
 
 
 class Severity(StrEnum):
@@ -101,6 +101,9 @@ class UplinkView(msgspec.Struct, frozen=True):
     spool_bytes: int | None = None
     spool_limit_bytes: int | None = None
     spool_left_s: float | None = None  #: until the spool is full, if it fills at the cameras' present rate
+    limit_bps: float | None = None  #: what its operator lets the agent have
+    limited_by: str = ""
+    month: MonthStatus | None = None
     agent: str = ""
     age_s: float | None = None
 

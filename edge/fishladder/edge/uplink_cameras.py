@@ -2,6 +2,7 @@
 what each has to send next. The connection it goes over, and when, is `uplink_stream`'s.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
@@ -190,10 +191,27 @@ class UplinkCameras:
             self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
-    def orders(self, wish: Callable[[int, float], Wish | None], *, denied: bool) -> list[tuple[int, Order]]:
+    def held_back(self) -> None:
+        """What waits at the moment waits for the operator's limit, which says nothing of the link."""
+        self._starved_s = self._clock.mono_us() / 1e6
+
+    def handed(self) -> None:
+        """The scheduler's last live message is handed to the link."""
+        if self.scheduler.last is not None:
+            self.rate.handed(self.scheduler.last, self._clock.mono_us() / 1e6)
+
+    def orders(
+        self,
+        wish: Callable[[int, float], Wish | None],
+        *,
+        denied: bool,
+        limit_bps: float = math.inf,
+        yields: bool = False,
+    ) -> list[tuple[int, Order]]:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue.
+        `denied`: TCP sees no queue. `limit_bps`, `yields`: see `Limiter`.
         """
+        self.rate.limit_bps, self.rate.yields = limit_bps, yields
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
