@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fishladder.wire.messages import UplinkStatus
+from fishladder.wire.messages import SenderStatus, UplinkStatus
 
 
 class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,6 +20,7 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     width: int = 0
     height: int = 0
     gateway: str = ""
+    sender: SenderStatus | None = None  #: what its agent says that it sends of it
 
 
 class UplinkReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,9 @@ BASE_S = 60.0
 WINDOW_S, WINDOW_UNITS = 0.4, 3
 #: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
 FULL_S, FREE_S = 0.035, 0.02
+#: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
+#: Units are then timed from when their last piece went, so their own length does not count.
+GENTLE_FULL_S, GENTLE_FREE_S, GENTLE_UP = 0.015, 0.008, 0.01
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
@@ -45,7 +48,8 @@ class Estimator:
     seconds on one clock.
     """
 
-    def __init__(self, first_bps: float) -> None:
+    def __init__(self, first_bps: float, *, yields: bool = False) -> None:
+        self.yields = yields
         self.rate_bps = max(first_bps, LEAST_BPS)
         self.queue_s = 0.0
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
@@ -115,15 +119,22 @@ class Estimator:
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
-        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
-        if self.queue_s > max(FULL_S, unit_s) * more:
+        full_s, free_s = self._bounds(recent, more)
+        if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
             self._carried.append((now_s, came_bps))
             less_bps = came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
-        elif self.queue_s < max(FREE_S, unit_s / 2) * more and self._used(now_s):
+        elif self.queue_s < free_s and self._used(now_s):
             self._up(now_s)
+
+    def _bounds(self, recent: list[_Ack], more: float) -> tuple[float, float]:
+        """From which queue on the link is full, and up to which it is free."""
+        if self.yields:  # and whatever TCP says
+            return GENTLE_FULL_S, GENTLE_FREE_S
+        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
+        return max(FULL_S, unit_s) * more, max(FREE_S, unit_s / 2) * more
 
     def _up(self, now_s: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
@@ -131,7 +142,7 @@ class Estimator:
         if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
-            self._growth = UP_NEAR
+            self._growth = GENTLE_UP if self.yields else UP_NEAR
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
         self.rate_bps *= 1 + self._growth

@@ -54,13 +54,18 @@ class Spool:
         return self.given_bytes or default_bytes(self.directory)
 
 
+def place(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Path | None:
+    """Where an agent's state is kept, whether there is a spool or not; None if no place was given and there is none."""
+    return Path(config.directory) if config.directory else default_directory(site, gateway, env)
+
+
 def find(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Spool | None:
     """None if there is to be none, or no place was given and none can be found. Raises `ConfigError` for a directory
     that was given and cannot be used.
     """
     if not config.enabled:
         return None
-    directory = Path(config.directory) if config.directory else default_directory(site, gateway, env)
+    directory = place(config, site, gateway, env)
     if directory is None:
         log.warning("no place for a spool: frames are kept in memory only", hint="set directory under [spool]")
         return None
