@@ -67,6 +67,7 @@ def fanin(
                 raise
             click.echo(f"nothing can be measured here, the model answers alone: {error}", err=True)
             backend = "model"
+    folder = out_dir(out, "fanin")
     cells: list[Cell] = []
     note = ""
     with Progress() as progress:
@@ -90,7 +91,6 @@ def fanin(
                 progress.say(note)
     from fishladder.loadtest.report.fanin import write_report
 
-    folder = out_dir(out, "fanin")
     settings = {
         "fast": fast,
         "steady": steady,

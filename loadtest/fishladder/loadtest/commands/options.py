@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -100,10 +101,12 @@ def law_of(chosen: str | None) -> Law:
 
 
 def out_dir(out: Path | None, kind: str) -> Path:
-    """Made if need be. Raises `ConfigError`."""
+    """Made if need be; ask for it before long work, so that nothing is lost. Raises `ConfigError`."""
     path = out or Path(f"loadtest-{kind}-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise ConfigError(f"--out {path}: {error.strerror}") from None
     return path
