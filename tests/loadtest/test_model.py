@@ -142,7 +142,7 @@ def test_adaptive_cameras_share_the_link_down_to_their_floor() -> None:
     assert scenario.of_use(scenario.share_bps(17))
     assert not scenario.of_use(scenario.share_bps(18))
     assert knee(scenario) > knee(replace(scenario, adaptive=None)) >= 3
-    assert fluid_bound(scenario) == 19
+    assert fluid_bound(scenario) == 18  # 20 but for the headers of small fragments
 
 
 @pytest.mark.parametrize("fps", [2.0, 15.0])

@@ -70,6 +70,22 @@ def out_option(command: F) -> F:
     )(command)
 
 
+def gateway_options(command: F) -> F:
+    for option in (
+        click.option(
+            "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token."
+        ),
+        click.option(
+            "--site", default="loadtest", show_default=True, help="With --gateway: the site the token is for."
+        ),
+        click.option(
+            "--gateway", help="Your own stack: real agents here send to it over your own line, instead of a link."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def seed_option(command: F) -> F:
     return click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The first seed.")(command)
 

@@ -5,6 +5,7 @@ cannot be begun anew with another seed, so this is a search with one run a step,
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -36,14 +37,7 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
         raise ConfigError("--gateway: your own workers infer, or not: leave out --infer")
     if flags["transport"] != "stream":
         raise ConfigError("--gateway tells frames apart by the stream's acknowledgements: leave out --uplink")
-    token_file = flags["token_file"]
-    if token_file is None:
-        raise ConfigError("--gateway needs --token-file (`fishladder token create --site loadtest` makes a token)")
-    try:
-        token = token_file.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"--token-file {token_file}: {error.strerror}") from None
-    foreign = Foreign(flags["gateway"], flags["site"], token)
+    foreign = foreign_of(flags["gateway"], flags["site"], flags["token_file"])
     line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
     target: float = flags["target"]
     folder = out_dir(out, "saturate")
@@ -76,6 +70,19 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
         raise AssertionMissed("; ".join(f"{it['assertion']} (found {it['found']})" for it in missed))
     if limits:
         raise Inconclusive(warnings[0])
+
+
+def foreign_of(gateway: str, site: str, token_file: Path | None) -> Foreign:
+    """The user's own stack. Raises `ConfigError`."""
+    parsed = urlsplit(gateway)
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
+        raise ConfigError(f"--gateway {gateway}: expected a URL such as https://gw.example:8889")
+    if token_file is None:
+        raise ConfigError(f"--gateway needs --token-file (`fishladder token create --site {site}` makes a token)")
+    try:
+        return Foreign(gateway, site, token_file.read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--token-file {token_file}: {getattr(error, 'strerror', 'is not text')}") from None
 
 
 def search(passes: Any, most: int) -> tuple[int, int | None]:

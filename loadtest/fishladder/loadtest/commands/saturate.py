@@ -8,7 +8,14 @@ from typing import Any
 import click
 import msgspec
 
-from fishladder.loadtest.commands.options import camera_options, command_line, out_dir, out_option, seed_option
+from fishladder.loadtest.commands.options import (
+    camera_options,
+    command_line,
+    gateway_options,
+    out_dir,
+    out_option,
+    seed_option,
+)
 from fishladder.loadtest.commands.scenarios import links_of, scenario_of
 from fishladder.loadtest.console import table
 from fishladder.loadtest.errors import AssertionMissed, CannotEmulate, Inconclusive
@@ -45,9 +52,7 @@ from fishladder.loadtest.sources.ladder import Content
     help="The model only, or confirmed around the knee with real agents over emulated links (auto: where possible).",
 )
 @click.option("--infer", is_flag=True, help="Real agents: a worker with the default model, not one that only commits.")
-@click.option("--gateway", help="Your own stack: real agents here send to it over your own line, instead of a link.")
-@click.option("--site", default="loadtest", show_default=True, help="With --gateway: the site the token is for.")
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token.")
+@gateway_options
 @click.option(
     "--cameras", "most", type=click.IntRange(1), default=32, show_default=True, help="With --gateway: at most."
 )
