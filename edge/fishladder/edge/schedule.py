@@ -14,6 +14,8 @@ from fishladder.wire.unit import Range, Unit
 FRAGMENT_S = 0.05
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
+#: How much the kernel may hold that is not yet on its way: in seconds of the rate, and at least and most.
+UNSENT_S, LEAST_UNSENT_BYTES, MOST_UNSENT_BYTES = 0.01, 1500, 16 * 1024
 #: More of the credit is not held back for live.
 LIVE_CREDIT_BYTES = 64 * 1024
 
@@ -25,6 +27,16 @@ def fragment_size(rate_bytes_s: float | None, limit: int = 0) -> int:
     wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * FRAGMENT_S)
     size = min(max(wanted, LEAST_FRAGMENT_BYTES), MOST_FRAGMENT_BYTES, MAX_MESSAGE_BYTES)
     return min(size, limit) if limit else size
+
+
+def backfill_fragment(live_bytes: int) -> int:
+    """Bytes of a fragment of backfill where those of live have so many: whatever is live may have to wait for it."""
+    return max(live_bytes // 2, LEAST_FRAGMENT_BYTES)
+
+
+def unsent_bytes(rate_bps: float) -> int:
+    """Bytes the kernel may hold back at that rate: what it has cannot be taken out again for something more urgent."""
+    return min(max(int(rate_bps / 8 * UNSENT_S), LEAST_UNSENT_BYTES), MOST_UNSENT_BYTES)
 
 
 @dataclass(slots=True)
@@ -147,7 +159,8 @@ class Scheduler:
                 flow.message = range_message(flow.channel, item, backfill=flow.backfill)
             elif item is not None:
                 packed = item.pack()
-                flow.rest = fragments(flow.channel, packed, self.fragment_bytes, backfill=flow.backfill)
+                size = backfill_fragment(self.fragment_bytes) if flow.backfill else self.fragment_bytes
+                flow.rest = fragments(flow.channel, packed, size, backfill=flow.backfill)
                 flow.message = next(flow.rest)
                 self._owe(flow, len(packed))
         return flow.message

@@ -175,9 +175,11 @@ class UplinkCameras:
             self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
-    def orders(self, wish: Callable[[int, float], Wish | None], *, denied: bool) -> list[tuple[int, Order]]:
+    def orders(
+        self, wish: Callable[[int, float], Wish | None], *, denied: bool, seen: bool = False
+    ) -> list[tuple[int, Order]]:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue.
+        `denied`: TCP sees no queue, `seen`: it sees one.
         """
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
@@ -193,7 +195,7 @@ class UplinkCameras:
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
-        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied, seen=seen)
 
     # -- what is next
 
