@@ -84,10 +84,25 @@ class Scheduler:
         if flow is None:
             return None
         (self._later if backfill else self._round).remove(key)
+        return self._give_up(flow)
+
+    def rest_bytes(self, channel: int) -> int:
+        """Of the live unit of which a part has been sent; 0 if there is none."""
+        flow = self._flows.get(channel)
+        return flow.left if flow is not None and flow.begun else 0
+
+    def give_up(self, channel: int) -> bytes | None:
+        """Send no more of that unit; the message that says so. What comes next is asked of its source."""
+        flow = self._flows.get(channel)
+        return None if flow is None else self._give_up(flow)
+
+    def _give_up(self, flow: _Flow) -> bytes | None:
+        begun = flow.begun
+        flow.message, flow.rest, flow.begun = None, None, False
         self._owe(flow, 0)
-        if not flow.begun:
+        if not begun:
             return None
-        message = abandon(channel, backfill=backfill)
+        message = abandon(flow.channel, backfill=flow.backfill)
         self.sent_bytes += len(message)
         return message
 

@@ -253,6 +253,9 @@ class StreamUplink:
             state, rate = link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(self._wish, denied=state.idle, seen=state.queues):
                 self._on_rate(channel, order)
+            if hopeless := self._cameras.hopeless():
+                self._outbox.extend(hopeless)
+                self._wake.set()
             estimator = rate.estimator
             queues = rate.queues or state.queues
             self._pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)

@@ -111,6 +111,17 @@ class RateControl:
         camera.waiting += size
         self.estimator.sent(size, now_s)
 
+    def latest(self, channel: int) -> float | None:
+        """When the unit a camera sent last could have been sent; None if it is there."""
+        camera = self._cameras.get(channel)
+        return camera.in_flight[-1].ready_s if camera is not None and camera.in_flight else None
+
+    def take_back(self, channel: int) -> None:
+        """That unit does not come."""
+        unit = self._cameras[channel].in_flight.pop()
+        self._cameras[channel].waiting -= unit.bytes
+        self._backfill_waiting -= unit.before
+
     def backfilled(self, size: int, now_s: float) -> None:
         """So many bytes of backfill go onto the link."""
         self._backfilled += size
