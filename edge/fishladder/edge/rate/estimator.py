@@ -124,7 +124,9 @@ class Estimator:
             return
         more = DENIED if denied else 1.0
         if not self._acks or self._acks[-1].at_s < now_s - AWAY_S:
-            return  # it is away rather than slow, of which nothing follows
+            if oldest_s is None:
+                self.queue_s = 0.0  # nothing was sent, so nothing waits
+            return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen):
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self._drains_s = now_s
