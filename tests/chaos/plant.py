@@ -123,7 +123,7 @@ def _sources(place: Path) -> str:
     cameras = {
         "bframes": f'source = "file:{place}/bframes.ts"\nmode = "passthrough"\nloop = true',
         "longgop": f'source = "file:{place}/longgop.ts"\nmode = "passthrough"\nloop = true',
-        "pattern": f'source = "test:160x96@{FPS["pattern"]}"\nmode = "encode"\nbitrate_kbps = 100',
+        "pattern": f'source = "test:640x360@{FPS["pattern"]}"\nmode = "encode"\nbitrate_kbps = 400',
         "small": f'source = "test:128x96@{FPS["small"]}"\nmode = "encode"\nbitrate_kbps = 60',
     }
     return "\n".join(f'[[camera]]\nname = "{name}"\n{what}\n' for name, what in cameras.items())

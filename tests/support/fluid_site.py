@@ -119,8 +119,8 @@ def run(sites: Sequence["FluidSite"], seconds: float) -> None:
 
 class FluidSite:
     """`link` is its own, or one shared with others, or the capacity of one of its own; `noise_s` is added at random to
-    each acknowledgement (a busy host); without `tcp_says` they alone tell of a queue. With `backfill` there is
-    something to drain.
+    each acknowledgement (a busy host), and from one time to another of `silent` there is none (a store stands still):
+    they all come at the end; without `tcp_says` they alone tell of a queue. `backfill`: there is something to drain.
     """
 
     def __init__(
@@ -135,6 +135,7 @@ class FluidSite:
         begins_s: float = 0.0,
         tcp_says: bool = True,
         backfill: Callable[[float], bool] = lambda now_s: False,
+        silent: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.cameras = cameras
         self.control = RateControl(len(cameras))
@@ -150,8 +151,10 @@ class FluidSite:
         self._rtt_s = rtt_s
         self._spooled = range(len(cameras)) if spooled else range(0)
         self._noise_s = noise_s
+        self._silent = silent
         self._rng = random.Random(seed)
         self.spilled = 0
+        self.fewer = 0  # orders for fewer or smaller pictures
         self._queue: list[Unit] = []  # ready, not begun
         self._acks: list[tuple[float, int, int]] = []
 
@@ -189,6 +192,7 @@ class FluidSite:
         seen = self._tcp_says and self.link.holds() * 8 > SEEN_S * max(self.link.capacity_bps(self.now_s), 1.0)
         for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, seen=seen):
             self.cameras[channel].order = order
+            self.fewer += bool(order.fps or order.width or order.hold)
         self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen)
         self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
@@ -225,6 +229,7 @@ class FluidSite:
             return
         unit.logged_s = at_s + self._rtt_s / 2
         heard_s = unit.logged_s + self._rtt_s / 2 + self._rng.uniform(0, self._noise_s)
+        heard_s = max([heard_s, *(until_s for since_s, until_s in self._silent if since_s <= heard_s < until_s)])
         heapq.heappush(self._acks, (heard_s, unit.channel, unit.seq))
 
     # -- what is asked of a run

@@ -52,9 +52,15 @@ class Ring:
         return self._entries[0].first if len(self._entries) else self.position + 1
 
     @property
-    def oldest_unit(self) -> int:
-        """The first seq of which a unit is held."""
-        return next((held.first for held in self._entries if isinstance(held, HeldUnit)), self.position + 1)
+    def oldest_here(self) -> int:
+        """From this seq on, what is held is nowhere else: not committed nor in the spool, or needed to decode that."""
+        since = self.oldest
+        for held in self._entries:
+            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
+                since = held.last + 1
+            elif held.last > self.committed:
+                break
+        return since
 
     @property
     def pending(self) -> int:

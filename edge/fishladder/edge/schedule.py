@@ -12,6 +12,8 @@ from fishladder.wire.unit import Range, Unit
 
 #: How much link time a fragment may take before something more urgent gets its turn.
 FRAGMENT_S = 0.05
+#: And where nobody else on the link shall notice it.
+GENTLE_S = 0.01
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
 #: How much the kernel may hold that is not yet on its way: in seconds of the rate, and at least and most.
@@ -22,9 +24,9 @@ LIVE_CREDIT_BYTES = 64 * 1024
 Source = Callable[[], Unit | Range | None]
 
 
-def fragment_size(rate_bytes_s: float | None, limit: int = 0) -> int:
+def fragment_size(rate_bytes_s: float | None, limit: int = 0, *, gentle: bool = False) -> int:
     """Bytes of a fragment on a link of that rate (None = unknown, taken as fast). `limit` 0 = none of the gateway's."""
-    wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * FRAGMENT_S)
+    wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * (GENTLE_S if gentle else FRAGMENT_S))
     size = min(max(wanted, LEAST_FRAGMENT_BYTES), MOST_FRAGMENT_BYTES, MAX_MESSAGE_BYTES)
     return min(size, limit) if limit else size
 
@@ -51,6 +53,7 @@ class _Flow:
     rest: Iterator[bytes] | None = None  # those of the unit being sent after it
     left: int = 0  # bytes of that unit still to come
     begun: bool = False  # part of it has been sent
+    unit: bool = False  # the message is of a unit, not a range
 
 
 class Scheduler:
@@ -65,6 +68,7 @@ class Scheduler:
         self._flows: dict[int, _Flow] = {}  # by channel, or, of backfill, by its complement
         self._round: deque[int] = deque()
         self._later: deque[int] = deque()
+        self.last: int | None = None  #: channel of the unit of which the last live message was, None: it was a range
 
     def add(self, channel: int, source: Source, weight: float = 1.0, *, backfill: bool = False) -> None:
         self.remove(channel, backfill=backfill)
@@ -124,7 +128,10 @@ class Scheduler:
 
     def next(self) -> bytes | None:
         """The next live message to write; None if there is nothing, or no credit for it."""
-        return self._next(self._round)
+        if (message := self._next(self._round)) is not None:
+            channel = self._round[0]
+            self.last = channel if self._flows[channel].unit else None
+        return message
 
     def next_backfill(self) -> bytes | None:
         """The same of backfill. To be asked when there is nothing live."""
@@ -171,8 +178,10 @@ class Scheduler:
                 return None
             item = flow.source()
             if isinstance(item, Range):
+                flow.unit = False
                 flow.message = range_message(flow.channel, item, backfill=flow.backfill)
             elif item is not None:
+                flow.unit = True
                 packed = item.pack()
                 size = backfill_fragment(self.fragment_bytes) if flow.backfill else self.fragment_bytes
                 flow.rest = fragments(flow.channel, packed, size, backfill=flow.backfill)

@@ -2,6 +2,7 @@
 what each has to send next. The connection it goes over, and when, is `uplink_stream`'s.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
@@ -15,6 +16,7 @@ from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.spill import LATE_US
+from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
@@ -93,10 +95,24 @@ class UplinkCameras:
             versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
         )
 
-    def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
-        """How far each has captured, and how the uplink does."""
+    def positions(
+        self,
+        uplink: messages.UplinkStatus | None = None,
+        senders: Sequence[tuple[int, messages.SenderStatus]] = (),
+    ) -> messages.Positions | None:
+        """How far each has captured, how the uplink does, and what is new of what is sent."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras, uplink) if cameras else None
+        return messages.Positions(cameras, uplink, list(senders)) if cameras else None
+
+    def senders(
+        self, sending: Callable[[int], Sending | None], wish: Callable[[int, float], Wish | None]
+    ) -> dict[int, messages.SenderStatus]:
+        """What is sent of each open camera."""
+        return {
+            channel: sender_status(how, wish(channel, self._weights.get(channel, 1.0)), self.rate.order(channel))
+            for channel, session in self.sessions.items()
+            if session.is_open and (how := sending(channel)) is not None
+        }
 
     # -- what the gateway says
 
@@ -177,12 +193,28 @@ class UplinkCameras:
             self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
+    def held_back(self) -> None:
+        """What waits at the moment waits for the operator's limit, which says nothing of the link."""
+        self._starved_s = self._clock.mono_us() / 1e6
+
+    def handed(self) -> None:
+        """The scheduler's last live message is handed to the link."""
+        if self.scheduler.last is not None:
+            self.rate.handed(self.scheduler.last, self._clock.mono_us() / 1e6)
+
     def orders(
-        self, wish: Callable[[int, float], Wish | None], *, denied: bool, seen: bool = False
+        self,
+        wish: Callable[[int, float], Wish | None],
+        *,
+        denied: bool,
+        seen: bool = False,
+        limit_bps: float = math.inf,
+        yields: bool = False,
     ) -> list[tuple[int, Order]]:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue, `seen`: it sees one.
+        `denied`: TCP sees no queue, `seen`: it sees one. `limit_bps`, `yields`: see `Limiter`.
         """
+        self.rate.limit_bps, self.rate.yields = limit_bps, yields
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link

@@ -93,6 +93,36 @@ def test_after_an_outage_it_goes_on() -> None:
     assert site.used(33, 43) > 0.8e6
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise_s", [0.004, 0.03])
+@pytest.mark.parametrize(
+    "silent",
+    [
+        [(30, 30.4)],
+        [(30, 30.6)],
+        [(30, 32)],
+        [(30, 45)],
+        [(20, 22), (25, 28), (30, 30.8), (34, 36)],
+        [(20 + 3 * i, 21.5 + 3 * i) for i in range(8)],
+    ],
+)
+def test_a_store_that_stands_still_costs_no_picture(
+    seed: int, noise_s: float, silent: list[tuple[float, float]]
+) -> None:
+    """The link is as fast as before, and what it carried meanwhile is all there."""
+    site = FluidSite([camera(2000, 15) for _ in range(4)], lambda _: 50e6, noise_s=noise_s, silent=silent, seed=seed)
+    site.run(55)
+    assert site.fewer == 0
+    assert site.used(50, 54) > 0.8 * 8e6
+
+
+@pytest.mark.parametrize("away_s", [0.4, 1.0, 6.0])
+def test_a_fast_link_that_was_away_costs_no_picture(away_s: float) -> None:
+    site = FluidSite([camera(2000, 15) for _ in range(4)], lambda now_s: 0.0 if 20 < now_s < 20 + away_s else 50e6)
+    site.run(45)
+    assert site.fewer == 0
+
+
 def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
     site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 0.4e6, spooled=False)
     site.run(30)

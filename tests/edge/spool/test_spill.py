@@ -132,6 +132,23 @@ def test_an_agent_that_ends_leaves_what_is_not_committed() -> None:
     assert everything(ring) is None
 
 
+def test_what_comes_back_while_it_is_written_is_not_deferred_unwritten() -> None:
+    """The connection is lost meanwhile: what was sent before what is written is unsent again."""
+    ring = Ring()
+    capture(ring, 10)
+    for _ in range(4):
+        ring.take(0)
+    plan = due(ring, ring.position * STEP_US + SPILL_US, live=True)
+    assert plan is not None
+    assert (plan.first, plan.last, plan.holds_for(ring)) == (5, 10, True)
+    ring.take(0)
+    assert plan.holds_for(ring)
+    ring.disconnected()
+    assert not plan.holds_for(ring)
+    again = due(ring, ring.position * STEP_US + SPILL_US, live=True)
+    assert seqs(again) == list(range(1, 11))
+
+
 def test_a_unit_given_up_half_way_is_spooled_and_live_goes_on_at_the_next_entry_point() -> None:
     ring = Ring()
     now_us = capture(ring, 5)

@@ -16,6 +16,9 @@ WINDOW_S, WINDOW_UNITS = 0.4, 3
 FULL_S, FREE_S = 0.035, 0.02
 #: The same where units are this short, as those of several cameras are: then no keyframe comes on top that is long.
 SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
+#: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
+#: Units are then timed from when their last piece went, so their own length does not count.
+GENTLE_FULL_S, GENTLE_FREE_S, GENTLE_UP = 0.015, 0.008, 0.01
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
@@ -58,7 +61,8 @@ class Estimator:
     seconds on one clock.
     """
 
-    def __init__(self, first_bps: float) -> None:
+    def __init__(self, first_bps: float, *, yields: bool = False) -> None:
+        self.yields = yields
         self.rate_bps = max(first_bps, LEAST_BPS)
         self.queue_s = 0.0
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
@@ -70,6 +74,8 @@ class Estimator:
         self._step_s = 0.0
         self._late_s = 0.0
         self._drains_s: float | None = None  # since when
+        self._looked_s = 0.0
+        self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
 
     @property
     def carried_bps(self) -> float | None:
@@ -132,28 +138,35 @@ class Estimator:
             self._drains_s = now_s
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
-            self._carried.clear()  # what it was is no measure any more
             share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
-            self._down(min(self.rate_bps * 0.7, came_bps * share), came_bps, now_s)
+            if self._carried or seen:  # what it was is no measure any more
+                self._carried.clear()
+                self._carried.append((now_s, came_bps))
+            else:  # it may as well stand still: that it is thin its acknowledgements have to say
+                self._doubted_bps = max(self._doubted_bps, self.rate_bps)
+            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self._made), LEAST_BPS)
             return
         if now_s < self._step_s:
             return
         self._forget(now_s)
         recent = self._recent(now_s)
-        if not recent:
-            return
+        if not recent or recent[-1].at_s <= self._looked_s:
+            return  # nothing new was heard
+        self._looked_s = now_s
+        doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
         if made >= USED:
             self._made += (max(min(made, 1.0), LEAST_MADE) - self._made) * 0.1
-        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
-        full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
-        if self.queue_s > max(full_s, unit_s) * more:
+        full_s, free_s = self._bounds(recent, more)
+        if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
-            self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
+            self._carried.append((now_s, came_bps))
+            less_bps = came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN)
+            self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self._made), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
-        elif self.queue_s < max(free_s, unit_s / 2) * more:
+        elif self.queue_s < free_s:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
             elif self._used(now_s):
@@ -164,20 +177,25 @@ class Estimator:
         came_bps = sum(ack.carried for ack in self._acks if ack.at_s > since_s) * 8 / max(now_s - since_s, STEP_S)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self._made)
 
+    def _bounds(self, recent: list[_Ack], more: float) -> tuple[float, float]:
+        """From which queue on the link is full, and up to which it is free."""
+        if self.yields:  # and whatever TCP says
+            return GENTLE_FULL_S, GENTLE_FREE_S
+        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
+        full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
+        return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
+
     def _up(self, now_s: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         sent_bps = self._sent_bps(now_s)
         if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
-            self._growth = min(max(UP_NEAR * UP_NEAR_BPS / self.rate_bps, UP_NEAR_LEAST), UP_NEAR_MOST)
+            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps
+            self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
         self.rate_bps *= 1 + self._growth
-
-    def _down(self, bps: float, came_bps: float, now_s: float) -> None:
-        self._carried.append((now_s, came_bps))
-        self.rate_bps = max(min(self.rate_bps, bps / self._made), LEAST_BPS)
 
     def _used(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""

@@ -109,5 +109,15 @@ def out_dir(out: Path | None, kind: str) -> Path:
     return path
 
 
+def writable(path: Path | None) -> None:
+    """Insist, before long work, that its result can be written there. Raises `ConfigError`."""
+    if path is None:
+        return
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ConfigError(f"--json {path}: {error.strerror}") from None
+
+
 def command_line() -> str:
     return shlex.join(["fishladder", *sys.argv[1:]])
