@@ -13,10 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from fishladder.operate.state_reader import state_url, store_options
-from fishladder.view.models import CameraView, Finding, Overview, Severity, SiteDetail, SiteView, UplinkView
+from fishladder.view.models import (
+    CameraView,
+    Finding,
+    Overview,
+    SendingView,
+    Severity,
+    SiteDetail,
+    SiteView,
+    UplinkView,
+)
 from fishladder.view.reader import open_reader
+from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
-from fishladder.view.words import count, duration, rate, sentence, size
+from fishladder.view.words import count, duration, month, rate, sentence, size
 from fishladder.wire.errors import FishladderError, WireError
 from fishladder.wire.ids import check_name
 
@@ -132,7 +142,7 @@ def _show_site(console: Console, shown: SiteDetail) -> None:
         style=_STYLES[it.finding.severity] if _bad(it.finding) else "",
     )
     console.print(f"uplink: {_uplink(it.uplink)}")
-    table = _table("", "camera", "", "fps", "kbit/s", "latency", "pending", "sees")
+    table = _table("", "camera", "", "fps", "kbit/s", "latency", "pending", "sends", "sees")
     for camera in shown.cameras:
         _row(table, camera.finding, camera.name, *_camera_cells(camera))
     console.print(table)
@@ -150,7 +160,15 @@ def _uplink(it: UplinkView) -> str:
         left = f", would last {duration(it.spool_left_s)} more" if it.spool_left_s is not None else ""
         share = it.spool_bytes / it.spool_limit_bytes
         said.append(f"spool {share:.0%} of {size(it.spool_limit_bytes)}{left}")
+    if it.limited_by:
+        said.append(f"limited by {it.limited_by}")
+    if it.month is not None:
+        said.append(month(it.month))
     return ", ".join(said).replace(", of", " of").replace(", (", " (")
+
+
+def _sends(it: SendingView) -> str:
+    return ", ".join(part for part in (it.what, gate_words(it)) if part)
 
 
 def _camera_cells(it: CameraView) -> tuple[str, ...]:
@@ -162,5 +180,6 @@ def _camera_cells(it: CameraView) -> tuple[str, ...]:
         "-" if it.bps is None else f"{it.bps / 1000:.0f}",
         "-" if away else latency,
         str(it.ledger.pending) + (f" ({count(it.ledger.deferred, 'frame')} spooled)" if it.ledger.deferred else ""),
+        "-" if it.sending is None else _sends(it.sending),
         "-" if away else sees,
     )

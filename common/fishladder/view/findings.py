@@ -38,6 +38,7 @@ class CameraFacts:
     deferred: int
     unaccounted: int
     captured: int
+    thinned: str = ""  #: what the uplink takes from it that can be seen
 
 
 def _ms(us: int) -> int | None:
@@ -45,15 +46,16 @@ def _ms(us: int) -> int | None:
 
 
 def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
-    """The first of these that holds: away, out of balance, silent, stuck, behind, backlog, fine."""
+    """The first of these that holds: away, out of balance, silent, stuck, behind, backlog, thinned, fine."""
     heard_s = (now_us - facts.heard_us) / 1e6
     if not facts.heard_us:
         return Finding(Severity.DOWN, "never heard from")
     if heard_s > AWAY_S:
         return Finding(Severity.DOWN, "nothing heard", _ms(facts.heard_us))
     if facts.unaccounted:
-        missing = count(abs(facts.unaccounted), "frame")
-        what = "have no fate" if facts.unaccounted > 0 else "are counted twice"
+        missing, one = count(abs(facts.unaccounted), "frame"), abs(facts.unaccounted) == 1
+        has, is_ = ("has", "is") if one else ("have", "are")
+        what = f"{has} no fate" if facts.unaccounted > 0 else f"{is_} counted twice"
         return Finding(Severity.TROUBLE, f"the account does not close: {missing} {what}")
     patience_s = max(SILENT_S, SILENT_FRAMES / facts.wanted_fps if facts.wanted_fps else 0.0)
     if not facts.moved_us or (now_us - facts.moved_us) / 1e6 > patience_s:
@@ -67,6 +69,8 @@ def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
         return Finding(Severity.NOTE, f"analysis is {duration(waited_s)} behind")
     if facts.deferred:
         return Finding(Severity.NOTE, f"live; {count(facts.deferred, 'frame')} from an outage still to come")
+    if facts.thinned:
+        return Finding(Severity.NOTE, f"live; thin uplink, {facts.thinned}")
     return Finding(Severity.OK, f"live, {facts.fps:.1f} fps, {rate(facts.bps)}" if facts.fps >= 0.05 else "live")
 
 

@@ -3,10 +3,11 @@
 """
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import MonthStatus, Policy
 
 
 class Severity(StrEnum):
@@ -51,6 +52,25 @@ class LedgerView(msgspec.Struct, frozen=True):
     position_age_s: float | None
 
 
+Step = Literal["full", "bits", "pictures", "size", "hold", "as_is"]
+
+
+class SendingView(msgspec.Struct, frozen=True):
+    """What its agent sends of a camera of what it would; the ladder's steps are `full` to `hold`, the furthest down of
+    those that apply. `as_is`: it passes on what the camera makes, and can take nothing away. 0 = not known.
+    """
+
+    step: Step
+    what: str  #: in words
+    gate: Literal["open", "closed"] | None  #: closed while nothing moves; None = there is none
+    bitrate_bps: int
+    of_bps: int
+    fps: float
+    of_fps: float
+    width: int
+    of_width: int
+
+
 class CameraView(msgspec.Struct, frozen=True):
     camera: str
     site: str
@@ -69,6 +89,7 @@ class CameraView(msgspec.Struct, frozen=True):
     worker: str
     policy: Policy
     ledger: LedgerView
+    sending: SendingView | None = None  #: None = nobody has said, or it was too long ago
 
 
 class UplinkView(msgspec.Struct, frozen=True):
@@ -80,6 +101,9 @@ class UplinkView(msgspec.Struct, frozen=True):
     spool_bytes: int | None = None
     spool_limit_bytes: int | None = None
     spool_left_s: float | None = None  #: until the spool is full, if it fills at the cameras' present rate
+    limit_bps: float | None = None  #: what its operator lets the agent have
+    limited_by: str = ""
+    month: MonthStatus | None = None
     agent: str = ""
     age_s: float | None = None
 

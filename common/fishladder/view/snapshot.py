@@ -27,6 +27,7 @@ from fishladder.view.models import (
 )
 from fishladder.view.reader import StateReader
 from fishladder.view.recent import HOPS, Recent
+from fishladder.view.sending import sending_view
 from fishladder.wire import keys, reports, result
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import site_of
@@ -153,6 +154,7 @@ def camera_view(
     lately, worker = _lately(recent)
     hops = lately.hops_ms()
     away = not heard_us or now_us - heard_us > findings.AWAY_S * 1e6
+    sending = sending_view(flow.sender) if flow.sender is not None and not away else None
     facts = findings.CameraFacts(
         heard_us=heard_us,
         moved_us=flow.moved_us,
@@ -164,6 +166,7 @@ def camera_view(
         deferred=ledger.deferred,
         unaccounted=ledger.unaccounted,
         captured=ledger.captured,
+        thinned=sending.what if sending is not None and sending.step in ("pictures", "size") else "",
     )
     return CameraView(
         camera,
@@ -183,6 +186,7 @@ def camera_view(
         worker=worker,
         policy=policy,
         ledger=ledger_view(ledger),
+        sending=sending,
     )
 
 
@@ -251,6 +255,9 @@ def uplink_view(used_bps: float, report: UplinkReport | None, now_us: int) -> Up
         spool_bytes=spool,
         spool_limit_bytes=said.spool_limit_bytes,
         spool_left_s=left_s,
+        limit_bps=said.limit_bps,
+        limited_by=said.limited_by,
+        month=said.month,
         agent=report.agent,
         age_s=age_s,
     )

@@ -43,6 +43,8 @@ MAX_OPEN = 64
 Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 Channel = Annotated[int, Meta(ge=0, le=MAX_CHANNEL)]
 Positive = Annotated[float, Meta(gt=0)]
+Size = Annotated[int, Meta(ge=0, le=1 << 40)]
+Rate = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omit_defaults=True):
@@ -152,6 +154,17 @@ class Credit(_Message, frozen=True):
     bytes: int
 
 
+class MonthStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the uplink's billing month goes: IP bytes in both directions, times Unix milliseconds."""
+
+    used_bytes: int
+    limit_bytes: int
+    begin_ms: int
+    end_ms: int
+    forecast_bytes: int | None = None  #: at its end, at the present rate; None = too early to say
+    reached_ms: int | None = None  #: when the limit would be reached, if that is before the end
+
+
 class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent knows of its site's uplink and of its own disk, for people to see. None = it does not know."""
 
@@ -160,13 +173,33 @@ class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     estimate_bps: float | None = None  #: what the uplink would carry
     spool_bytes: int | None = None
     spool_limit_bytes: int | None = None
+    limit_bps: float | None = None  #: what the site's operator lets it have; None = no limit
+    limited_by: str = ""  #: and why, in words
+    month: MonthStatus | None = None
+
+
+class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent does to one camera's pictures at the moment, for people to see: what it sends of what it would,
+    `of_...`, 0 = not known. `gate`: None = it has none; `hold`: nothing is sent until the uplink is less full.
+    """
+
+    mode: Literal["encode", "passthrough"]
+    gate: Literal["open", "closed"] | None = None
+    bitrate_bps: Size = 0
+    of_bps: Size = 0
+    fps: Rate = 0.0
+    of_fps: Rate = 0.0
+    width: Size = 0
+    of_width: Size = 0
+    hold: bool = False
 
 
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera, and now and then how the uplink is."""
+    """[channel, last captured seq] of each camera, and now and then how the uplink is and what is sent of cameras."""
 
     cameras: list[tuple[Channel, Number]]
     uplink: UplinkStatus | None = None
+    senders: Annotated[list[tuple[Channel, SenderStatus]], Meta(max_length=MAX_CAMERAS)] = []
 
 
 class Probe(_Message, frozen=True):

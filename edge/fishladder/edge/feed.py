@@ -16,12 +16,15 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
 log = structlog.get_logger(__name__)
 
 _KEYFRAME_PAUSE_US = 1_000_000
+#: A gate is open that let so many units through; one by itself is its sign of life.
+_OPEN = 2
 
 
 class Sink(Protocol):
@@ -106,6 +109,7 @@ class Feed:
         self._timeline = Timeline()
         self._asked_us = 0
         self._policy: Policy | None = None
+        self._let_through = _OPEN  # units since the gate last held something back
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -171,8 +175,17 @@ class Feed:
         if opened is None or opened.mode != "encode":
             return None
         encoder = self.child.settings.encoder
-        fps = min((it for it in (self.child.settings.fps, opened.fps or 25.0) if it), default=25.0)
+        wanted = self._policy.fps if self._policy is not None else None
+        fps = min(it for it in (wanted, self._limit_fps, opened.fps or 25.0) if it)
         return Wish(weight, encoder.bitrate_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+
+    @property
+    def sending(self) -> Sending | None:
+        """How its pictures are sent; None before it is open."""
+        if self.opened is None:
+            return None
+        gate_open = None if self.child.settings.gate is None else self._let_through >= _OPEN
+        return Sending("passthrough" if self.opened.mode == "passthrough" else "encode", gate_open)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""
@@ -187,6 +200,7 @@ class Feed:
             case CapturedUnit():
                 if self._waiting:
                     self._waiting.popleft()
+                self._let_through += 1
                 self._unit(record, now_us)
             case Sampled():
                 self._range(record.count, Fate.SAMPLED_OUT, now_us, now_us)
@@ -194,6 +208,8 @@ class Feed:
                 self._waiting.append(record.mono_us)
                 return
             case Left():
+                if record.fate is Fate.GATED:
+                    self._let_through = 0
                 if self._waiting:
                     self._range(1, record.fate, self._waiting.popleft(), now_us)
             case Opened():

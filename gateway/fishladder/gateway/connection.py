@@ -146,6 +146,9 @@ class Connection:
                     if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                for channel, status in message.senders:
+                    if (session := self._channels.get(channel)) is not None:
+                        session.sender = status
                 if message.uplink is not None and self._site:
                     self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():

@@ -3,7 +3,7 @@
 import { h, Keyed, mark, say } from "./dom.js";
 import { LiveSocket } from "./live.js";
 import { Stills, whyNoVideo } from "./stills.js";
-import { duration, fps, ms, rate, seen, sentence, size } from "./words.js";
+import { duration, fps, month, ms, rate, seen, sentence, size } from "./words.js";
 
 // More cameras than this are shown smaller, so that 32 are in view at once.
 const MANY = 12;
@@ -96,6 +96,8 @@ class Uplink {
       const left = it.spool_left_s === null ? "" : `, would last ${duration(it.spool_left_s)} more`;
       facts.push(`spool ${share} % of ${size(it.spool_limit_bytes)}${left}`);
     }
+    if (it.limited_by) facts.push(`limited by ${it.limited_by}`);
+    if (it.month) facts.push(month(it.month));
     if (it.age_s !== null && it.age_s > 10) facts.push(`its agent said so ${duration(it.age_s)} ago`);
     say(this.facts, facts.join(" · "));
   }
