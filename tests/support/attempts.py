@@ -4,9 +4,10 @@ of it: a status, a refusal's code, or how it was hung up on.
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
 
 import aiohttp
 import jwt
@@ -31,12 +32,20 @@ class Door:
     keys: KeyFile
     hello_s: float = 10.0
     crowd: int = 10_000
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def token(
         self, site: str = SITE, *, cameras: str = "*", scope: Scope = "publish", made: float | None = None
     ) -> str:
+        """Of a new subject each, so that no attempt uses up what the next one may."""
         now = time.time() if made is None else made
-        told = {"subject": "x", "cameras": [cameras], "scope": [scope], "lifetime_s": 3600, "now": now}
+        told = {
+            "subject": f"x{next(self.numbers)}",
+            "cameras": [cameras],
+            "scope": [scope],
+            "lifetime_s": 3600,
+            "now": now,
+        }
         return issue(self.keys, site=site, **told)  # type: ignore[arg-type]
 
     async def uplink(self, token: str | None) -> str:
@@ -131,7 +140,7 @@ async def traversal(door: Door) -> str:
 
 async def big_unit(door: Door) -> str:
     async with agent(door.url, door.token(), boot="big") as client:
-        await client.open(f"{CAMERA}-b")
+        await client.open(f"{CAMERA}-b{next(door.numbers) % 64}")  # one camera may not begin so many epochs
         with contextlib.suppress(ConnectionError):
             await client.socket.send_bytes(next(fragments(0, unit(1, 1, size=12_000_000).pack(), 16384)))
         return (await client.fault()).code
