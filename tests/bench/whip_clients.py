@@ -171,6 +171,8 @@ def clients(place: Path, ffmpeg: str | None) -> list[Client]:
     for script, name in (("werift", "werift"), ("datachannel", "node-datachannel"), ("wrtc", "@roamhq/wrtc")):
         command = ("node", str(CLIENTS / f"{script}.mjs"), "URL", "TOKEN")
         made.append(Client(f"node {name}", command, environment=modules, missing=no_node))
+    command = ("node", str(CLIENTS / "obs.mjs"), "URL", "TOKEN")
+    made.append(Client("libdatachannel as in OBS", command, environment=modules, missing=no_node))
     return made
 
 

@@ -106,6 +106,19 @@ def test_most_of_the_rate_is_used_at_any_number_of_pictures_and_none_is_held_up_
     assert max(bits[fps:]) / rate < max(0.3, 1.1 / fps)
 
 
+def test_told_a_much_lower_rate_the_very_next_picture_has_it() -> None:
+    live = LiveEncoder(EncoderSettings(bitrate_bps=6_000_000), 30)
+    live.set_bitrate(2_000_000)
+    sizes = []
+    for index in range(90):
+        if index == 60:
+            live.set_bitrate(300_000)
+        unit = live.encode(street(index), index * 33_333, index)
+        assert unit is not None
+        sizes.append(len(unit.payload) * 8)
+    assert sum(sizes[60:70]) / 300_000 < 0.45, "ten pictures take a third of a second, and one of them is a keyframe"
+
+
 @pytest.mark.parametrize("fps", [8, 12])
 def test_the_rate_holds_where_fewer_or_more_pictures_come_than_the_encoder_was_opened_for(fps: int) -> None:
     live = LiveEncoder(EncoderSettings(), 30)

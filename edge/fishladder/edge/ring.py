@@ -190,6 +190,19 @@ class Ring:
         self.next = held.last + 1
         return held
 
+    def take_back(self) -> bool:
+        """Do not send the unit taken last after all, nor what refers to it: live goes on at the next entry point. False
+        if it is one itself, or has arrived.
+        """
+        if self.next - 1 <= self.logged:
+            return False
+        held = self._entries[self._entries.index(self.next - 1)]
+        if not isinstance(held, HeldUnit) or held.unit.entry_point:
+            return False
+        self.next = self._cut_at = held.first
+        self.wants_keyframe = True
+        return True
+
     def rewind(self, seq: int) -> None:
         """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`."""
         if not self.oldest <= seq <= self.position + 1:

@@ -13,14 +13,14 @@ from pathlib import Path
 import structlog
 
 from fishladder.edge import metrics
-from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import Order, Wish
-from fishladder.edge.schedule import fragment_size
+from fishladder.edge.schedule import MOST_UNSENT_BYTES, fragment_size, unsent_bytes
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
@@ -36,7 +36,7 @@ from fishladder.wire.messages import VERSIONS, Policy
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
-_CONTROL_S = 0.05
+_CONTROL_S = 0.03
 _POSITIONS_S = 1.0
 _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
@@ -249,6 +249,7 @@ class StreamUplink:
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._cameras.rate.backfilled(len(fragment), self._clock.mono_us() / 1e6)
                 self.limiter.sent(len(fragment), backfill=True)
                 self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
@@ -274,7 +275,6 @@ class StreamUplink:
                 self._say(hello)
             first = False
             state = link.state()
-            self._pace.measured(state, now_s)
             self.limiter.measured(link.carried())
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
@@ -304,13 +304,19 @@ class StreamUplink:
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
         while True:
-            limits, idle = self.limiter, link.state().idle
+            limits, state, rate = self.limiter, link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(
-                self._wish, denied=idle, limit_bps=limits.now.total_bps, yields=limits.yields
+                self._wish, denied=state.idle, seen=state.queues, limit_bps=limits.now.total_bps, yields=limits.yields
             ):
                 self._on_rate(channel, order)
-            estimator = self._cameras.rate.estimator
+            if hopeless := self._cameras.hopeless():
+                self._outbox.extend(hopeless)
+                self._wake.set()
+            estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
+            queues = rate.queues or state.queues
+            self._pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
+            link.hold_back(unsent_bytes(estimator.rate_bps) if rate.thin else MOST_UNSENT_BYTES)
             metrics.RATE.set(estimator.rate_bps)
             metrics.QUEUE.set(estimator.queue_s)
             await asyncio.sleep(_CONTROL_S)

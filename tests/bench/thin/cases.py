@@ -213,7 +213,7 @@ RFC_8867 = (
     _rfc("5.6-300ms", 2.0, 120, starts=(5.0,), tcp="long"),
     _rfc("5.6-1000ms", 2.0, 120, starts=(5.0,), tcp="long", queue_bytes=250_000),
     _rfc("5.7", 2.0, 300, cameras=(1.0, 1.0), starts=(5.0, 5.0), tcp="short"),
-    _rfc("5.8", 3.5, 120, cameras=(1.0,) * 3, pause=(0, 40.0, 60.0)),
+    _rfc("5.8", 3.5, 120, cameras=(1.0,) * 3, variants=(OURS,), pause=(0, 40.0, 60.0)),
 )
 
 CASES = {case.name: case for case in (*MUST_SHOW, *RFC_8867)}

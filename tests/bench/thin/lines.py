@@ -2,13 +2,16 @@
 than others, and a look at the queue now and then.
 """
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from fishladder.loadtest.emulation import offloads
 from fishladder.loadtest.emulation.namespaces import Namespace
-from fishladder.loadtest.emulation.network import SITE_ADDRESS, Network, emulate
+from fishladder.loadtest.emulation.network import Network, emulate
 from fishladder.loadtest.emulation.relay import RelaySpec
 from fishladder.loadtest.emulation.relay_process import RelayProcess
 from fishladder.loadtest.links.link import Direction, Link
@@ -70,6 +73,9 @@ def _far(network: Network, index: int, delay_ms: float, seed: int, stack: ExitSt
     network.router.ip(
         f"link add {name} address {macs['router']} {more} type veth peer name m1 {more} netns {medium.pid}"
     )
+    for where, interface in ((site, "s0"), (medium, "m0"), (medium, "m1"), (network.router, name)):
+        where.write(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "1")
+        subprocess.run(where.command(sys.executable, "-S", offloads.__file__, interface), check=True)
     medium.ip("link set m0 up", "link set m1 up")
     site.ip(
         f"address add {at}.2/24 dev s0",
@@ -90,7 +96,3 @@ def _far(network: Network, index: int, delay_ms: float, seed: int, stack: ExitSt
         spec = RelaySpec(link, direction, seed, source, sink, queue=True)  # type: ignore[arg-type]
         stack.callback(RelayProcess(medium, spec).close)
     return site
-
-
-def address_of(line: Line, index: int) -> str:
-    return SITE_ADDRESS if line.sites[0] is line.network.site else f"10.201.{index}.2"

@@ -35,7 +35,7 @@ def _row(case: Case, variant: str, cells: Sequence[Mapping[str, Any]]) -> dict[s
     row: dict[str, Any] = {"case": case.name, "variant": variant, "seeds": len(ran), "limited": len(ran) - len(clean)}
     if not ran:
         return row | {"note": cells[0].get("error", "not run")}
-    for key in dict.fromkeys(key for it in clean or ran for key in it):
+    for key in dict.fromkeys(key for it in clean or ran for key in it if key not in row):
         values = [it[key] for it in clean or ran if it.get(key) is not None]
         if values and all(isinstance(it, int | float) and not isinstance(it, bool) for it in values):
             row[key] = round(median(values), 3)

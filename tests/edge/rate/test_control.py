@@ -3,7 +3,9 @@ makes of a link that is fast, gets slower, faster, or away.
 """
 
 import pytest
-from support.fluid_site import Camera, FluidSite, at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
 
 from fishladder.edge.rate.control import Wish
 
@@ -33,7 +35,7 @@ def test_a_link_that_gets_slower_holds_up_little() -> None:
     site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6)
     site.run(40)
     assert at(site.ages_ms(20, 25), 0.99) < 500
-    assert at(site.ages_ms(25, 38), 0.95) < 150
+    assert at(site.ages_ms(25, 38), 0.95) < 200
     assert site.used(25, 38) > 0.85e6
 
 
@@ -44,7 +46,7 @@ def test_very_thin_links_carry_fewer_pictures_in_time(kbps: int) -> None:
     assert site.used(5, 58) > 0.8 * kbps * 1000
     assert at(site.ages_ms(5, 58), 0.95) < 500
     pictures = sum(5 <= unit.ready_s < 58 for unit in site.units) / 53
-    assert 4 < pictures < 25
+    assert 4 < pictures < 29
 
 
 def test_weights_share_a_link() -> None:
@@ -127,3 +129,30 @@ def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
     assert site.cameras[0].shed > 10
     assert site.spilled == 0
     assert at(site.ages_ms(23, 28), 0.95) < 1000
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    mbps=st.sampled_from([0.6, 2.0, 6.0]),
+    later_s=st.floats(0, 20),
+    fps=st.sampled_from([15.0, 29.0]),
+    seed=st.integers(0, 1000),
+)
+def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, later_s: float, fps: float, seed: int) -> None:
+    link = Bottleneck(lambda _: mbps * 1e6)
+    one = FluidSite([camera(6000)], link, seed=seed)
+    other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
+    run([one, other], 110)
+    shares = [it.used(70, 108) for it in (one, other)]
+    assert sum(shares) > 0.8 * mbps * 1e6
+    assert sum(shares) ** 2 / (2 * sum(it * it for it in shares)) > 0.9, shares
+    assert max(at(it.ages_ms(70, 108), 0.95) for it in (one, other)) < 300
+
+
+def test_a_link_that_is_seen_to_queue_is_believed_sooner() -> None:
+    def worst(seen: bool) -> float:
+        site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6, tcp_says=seen)
+        site.run(26)
+        return at(site.ages_ms(20, 25), 0.99)
+
+    assert worst(True) < worst(False) < 500

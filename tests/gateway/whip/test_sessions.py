@@ -200,6 +200,23 @@ async def test_a_client_of_ever_more_streams_is_let_go(stores: Stores, tmp_path:
         await wait_until(gone, 15)
 
 
+async def test_a_session_is_over_when_its_token_is(stores: Stores, tmp_path: Path) -> None:
+    """Whatever still comes; the token has some seconds left, by the leeway for clocks."""
+    nearly = {"lifetime_s": 1, "now": time.time() - 6}
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        whip(it.url + PATH, it.token("shop-7", **nearly), Codec.H264, h264(), fps=50) as client,
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+        assert client.status == 201
+        session = it.url + client.headers["Location"]
+
+        async def over() -> bool:
+            return (await http.patch(session, PLAIN, '"x"')).status == 404
+
+        await wait_until(over, 20)
+
+
 async def test_a_client_that_is_killed_is_let_go_within_seconds(stores: Stores, tmp_path: Path) -> None:
     made = localhost_certificate(tmp_path)
     script = Path(__file__).parents[2] / "support" / "whip_clients" / "pyav.py"

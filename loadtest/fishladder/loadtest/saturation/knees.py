@@ -14,7 +14,8 @@ from fishladder.loadtest.links.link import Link
 from fishladder.loadtest.model.congestion import Law
 from fishladder.loadtest.model.fluid import link_bps
 from fishladder.loadtest.model.pool import Pool
-from fishladder.loadtest.model.run import run_once, summarise
+from fishladder.loadtest.model.run import run_once
+from fishladder.loadtest.saturation.adaptation import judged
 from fishladder.loadtest.saturation.confirm import emulated_run, generator_limit
 from fishladder.loadtest.saturation.sweep import OnRun, Sweep
 from fishladder.loadtest.scenario import Scenario
@@ -109,7 +110,7 @@ def knee_error(
             what = f"{link.name}: {cameras} real cameras, seed {seed} (the model's N* is {model})"
             with emulate(link, seed=seed) as network:
                 site = emulated_run(scenario, cameras, seed, network, partial(_tell, progress, what, total))
-            run = summarise(scenario, site.traffic, site.outcome, cameras, seed, "netns")
+            run = judged(scenario, site, cameras, seed, "netns")
             found.append(run.decodable)
             laws.add(site.congestion_control)
             limits.extend([limit] if (limit := generator_limit(run, site)) else [])
