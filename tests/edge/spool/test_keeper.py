@@ -20,7 +20,7 @@ from support.workers import worker_here
 
 from fishladder.edge.agent import Agent
 from fishladder.edge.config import CameraConfig, EdgeConfig
-from fishladder.edge.spool import spill
+from fishladder.edge.spool import keeper, spill
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.ledger import Ledger
 from fishladder.runtime.store import Stores
@@ -36,6 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spill, "SPILL_US", 500_000)
     monkeypatch.setattr(spill, "FRESH_US", 300_000)
     monkeypatch.setattr(spill, "BLOCKED_US", 200_000)
+    monkeypatch.setattr(keeper, "AGAIN_S", 0.3)
 
 
 @pytest.fixture
@@ -272,7 +273,35 @@ async def test_a_full_spool_drops_its_oldest_and_live_goes_on(stores: Stores, tm
         assert set(found.fates) == {Fate.INFERRED, Fate.SPOOL_FULL}
 
 
-async def test_a_disk_without_room_stops_nothing(stores: Stores, tmp_path: Path, model: Path) -> None:
+async def test_a_disk_that_is_full_for_a_moment_costs_no_frame(stores: Stores, tmp_path: Path, model: Path) -> None:
+    """Live waits for it, as long as memory has room: what it goes on without would be lost."""
+    async with site(stores, tmp_path) as (it, way), worker_here(stores, model):
+        run = Run(config(it, way, tmp_path, source="test:320x180@15"))
+        await run.until(lambda: run.agent.keeper is not None and run.agent.uplink.connected, "a connection")
+        assert run.agent.keeper is not None
+        lane = run.agent.keeper.lanes[0]
+        way.cut(Cut.RESET)
+        await run.until(lambda: lane.deferred_to > 0, "something is spooled")
+        db = lane.store.database._db
+        assert db is not None
+        [(pages,)] = db.execute("PRAGMA page_count").fetchall()
+        db.execute(f"PRAGMA max_page_count = {pages}")
+        await run.until(lambda: lane.refused_s is not None, "the disk is full")
+        way.cut(Cut.NONE)
+        await run.until(lambda: run.agent.uplink.connected, "a connection again")
+        await run.until_captured(20)
+        db.execute("PRAGMA max_page_count = 100000")
+        await run.until(lambda: not run.agent.sessions[0].backlog and lane.refused_s is None, "it is drained")
+        captured = run.position
+        assert await run.stop()
+        found = await closed(stores, captured)
+        assert set(found.fates) == {Fate.INFERRED}
+
+
+async def test_a_disk_without_room_stops_nothing(
+    stores: Stores, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "PATIENCE_S", 2.0)
     async with site(stores, tmp_path) as (it, way), worker_here(stores, model):
         run = Run(config(it, way, tmp_path, source="test:640x360@15"))
         await run.until(lambda: run.agent.keeper is not None and run.agent.uplink.connected, "a connection")

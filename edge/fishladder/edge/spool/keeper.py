@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 TICK_S = 0.25
-#: After the disk (or a full spool) refused something.
-AGAIN_S = 2.0
+#: After the disk (or a full spool) refused something; and for how long, until live goes on without what it refuses.
+AGAIN_S, PATIENCE_S = 2.0, 20.0
 #: How often what is too old is looked for.
 AGE_EVERY_S = 10.0
 #: Read of one camera at a time, and of that as context at most (a ring holds no more before what is unsent).
@@ -169,11 +169,13 @@ class Keeper:
         if plan is None:
             return
         kept = await self._put(lane, plan)
-        lane.put_again_s = 0.0 if kept else time.monotonic() + AGAIN_S
+        now_s = time.monotonic()
+        lane.put_again_s = 0.0 if kept else now_s + AGAIN_S
+        lane.refused_s = None if kept else lane.refused_s or now_s
         if session.ring is not ring:
             return
-        if not kept:
-            if session.is_open:
+        if lane.refused_s is not None:
+            if session.is_open and now_s - lane.refused_s >= PATIENCE_S:
                 ring.give_up()
         elif plan.holds_for(ring):
             ring.defer(plan.last)

@@ -28,6 +28,7 @@ class Lane:
         self.deferred_to = 0  #: the last seq of this life that was declared as deferred
         self.forget_before = ORIGIN  #: all before it is settled
         self.put_again_s = 0.0  #: not before then
+        self.refused_s: float | None = None  #: since when the disk takes nothing
         self.grants: deque[Life] = deque()  #: to be written down
         self._wake = wake
         self._earlier: deque[Life] = deque()
