@@ -3,8 +3,8 @@ follows for a core.
 
     python tests/bench/whip_cpu.py [--sessions 4] [--seconds 12] [--rounds 2] [--json FILE]
 
-Only the receiving process is measured (user and system time). Both say a line for each unit, which costs both the
-same. Ours runs under uvloop, as in the gateway; for stock aiortc that makes no difference.
+Only the receiving process is measured (user and system time); it says some times a second how many units have come.
+Ours runs under uvloop, as in the gateway; for stock aiortc that makes no difference.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import os
 import statistics
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BENCH = Path(__file__).parent
@@ -26,49 +27,54 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass
+class Receiver:
+    """A receiving process, and how many units it says have come."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    warm: int  #: when so many have come, it is past its beginning
+    units: int = 0
+    is_warm: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def listen(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.units = int(line)
+            if self.units >= self.warm:
+                self.is_warm.set()
+
+
+async def receiver(script: str, warm: int) -> Receiver:
+    command = (sys.executable, str(SUPPORT / script))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    return Receiver(process, json.loads(await process.stdout.readline())["url"], warm)
+
+
 async def measure(script: str, sessions: int, seconds: float, servers: int = 1) -> tuple[float, int]:
     """CPU microseconds a unit, and how many units came to `servers` processes of `sessions` sessions each."""
-    receiving, loads, counts = [], [], []
+    receiving = [await receiver(script, 10 * sessions) for _ in range(servers)]
+    listening = [asyncio.create_task(one.listen()) for one in receiving]
+    loads = []
     try:
-        for _ in range(servers):
-            command = (sys.executable, str(SUPPORT / script), "--units")
-            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=2**20)
-            receiving.append(process)
-            assert process.stdout is not None
-            url = json.loads(await process.stdout.readline())["url"]
-            counts.append(asyncio.create_task(count(process.stdout)))
-            command = (sys.executable, str(BENCH / "whip_load.py"), url, str(sessions), str(seconds + 4))
+        for one in receiving:
+            command = (sys.executable, str(BENCH / "whip_load.py"), one.url, str(sessions), str(seconds + 4))
             loads.append(await asyncio.create_subprocess_exec(*command))
-        marks = [0] * servers
-        while min(marks) < 10 * sessions:
-            await asyncio.sleep(0.2)
-            marks = [units.get("units", 0) for units in SEEN.values()][-servers:]
-        spent, before = sum(cpu_s(one.pid) for one in receiving), total()
+        for one in receiving:
+            await one.is_warm.wait()
+        spent, before = sum(cpu_s(one.process.pid) for one in receiving), sum(one.units for one in receiving)
         await asyncio.sleep(seconds)
-        spent, units = sum(cpu_s(one.pid) for one in receiving) - spent, total() - before
+        spent = sum(cpu_s(one.process.pid) for one in receiving) - spent
+        units = sum(one.units for one in receiving) - before
         return spent * 1e6 / max(units, 1), units
     finally:
         for load in loads:
             await load.wait()
-        for process in receiving:
-            process.terminate()
-            await process.wait()
-        for task in counts:
-            task.cancel()
-        await asyncio.gather(*counts, return_exceptions=True)
-
-
-SEEN: dict[int, dict[str, int]] = {}
-
-
-def total() -> int:
-    return sum(one["units"] for one in SEEN.values())
-
-
-async def count(lines: asyncio.StreamReader) -> None:
-    mine = SEEN.setdefault(id(lines), {"units": 0})
-    async for _ in lines:
-        mine["units"] += 1
+        for one in receiving:
+            one.process.terminate()
+            await one.process.wait()
+        await asyncio.gather(*listening)
 
 
 async def main() -> int:

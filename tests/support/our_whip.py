@@ -30,7 +30,7 @@ _CORS = {
 
 
 class OurWhip:
-    """`say`: a line for each unit on stdout."""
+    """`say`: a line for each unit on stdout, else their number, some times a second."""
 
     def __init__(self, *, say: bool) -> None:
         self.sessions: dict[str, Peer] = {}
@@ -86,7 +86,10 @@ async def main() -> None:
     await runner.setup()
     await web.TCPSite(runner, "0.0.0.0", told.port).start()
     print(json.dumps({"url": f"http://127.0.0.1:{runner.addresses[0][1]}"}), flush=True)
-    await asyncio.Event().wait()
+    while True:
+        await asyncio.sleep(0.2)
+        if not told.units:
+            print(server.units, flush=True)
 
 
 if __name__ == "__main__":

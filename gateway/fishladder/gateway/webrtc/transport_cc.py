@@ -7,7 +7,7 @@ import struct
 from fishladder.gateway.webrtc.rtcp import RTPFB, TRANSPORT_FEEDBACK, feedback
 from fishladder.gateway.webrtc.rtp import step
 
-EVERY_S = 0.1
+EVERY_S = 0.05
 #: Packets one message speaks of; a jump of more is a sender that began anew.
 MOST_PACKETS = 2048
 _TICK_S = 0.00025
