@@ -29,7 +29,7 @@ MADE_UP = Content()
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`limited` says who, other than the link, was at its limit in a run; empty if nobody was."""
+    """`limited` says who, other than the link, was at its limit in a run, which is left out; empty if nobody was."""
 
     points: tuple[Emulated, ...]
     runs: tuple[Run, ...]
@@ -68,8 +68,10 @@ def confirm(
             tell = partial(_tell, progress, what, total)
             site = emulated_run(short, count, seed, network, tell, content=content, model=model)
             run = judged(short, site, count, seed, "netns")
+            if limit := generator_limit(run, site):
+                limited = limit
+                break  # with more cameras it would be again
             runs.append(run)
-            limited = limited or generator_limit(run, site)
             points.append(_point(short, run, site, seed, target))
     return Confirmation(tuple(points), tuple(runs), _note(test, points), limited)
 
@@ -150,7 +152,9 @@ def _note(test: SelfTest, points: Sequence[Emulated]) -> str:
     )
     agree = sum(point.agrees for point in points)
     said = f"Emulated link, self-tested: RTT {rtt.found:.1f} of {rtt.expected:.1f} ms; {ways}. "
-    said += f"Real agents and the model agree on {agree} of {len(points)} N tried around the knee"
     if points:
+        said += f"Real agents and the model agree on {agree} of {len(points)} N tried around the knee"
         said += f" (TCP: {points[0].congestion_control})"
+    else:
+        said += "No N was tried to an end"
     return ". ".join([said, *test.notes]) + "."
