@@ -154,7 +154,7 @@ def _note(test: SelfTest, points: Sequence[Emulated]) -> str:
     said = f"Emulated link, self-tested: RTT {rtt.found:.1f} of {rtt.expected:.1f} ms; {ways}. "
     if points:
         said += f"Real agents and the model agree on {agree} of {len(points)} N tried around the knee"
-        said += f" (TCP: {points[0].congestion_control})"
+        said += f" (TCP: {points[0].congestion_control})" if points[0].congestion_control != "none" else ""
     else:
         said += "No N was tried to an end"
     return ". ".join([said, *test.notes]) + "."
