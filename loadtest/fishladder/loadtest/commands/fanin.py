@@ -77,30 +77,10 @@ def fanin(
                 raise
             click.echo(f"nothing can be measured here, the model answers alone: {error}", err=True)
             backend = "model"
-    folder = out_dir(out, "fanin")
-    cells: list[Cell] = []
-    note = ""
-    with Progress() as progress:
-        with pool() as workers:
-            for sites in ("shared", "per-site"):
-                cells += contest(
-                    one,
-                    other,
-                    sites,
-                    workers,
-                    range(seed, seed + seeds),
-                    partial(_tell, progress, sites),
-                )
-        if backend != "model":
-            try:
-                cells += measured(one, other, shares_to_measure(cells), seed, progress.step)
-            except (CannotEmulate, SelfTestInvalid) as error:
-                if backend == "netns":
-                    raise
-                note = f"Not measured with real agents: {error}"
-                progress.say(note)
     from fishladder.loadtest.report.fanin import write_report
 
+    folder = out_dir(out, "fanin")
+    cells: list[Cell] = []
     settings = {
         "fast": fast,
         "steady": steady,
@@ -110,9 +90,37 @@ def fanin(
         "seeds": seeds,
         "seconds": seconds,
     }
+    try:
+        note = _cells(cells, one, other, range(seed, seed + seeds), backend)
+    except KeyboardInterrupt:
+        if cells:
+            write_report(
+                folder, command_line(), cells, seed, settings, "Interrupted before all was tried.", "interrupted"
+            )
+            click.echo(f"interrupted; what was found until then: {folder / 'report.html'}", err=True)
+        raise
     write_report(folder, command_line(), cells, seed, settings, note)
     click.echo(table(_rows(cells)))
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _cells(cells: list[Cell], one: Scenario, other: Scenario, seeds: range, backend: str) -> str:
+    """Adds the cells as they are found. Returns why nothing was measured, '' if it was or was not asked for."""
+    with Progress() as progress:
+        with pool() as workers:
+            for sites in ("shared", "per-site"):
+                cells += contest(one, other, sites, workers, seeds, partial(_tell, progress, sites))
+        if backend != "model":
+            try:
+                for cell in measured(one, other, shares_to_measure(cells), seeds[0], progress.step):
+                    cells.append(cell)
+            except (CannotEmulate, SelfTestInvalid) as error:
+                if backend == "netns":
+                    raise
+                note = f"Not measured with real agents: {error}"
+                progress.say(note)
+                return note
+    return ""
 
 
 def _own(

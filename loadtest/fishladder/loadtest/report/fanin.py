@@ -21,15 +21,24 @@ _WHERE = {"shared": "all cameras on one link", "per-site": "a link for each came
 
 
 def write_report(
-    folder: Path, command: str, cells: Sequence[Cell], seed: int, settings: dict[str, Any], note: str
+    folder: Path,
+    command: str,
+    cells: Sequence[Cell],
+    seed: int,
+    settings: dict[str, Any],
+    note: str,
+    status: str = "ok",
 ) -> None:
     rows = [{**asdict(cell), "winner": cell.winner} for cell in cells]
-    summary = new_summary("fanin", command, seed, settings, findings={"cells": rows, "note": note})
+    summary = new_summary("fanin", command, seed, settings, findings={"cells": rows, "note": note}, status=status)
     write_summary(summary, folder / "summary.json")
     made = []
     for sites in ("shared", "per-site"):
+        if not any(cell.sites == sites for cell in cells):  # it was interrupted
+            continue
         made += [_map(cells, sites, settings), _completeness(cells, sites, settings)]
-    made.append(_parallelism(cells, settings))
+    if len(made) > 2:
+        made.append(_parallelism(cells, settings))
     for plot in made:
         (folder / f"{plot.name}.png").write_bytes(png(plot.figure))
     text = page(
