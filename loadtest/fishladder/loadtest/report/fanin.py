@@ -129,14 +129,15 @@ def _map(cells: Sequence[Cell], sites: str, settings: dict[str, Any]) -> Plot:
 
 def _map_says(cells: Sequence[Cell], sites: str, settings: dict[str, Any]) -> str:
     modelled = [cell for cell in cells if cell.sites == sites and cell.backend == "model"]
-    wins = [cell for cell in modelled if cell.winner == "steady" and cell.share < 1]
+    wins = [cell for cell in modelled if cell.winner == "steady" and cell.share < 1 and cell.cameras > 1]
     says = f"With {_WHERE[sites]}, "
     if wins:
         least = min(wins, key=lambda cell: (cell.share, -cell.cameras))
         says += (
             f"{settings['steady']} at {least.share:.3g} of the rate of {settings['fast']} still wins at N = "
-            f"{least.cameras}: {least.steady.complete:.0%} of sets are complete within {settings['deadline_ms']:g} ms "
-            f"against {least.fast.complete:.0%}. "
+            f"{least.cameras}: {least.steady.complete:.1%} of sets are complete within {settings['deadline_ms']:g} ms "
+            f"against {least.fast.complete:.1%}, and 95 % of all sets that come whole within "
+            f"{least.steady.set_p95_ms:.0f} ms against {least.fast.set_p95_ms:.0f}. "
         )
     else:
         says += f"no slower {settings['steady']} beats {settings['fast']}. "
