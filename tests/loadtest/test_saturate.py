@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -90,6 +91,24 @@ def test_a_split_is_a_curve_over_the_upstream_share(tmp_path: Path) -> None:
     assert [answer["up_share"] for answer in answers] == [0.25, 0.5]
     assert answers[1]["passing"] > answers[0]["passing"]
     assert (tmp_path / "shares.png").exists()
+
+
+def test_what_was_found_is_kept_when_it_is_interrupted(line: Path, tmp_path: Path) -> None:
+    """By a pipeline's time-out, here as soon as the first of two links is answered."""
+    command = [*COMMAND, "loadtest", "saturate", "--link", str(line), "--link", "fibre-100", "--backend", "model"]
+    flags = ["--no-tornado", "--seeds", "3", "--seconds", "5", "--out", str(tmp_path)]
+    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("small: N* ="):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+        assert process.wait(60) == 130, said
+    assert "what was found until then" in said
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert [answer["link"] for answer in summary["answers"]] == ["small"]
+    assert "Interrupted before all was tried" in (tmp_path / "report.html").read_text()
 
 
 def test_an_assertion_that_does_not_hold_is_99(line: Path, tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def calibrate(
     machine is rather the emulation's fault.
 
     With --knees, N* is searched for on each link by the model and with real agents, gateway and a committing worker, on
-    the same seeds; the model promises to be within one camera. Cameras are the default ones, on thin lines with so much
-    less bitrate that six would fit, and with a deadline that leaves time to repeat a lost packet. It takes about a
+    the same seeds; the model promises to be within one camera. Cameras are the default ones, but for their
+    bitrate: so much that six to twelve fit; and their deadline leaves time to repeat a lost packet. It takes about a
     minute and a half a link.
 
     \b

@@ -25,8 +25,8 @@ _BACKEND = click.Choice(["auto", "model", "netns"])
 @click.option("--fast", default="fwa5g", show_default=True, help="The fast, jittery link: a preset or a TOML file.")
 @click.option("--steady", default="fibre-100", show_default=True, help="The steady line; its upstream rate is varied.")
 @click.option("--fps", type=float, default=5.0, show_default=True, help="Sets a second.")
-@click.option("--bitrate", type=float, default=0.4, show_default=True, help="Mbit/s of each camera.")
-@click.option("--deadline", type=float, default=200.0, show_default=True, help="ms a whole set may be old.")
+@click.option("--bitrate", type=float, default=0.2, show_default=True, help="Mbit/s of each camera.")
+@click.option("--deadline", type=float, default=150.0, show_default=True, help="ms a whole set may be old.")
 @click.option("--congestion", type=click.Choice(["cubic", "bbr"]), help="TCP's in the model.  [default: this system's]")
 @click.option("--seeds", type=click.IntRange(2), default=6, show_default=True, help="Model runs a cell.")
 @click.option("--seconds", type=click.FloatRange(5, 600), default=12.0, show_default=True, help="Counted, a run.")
@@ -77,30 +77,10 @@ def fanin(
                 raise
             click.echo(f"nothing can be measured here, the model answers alone: {error}", err=True)
             backend = "model"
-    folder = out_dir(out, "fanin")
-    cells: list[Cell] = []
-    note = ""
-    with Progress() as progress:
-        with pool() as workers:
-            for sites in ("shared", "per-site"):
-                cells += contest(
-                    one,
-                    other,
-                    sites,
-                    workers,
-                    range(seed, seed + seeds),
-                    partial(_tell, progress, sites),
-                )
-        if backend != "model":
-            try:
-                cells += measured(one, other, shares_to_measure(cells), seed, progress.step)
-            except (CannotEmulate, SelfTestInvalid) as error:
-                if backend == "netns":
-                    raise
-                note = f"Not measured with real agents: {error}"
-                progress.say(note)
     from fishladder.loadtest.report.fanin import write_report
 
+    folder = out_dir(out, "fanin")
+    cells: list[Cell] = []
     settings = {
         "fast": fast,
         "steady": steady,
@@ -110,9 +90,37 @@ def fanin(
         "seeds": seeds,
         "seconds": seconds,
     }
+    try:
+        note = _cells(cells, one, other, range(seed, seed + seeds), backend)
+    except KeyboardInterrupt:
+        if cells:
+            write_report(
+                folder, command_line(), cells, seed, settings, "Interrupted before all was tried.", "interrupted"
+            )
+            click.echo(f"interrupted; what was found until then: {folder / 'report.html'}", err=True)
+        raise
     write_report(folder, command_line(), cells, seed, settings, note)
     click.echo(table(_rows(cells)))
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _cells(cells: list[Cell], one: Scenario, other: Scenario, seeds: range, backend: str) -> str:
+    """Adds the cells as they are found. Returns why nothing was measured, '' if it was or was not asked for."""
+    with Progress() as progress:
+        with pool() as workers:
+            for sites in ("shared", "per-site"):
+                cells += contest(one, other, sites, workers, seeds, partial(_tell, progress, sites))
+        if backend != "model":
+            try:
+                for cell in measured(one, other, shares_to_measure(cells), seeds[0], progress.step):
+                    cells.append(cell)
+            except (CannotEmulate, SelfTestInvalid) as error:
+                if backend == "netns":
+                    raise
+                note = f"Not measured with real agents: {error}"
+                progress.say(note)
+                return note
+    return ""
 
 
 def _own(

@@ -18,11 +18,12 @@ from fishladder.loadtest.model.run import Run
 from fishladder.loadtest.report.assertions import Assertion
 from fishladder.loadtest.report.progress import Progress
 from fishladder.loadtest.report.saturation import write_report
-from fishladder.loadtest.report.summary import LinkAnswer, Point
+from fishladder.loadtest.report.summary import Ages, LinkAnswer, Point
 from fishladder.loadtest.saturation.adaptation import judged, reaches
+from fishladder.loadtest.saturation.answer import ages_of
 from fishladder.loadtest.saturation.confirm import emulated_run, generator_limit
 from fishladder.loadtest.scenario import Scenario
-from fishladder.loadtest.sites.site import Foreign
+from fishladder.loadtest.sites.site import Foreign, SiteRun
 from fishladder.loadtest.sources.ladder import Content
 from fishladder.wire.errors import ConfigError
 
@@ -43,19 +44,23 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
     folder = out_dir(out, "saturate")
     runs: dict[int, Run] = {}
     limits: list[str] = []
+    ages: dict[int, Ages] = {}
     with Progress() as progress:
         asked, content = scenario_of(line, flags, progress)
         scenario = replace(asked, seconds=min(asked.seconds, _SECONDS))
 
         def passes(cameras: int) -> bool:
-            run, limit = _run(scenario, content, cameras, flags["seed"], foreign, progress)
+            run, site = _run(scenario, content, cameras, flags["seed"], foreign, progress)
+            limit = generator_limit(run, site)
+            ages[cameras] = ages_of(site.traffic, site.outcome, cameras, from_us=scenario.warm_up_s * 1e6)
             runs[cameras] = run
             limits.extend([limit] if limit else [])
             progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms")
             return reaches(scenario, run, target)
 
         passing, failing = search(passes, flags["most"])
-    said = _answer(scenario, runs, passing, failing, limits, flags)
+    shown = [ages[cameras] for cameras in (passing, failing) if cameras]
+    said = _answer(scenario, runs, shown, passing, failing, limits, flags)
     checked = [wish.check(said, list(runs.values())) for wish in wishes]
     settings = {name: str(value) for name, value in flags.items() if value not in (None, False)}
     settings |= {name: flags[name] for name in ("seed", "target", "deadline")}
@@ -104,7 +109,7 @@ def search(passes: Any, most: int) -> tuple[int, int | None]:
 
 def _run(
     scenario: Scenario, content: Content, cameras: int, seed: int, foreign: Foreign, progress: Progress
-) -> tuple[Run, str]:
+) -> tuple[Run, SiteRun]:
     total_s = scenario.warm_up_s + scenario.seconds
 
     def tell(at_s: float) -> None:
@@ -112,12 +117,13 @@ def _run(
 
     site = emulated_run(scenario, cameras, seed, None, tell, content=content, foreign=foreign)
     run = judged(scenario, site, cameras, seed, "own gateway")
-    return run, generator_limit(run, site)
+    return run, site
 
 
 def _answer(
     scenario: Scenario,
     runs: dict[int, Run],
+    ages: list[Ages],
     passing: int,
     failing: int | None,
     limits: list[str],
@@ -149,6 +155,6 @@ def _answer(
         cause_text=text,
         curve=[Point(n, 1, run.decodable, None, None) for n, run in sorted(runs.items())],
         tornado=[],
-        ages=[],
+        ages=ages,
         emulation="Real agents over the real line, one run at each N: no interval.",
     )

@@ -169,9 +169,16 @@ def _confirmed(
             raise
         progress.say(f"{said.link}: not confirmed by real agents: {error}")
         return msgspec.structs.replace(said, emulation=f"Not confirmed by real agents: {error}"), (), ""
-    said = msgspec.structs.replace(said, emulated=list(real.points), emulation=real.note)
-    progress.say(f"{said.link}: {real.note}")
-    warning = f"{said.link}: not a result of the link: {real.limited}." if real.limited else ""
+    note, warning = real.note, ""
+    if real.limited:
+        warning = f"{said.link}: not a result of the link: {real.limited}."
+        if backend == "auto":  # the model has answered, and this machine is too small to try it
+            note, warning = (
+                f"Not all confirmed by real agents, for which this machine is too small: {real.limited}. {note}",
+                "",
+            )
+    said = msgspec.structs.replace(said, emulated=list(real.points), emulation=note)
+    progress.say(f"{said.link}: {note}")
     return said, real.runs, warning
 
 

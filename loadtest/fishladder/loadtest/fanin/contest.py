@@ -12,7 +12,7 @@ from fishladder.loadtest.model.pool import Pool
 from fishladder.loadtest.scenario import Scenario
 
 #: Rates of the steady link, as shares of the fast one's.
-SHARES = (0.0625, 0.125, 0.25, 0.5, 1.0)
+SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 #: Those that are emulated.
 MEASURED = (4, 8, 16)

@@ -21,15 +21,24 @@ _WHERE = {"shared": "all cameras on one link", "per-site": "a link for each came
 
 
 def write_report(
-    folder: Path, command: str, cells: Sequence[Cell], seed: int, settings: dict[str, Any], note: str
+    folder: Path,
+    command: str,
+    cells: Sequence[Cell],
+    seed: int,
+    settings: dict[str, Any],
+    note: str,
+    status: str = "ok",
 ) -> None:
     rows = [{**asdict(cell), "winner": cell.winner} for cell in cells]
-    summary = new_summary("fanin", command, seed, settings, findings={"cells": rows, "note": note})
+    summary = new_summary("fanin", command, seed, settings, findings={"cells": rows, "note": note}, status=status)
     write_summary(summary, folder / "summary.json")
     made = []
     for sites in ("shared", "per-site"):
+        if not any(cell.sites == sites for cell in cells):  # it was interrupted
+            continue
         made += [_map(cells, sites, settings), _completeness(cells, sites, settings)]
-    made.append(_parallelism(cells, settings))
+    if len(made) > 2:
+        made.append(_parallelism(cells, settings))
     for plot in made:
         (folder / f"{plot.name}.png").write_bytes(png(plot.figure))
     text = page(
@@ -120,14 +129,15 @@ def _map(cells: Sequence[Cell], sites: str, settings: dict[str, Any]) -> Plot:
 
 def _map_says(cells: Sequence[Cell], sites: str, settings: dict[str, Any]) -> str:
     modelled = [cell for cell in cells if cell.sites == sites and cell.backend == "model"]
-    wins = [cell for cell in modelled if cell.winner == "steady" and cell.share < 1]
+    wins = [cell for cell in modelled if cell.winner == "steady" and cell.share < 1 and cell.cameras > 1]
     says = f"With {_WHERE[sites]}, "
     if wins:
         least = min(wins, key=lambda cell: (cell.share, -cell.cameras))
         says += (
             f"{settings['steady']} at {least.share:.3g} of the rate of {settings['fast']} still wins at N = "
-            f"{least.cameras}: {least.steady.complete:.0%} of sets are complete within {settings['deadline_ms']:g} ms "
-            f"against {least.fast.complete:.0%}. "
+            f"{least.cameras}: {least.steady.complete:.1%} of sets are complete within {settings['deadline_ms']:g} ms "
+            f"against {least.fast.complete:.1%}, and 95 % of all sets that come whole within "
+            f"{least.steady.set_p95_ms:.0f} ms against {least.fast.set_p95_ms:.0f}. "
         )
     else:
         says += f"no slower {settings['steady']} beats {settings['fast']}. "

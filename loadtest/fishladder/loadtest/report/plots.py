@@ -69,10 +69,11 @@ def _knees_say(answers: Sequence[LinkAnswer], target: float) -> str:
         + f" ({answer.cause})"
         for answer in answers
     ]
-    return (
-        "; ".join(said) + ". Bands are one-sided 95 % bounds over seeds. A link does not degrade gently: one camera "
-        "past the knee makes all of them late."
-    )
+    bands = any(point.lower is not None for answer in answers for point in answer.curve)
+    says = "; ".join(said) + (". Bands are one-sided 95 % bounds over seeds." if bands else ".")
+    if any(answer.failing for answer in answers):
+        says += " A link does not degrade gently: a camera past the knee makes all of them late."
+    return says
 
 
 def capacities(answers: Sequence[LinkAnswer]) -> Plot:
@@ -176,7 +177,12 @@ def delays(answers: Sequence[LinkAnswer], deadline_ms: float) -> Plot:
     ax = axes(fig, title="How old frames are when they arrive", x="age of a frame (ms)", y="share of frames")
     ax.axvline(deadline_ms, color=GREY, linewidth=1.2, linestyle="--")
     ax.annotate(
-        f"deadline {deadline_ms:g} ms", (deadline_ms, 1.03), xycoords=("data", "axes fraction"), color=GREY, ha="center"
+        f"deadline\n{deadline_ms:g} ms",
+        (deadline_ms, 0.02),
+        xytext=(5, 0),
+        textcoords="offset points",
+        xycoords=("data", "axes fraction"),
+        color=GREY,
     )
     level = np.arange(101) / 100
     for index, answer in enumerate(answers):

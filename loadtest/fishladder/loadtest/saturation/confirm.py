@@ -20,7 +20,7 @@ from fishladder.wire.errors import ConfigError
 
 #: A frame handed over this much later than planned, at the 95th percentile, is the generator's fault, not the link's.
 LATE_MS = 40.0
-#: A process that used this much of a core was at its end.
+#: A process that used so much of a core, or was ready to, was at its end.
 FULL_CORE = 0.92
 #: Counted seconds of an emulated run; a knee shows in fewer than the model can afford.
 _SECONDS = 20.0
@@ -29,7 +29,7 @@ MADE_UP = Content()
 
 @dataclass(frozen=True)
 class Confirmation:
-    """`limited` says who, other than the link, was at its limit in a run; empty if nobody was."""
+    """`limited` says who, other than the link, was at its limit in a run, which is left out; empty if nobody was."""
 
     points: tuple[Emulated, ...]
     runs: tuple[Run, ...]
@@ -68,8 +68,10 @@ def confirm(
             tell = partial(_tell, progress, what, total)
             site = emulated_run(short, count, seed, network, tell, content=content, model=model)
             run = judged(short, site, count, seed, "netns")
+            if limit := generator_limit(run, site):
+                limited = limit
+                break  # with more cameras it would be again
             runs.append(run)
-            limited = limited or generator_limit(run, site)
             points.append(_point(short, run, site, seed, target))
     return Confirmation(tuple(points), tuple(runs), _note(test, points), limited)
 
@@ -115,9 +117,9 @@ def generator_limit(run: Run, site: SiteRun) -> str:
     """Who but the link was at its limit, in a clause; empty if nobody."""
     if run.lateness_p95_ms > LATE_MS:
         return f"generator: with {run.cameras} cameras frames were handed over {run.lateness_p95_ms:.0f} ms late"
-    for part, cores in site.cores.items():
-        if cores > FULL_CORE:
-            return f"{part}: with {run.cameras} cameras it used {cores:.2f} of a core"
+    for part, (used, waited) in site.cores.items():
+        if used + waited > FULL_CORE:
+            return f"{part}: with {run.cameras} cameras it used {used:.2f} of a core and waited {waited:.2f} for one"
     return ""
 
 
@@ -137,7 +139,7 @@ def _point(scenario: Scenario, run: Run, site: SiteRun, seed: int, target: float
         camera_bps=run.camera_bps if scenario.adaptive else None,
         of_use=scenario.of_use(run.camera_bps),
         congestion_control=site.congestion_control,
-        cores=site.cores,
+        cores={part: times.used_s for part, times in site.cores.items()},
     )
 
 
@@ -150,7 +152,9 @@ def _note(test: SelfTest, points: Sequence[Emulated]) -> str:
     )
     agree = sum(point.agrees for point in points)
     said = f"Emulated link, self-tested: RTT {rtt.found:.1f} of {rtt.expected:.1f} ms; {ways}. "
-    said += f"Real agents and the model agree on {agree} of {len(points)} N tried around the knee"
     if points:
-        said += f" (TCP: {points[0].congestion_control})"
+        said += f"Real agents and the model agree on {agree} of {len(points)} N tried around the knee"
+        said += f" (TCP: {points[0].congestion_control})" if points[0].congestion_control != "none" else ""
+    else:
+        said += "No N was tried to an end"
     return ". ".join([said, *test.notes]) + "."

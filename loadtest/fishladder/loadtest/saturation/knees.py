@@ -28,8 +28,8 @@ _REACH = 3
 #: N* by a bound over many seeds is rarely further from that of a few.
 _FAR = 12
 _SURE_SEEDS = 12
-#: On a thin line cameras send so much less that about as many fit.
-_AT_LEAST = 6
+#: On a thin line cameras send less and on a fast one more, so that about as many fit and two cores can play them.
+_AT_LEAST, _AT_MOST = 6, 12
 #: Round trips a deadline allows for, so that a lost packet can be sent again.
 _ROUND_TRIPS = 3.5
 
@@ -56,8 +56,9 @@ class KneeError:
 
 
 def camera_for(link: Link) -> CameraSpec:
-    """The default camera, or one that sends so much less that several fit on a thin line."""
-    bitrate_bps = min(CameraSpec.bitrate_bps, link_bps(link.up) / _AT_LEAST)
+    """The default camera, or one that sends so much less or more that some fit, and not many."""
+    up_bps = link_bps(link.up)
+    bitrate_bps = min(max(CameraSpec.bitrate_bps, up_bps / _AT_MOST), up_bps / _AT_LEAST)
     return CameraSpec(bitrate_bps=bitrate_bps, deadline_ms=max(CameraSpec.deadline_ms, _ROUND_TRIPS * link.rtt_ms))
 
 

@@ -15,6 +15,8 @@ from fishladder.loadtest.sources.ladder import Rung
 _FAR_BELOW, _AGAIN_US = 0.8, 500_000
 #: A rung may be a little above what was ordered.
 _NEAR = 1.02
+#: And its pictures a second above those ordered by less than the next rung's.
+_CLOSE = 1.34
 
 
 class Made(NamedTuple):
@@ -45,10 +47,10 @@ class Obedient:
         if self._ladder:
             return self._from_ladder(at_us)
         orders, spec = self.orders, self._spec
-        self._thinner.set_fps(orders.thin_fps)
+        self._thinner.set_fps(self._most_fps())
         if orders.hold or not self._thinner.wants(at_us, at_us):
             return None
-        fps = min(spec.fps, orders.thin_fps or spec.fps)
+        fps = min(spec.fps, self._most_fps() or spec.fps)
         now = spec.ordered(orders.bitrate_bps, fps, orders.keyframe_s)
         due = self._key_us is None or at_us - self._key_us >= now.gop_s * 1e6 - 5e5 / spec.fps
         key = orders.keyframe_wanted() or due
@@ -58,10 +60,15 @@ class Obedient:
         size = (now.i_bytes if key else now.p_bytes) * noise
         return Made(max(round(size), 1), key, width, round(spec.height * width / spec.width / 2) * 2, None)
 
+    def _most_fps(self) -> float | None:
+        """Pictures a second that the gateway wants and the link allows; None = all."""
+        limits = [fps for fps in (self.orders.fps, self.orders.thin_fps) if fps]
+        return min(limits) if limits else None
+
     def _from_ladder(self, at_us: int) -> Made | None:
         orders, best = self.orders, self._allowed()
         rung = self._rung
-        fps = (rung or best).fps
+        fps = min((rung or best).fps, orders.fps or self._spec.fps)
         self._thinner.set_fps(fps if fps < self._spec.fps else None)
         if orders.hold or not self._thinner.wants(at_us, at_us):
             return None
@@ -81,10 +88,9 @@ class Obedient:
         return Made(len(rung.units[index]), rung.key[index], rung.width, rung.height, rung.units[index])
 
     def _allowed(self) -> Rung:
-        orders = self.orders
+        most_bps, most_fps = self.orders.bitrate_bps * _NEAR, self._most_fps()
         for rung in self._ladder:
-            slow_enough = not orders.thin_fps or rung.fps <= orders.thin_fps * 1.34
-            if rung.bitrate_bps <= orders.bitrate_bps * _NEAR and slow_enough:
+            if rung.bitrate_bps <= most_bps and (most_fps is None or rung.fps <= most_fps * _CLOSE):
                 return rung
         return self._ladder[-1]
 

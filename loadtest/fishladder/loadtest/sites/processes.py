@@ -9,13 +9,24 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.errors import CannotEmulate
 
 _GRACE_S = 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Times(NamedTuple):
+    """Seconds of all threads: on a core, and ready to run without one."""
+
+    used_s: float
+    waited_s: float
+
+    def since(self, before: "Times", elapsed_s: float) -> "Times":
+        """As shares of the time that passed."""
+        return Times((self.used_s - before.used_s) / elapsed_s, (self.waited_s - before.waited_s) / elapsed_s)
 
 
 class Part:
@@ -79,9 +90,9 @@ class Part:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1][-500:] if lines else "it said nothing"
 
-    def cpu_s(self) -> float:
-        """CPU time it and its children have used so far."""
-        return _cpu_s(self.process.pid)
+    def times(self) -> Times:
+        """Of it and its children, so far."""
+        return _times(self.process.pid)
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -103,13 +114,17 @@ class Part:
         self.stop()
 
 
-def _cpu_s(pid: int) -> float:
+def _times(pid: int) -> Times:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS + sum(_cpu_s(int(child)) for child in children)
+        return Times(0.0, 0.0)
+    used_s, waited_s = (int(fields[11]) + int(fields[12])) / _TICKS, 0.0
+    with suppress(OSError):  # a thread may end while we look; kernels without it say nothing
+        waited_s = sum(int(it.read_text().split()[1]) for it in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    below = [_times(int(child)) for child in children]
+    return Times(used_s + sum(it.used_s for it in below), waited_s + sum(it.waited_s for it in below))
 
 
 def listens(where: Namespace | None, port: int) -> bool:

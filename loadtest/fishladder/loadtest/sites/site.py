@@ -20,7 +20,7 @@ from fishladder.loadtest.sites.agents import SiteSpec
 from fishladder.loadtest.sites.cameras import HELD, SENT, THINNED
 from fishladder.loadtest.sites.null_worker import read_arrivals
 from fishladder.loadtest.sites.place import run_folder
-from fishladder.loadtest.sites.processes import Part
+from fishladder.loadtest.sites.processes import Part, Times
 from fishladder.loadtest.sites.stack import SITE, Stack, run_stack
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Rung
@@ -78,7 +78,7 @@ class SiteRun:
     committed_us: Floats
     congestion_control: str
     reports: dict[Way, Report]  #: of the link, empty without one
-    cores: dict[str, float]  #: CPU used by agents, gateway and worker
+    cores: dict[str, Times]  #: that agents, gateway and worker used, and waited for
     orders: Orders | None = None  #: of cameras that adapt
 
 
@@ -134,7 +134,7 @@ def run_site(
         if agents.hear() != b"open":
             raise agents.failure()
         parts = (agents, *(ours.parts if ours else ()))
-        before = [part.cpu_s() for part in parts]
+        before = [part.times() for part in parts]
         start_ns = network.begin(lead_s=_LEAD_S) if network else time.monotonic_ns() + int(_LEAD_S * 1e9)
         wall_start_us = (time.time_ns() - time.monotonic_ns() + start_ns) / 1000
         agents.say(b"start %d" % start_ns)
@@ -157,7 +157,7 @@ def run_site(
             congestion_control=str(found["congestion_control"]),
             reports=reports,
             orders=_orders(plan, found) if isinstance(clip, Ladder) else None,
-            cores={part.name: (after - b) / elapsed_s for part, b, after in zip(parts, before, used, strict=True)},
+            cores={it.name: after.since(b, elapsed_s) for it, b, after in zip(parts, before, used, strict=True)},
         )
 
 
@@ -206,14 +206,14 @@ class _Watch:
         self._start_ns = start_ns
         self._progress = progress
 
-    def until_ended(self, parts: Sequence[Part]) -> list[float]:
-        """Until the first of them (the agents) ends; the CPU seconds all had used at the last look."""
+    def until_ended(self, parts: Sequence[Part]) -> list[Times]:
+        """Until the first of them (the agents) ends; the times of all at the last look."""
         agents, *others = parts
-        used = [part.cpu_s() for part in parts]
+        used = [part.times() for part in parts]
         while not agents.ended(_LOOK_S):
             if dead := [part for part in others if part.process.poll() is not None]:
                 raise dead[0].failure()
-            used = [part.cpu_s() for part in parts]
+            used = [part.times() for part in parts]
             now_us = (time.monotonic_ns() - self._start_ns) / 1000
             if self._network is not None and (state := self._network.queue("up")) is not None:
                 self.queue.append((now_us, state.backlog_bytes))
