@@ -18,6 +18,7 @@ BENCHES = (
     ("worker", ("--rounds", "1")),
     ("latency", ("--seconds", "15")),
     ("gate", ("--minutes", "10")),
+    ("page", ("--minutes", "1")),
 )
 
 
