@@ -27,7 +27,7 @@ from fishladder.view.models import (
 from fishladder.view.reader import open_reader
 from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
-from fishladder.view.words import count, duration, rate, sentence
+from fishladder.view.words import count, duration, month, rate, sentence
 from fishladder.wire.errors import FishladderError, WireError
 from fishladder.wire.ids import check_name
 
@@ -158,6 +158,10 @@ def _uplink(it: UplinkView) -> str:
         said.append("(how much it would carry is not known yet)")
     if it.rtt_ms is not None:
         said.append(f"round trip {it.rtt_ms:.0f} ms")
+    if it.limited_by:
+        said.append(f"limited by {it.limited_by}")
+    if it.month is not None:
+        said.append(month(it.month))
     if it.age_s is not None and it.age_s > AWAY_S:
         said.append(f"its agent said so {duration(it.age_s)} ago")
     return ", ".join(said).replace(", of", " of").replace(", (", " (")

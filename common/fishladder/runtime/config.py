@@ -56,7 +56,7 @@ def _section(file: Path, section: str) -> dict[str, Any]:
 
 def _from_env(kind: type[msgspec.Struct], section: str, env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name in kind.__struct_fields__:
+    for name in kind.__struct_encode_fields__:
         variable = f"FISHLADDER_{section}_{name}".upper()
         if variable in env:
             found[name] = env[variable]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import MonthStatus, Policy
 
 
 class Severity(StrEnum):
@@ -102,6 +102,9 @@ class UplinkView(msgspec.Struct, frozen=True):
     spool_limit_bytes: int | None = None
     spool_left_s: float | None = None  #: until the spool is full, if it fills at the cameras' present rate
     spool: str = "unknown: no agent of this site has said"  #: all that in words
+    limit_bps: float | None = None  #: what its operator lets the agent have
+    limited_by: str = ""
+    month: MonthStatus | None = None
     agent: str = ""
     age_s: float | None = None
 

@@ -52,6 +52,9 @@ def uplink_view(used_bps: float, report: UplinkReport | None, now_us: int) -> Up
         spool_limit_bytes=said.spool_limit_bytes,
         spool_left_s=left_s,
         spool=_spool(spool, said.spool_limit_bytes, left_s, away=away),
+        limit_bps=said.limit_bps,
+        limited_by=said.limited_by,
+        month=said.month,
         agent=report.agent,
         age_s=age_s,
     )

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from fishladder.view.models import Finding
+from fishladder.wire.messages import MonthStatus
 
 
 def duration(seconds: float) -> str:
@@ -24,6 +25,16 @@ def size(count: float) -> str:
         if count >= length:
             return f"{count / length:.1f} {unit}"
     return f"{count:.0f} B"
+
+
+def month(it: MonthStatus) -> str:
+    """How an uplink's billing month goes, with the reader's dates."""
+    said = f"{size(it.used_bytes)} of the month's {size(it.limit_bytes)}"
+    if it.forecast_bytes is not None:
+        said += f", ends at {size(it.forecast_bytes)} at this rate"
+    if it.reached_ms is not None:
+        said += f", used up on {datetime.fromtimestamp(it.reached_ms / 1000).astimezone():%d %b}"
+    return said
 
 
 def count(number: int, what: str) -> str:

@@ -154,6 +154,17 @@ class Credit(_Message, frozen=True):
     bytes: int
 
 
+class MonthStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the uplink's billing month goes: IP bytes in both directions, times Unix milliseconds."""
+
+    used_bytes: int
+    limit_bytes: int
+    begin_ms: int
+    end_ms: int
+    forecast_bytes: int | None = None  #: at its end, at the present rate; None = too early to say
+    reached_ms: int | None = None  #: when the limit would be reached, if that is before the end
+
+
 class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent knows of its site's uplink and of its own disk, for people to see. None = it does not know."""
 
@@ -162,6 +173,9 @@ class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     estimate_bps: float | None = None  #: what the uplink would carry
     spool_bytes: int | None = None
     spool_limit_bytes: int | None = None
+    limit_bps: float | None = None  #: what the site's operator lets it have; None = no limit
+    limited_by: str = ""  #: and why, in words
+    month: MonthStatus | None = None
 
 
 class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):

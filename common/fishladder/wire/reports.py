@@ -43,6 +43,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
     provider: str = ""
     partitions: int = 0
+    holds: tuple[int, ...] = ()  #: the same by number, oldest first
     cameras: int = 0
     fps: float = 0.0  #: frames inferred a second
     lag_ms: int | None = None  #: age of the newest committed frame of the camera that is furthest behind; None = none

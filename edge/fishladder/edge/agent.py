@@ -22,7 +22,7 @@ from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Keeper
-from fishladder.edge.spool.settings import find
+from fishladder.edge.spool.settings import find, place
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
 from fishladder.wire.errors import ConfigError
@@ -85,6 +85,8 @@ class Agent:
             wish=lambda channel, weight: self.feeds[channel].wish(weight),
             sending=lambda channel: self.feeds[channel].sending,
             agent=f"fishladder/{version('fishladder')}",
+            limits=config.limits,
+            state=place(config.spool, config.site, config.gateway, os.environ),
         )
         return self.sessions
 
@@ -123,6 +125,8 @@ class Agent:
         try:
             return await self._run(stopping)
         finally:
+            if isinstance(self.uplink, StreamUplink):
+                self.uplink.limiter.close()
             if keeper is not None:
                 await keeper.close()
 
@@ -146,6 +150,8 @@ class Agent:
         ]
         if self.keeper is not None:
             background.append(asyncio.create_task(self.keeper.run()))
+        if isinstance(self.uplink, StreamUplink):
+            background.append(asyncio.create_task(self.uplink.limiter.run()))
         cameras = asyncio.create_task(self._capture(stopping))
         done = asyncio.create_task(self._settled(cameras))
         stop: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
@@ -187,7 +193,8 @@ class Agent:
             stopper.cancel()
 
     def reload(self, config: EdgeConfig) -> None:
-        """Take cameras in, out, or by other settings; those that are as they were do not notice.
+        """Take cameras in, out, or by other settings; those that are as they were do not notice. Other limits hold at
+        once.
 
         Raises `ConfigError`, and then nothing has changed.
         """
@@ -218,6 +225,9 @@ class Agent:
             if feed.name not in wanted and not feed.removed:
                 feed.remove()
                 changes.removed.append(feed.name)
+        if isinstance(self.uplink, StreamUplink) and config.limits != self.uplink.limiter.config:
+            self.uplink.limiter.change(config.limits)
+            changes.changed.append("[limits]")
         log.info("reloaded", **asdict(changes))
 
     def _add(self, group: asyncio.TaskGroup, name: str, settings: CaptureSettings) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal, NamedTuple
@@ -21,9 +21,13 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.limits import words
+from fishladder.edge.limits.limiter import holding
+from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.limits.usage import Usage
 from fishladder.edge.redirects import guarded
 from fishladder.edge.snapshot import save
-from fishladder.edge.spool.settings import find
+from fishladder.edge.spool.settings import find, place
 from fishladder.edge.stream_health import judge
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.encoders import best_h264, works
@@ -74,6 +78,8 @@ async def check(config: EdgeConfig, pictures: Path | None = None) -> AsyncIterat
         async for finding in _check_stream(config.address):
             yield finding
         yield check_spool(config)
+        for finding in check_limits(config):
+            yield finding
     elif config.uplink == "whip":
         for camera in filter(config.reaches, config.cameras):
             yield await _check_whip(config, camera)
@@ -174,13 +180,38 @@ def check_spool(config: EdgeConfig) -> Finding:
     except (ConfigError, OSError) as error:
         return Finding(what, "FAIL", f"{config.spool.directory}: {error}" if isinstance(error, OSError) else str(error))
     most = sum(config.capture(camera).encoder.bitrate_bps for camera in config.cameras) / 8
-    room = min(spool.limit_bytes, held + free)
+    room = min(spool.limit_bytes(), held + free)
     return Finding(
         what,
         "ok",
         f"{spool.directory}, {room / 1e9:.1f} GB of room ({room / most / 3600:.0f} h of all cameras at their most), "
         f"{held / 1e6:.0f} MB in it; the ring is kept in {spool.memory or 'this process alone: a crash loses it'}",
     )
+
+
+def check_limits(config: EdgeConfig) -> Iterator[Finding]:
+    """What the operator lets it have of the uplink now, and how the month goes."""
+    limits = config.limits
+    if limits == LimitsConfig():
+        return
+    state = place(config.spool, config.site or "site", config.gateway, os.environ)
+    usage = Usage(state) if limits.month_bytes else None
+    try:
+        holds = holding(limits, usage.slots if usage is not None else {}, time.time())
+        said = [holds.why or "none at the moment"]
+        if limits.yields:
+            said.append("others on the uplink go first")
+        yield Finding("limits", "ok", "; ".join(said))
+        if usage is None or holds.month is None:
+            return
+        failing = f"; the count cannot be kept: {usage.failing}" if usage.failing else ""
+        short = holds.month.reached_s is not None
+        level: Literal["ok", "warn"] = "warn" if short or failing else "ok"
+        lasts = "; less is sent so that it lasts" if short and holds.total_bps else ""
+        yield Finding("month", level, f"{words.month(holds.month, limits.zone)}{lasts}{failing}")
+    finally:
+        if usage is not None:
+            usage.close()
 
 
 def _rate(units: list[CapturedUnit], pictures: int) -> str:

@@ -41,6 +41,8 @@ def _settings(command: Any) -> Any:
         click.option("--spool-dir", help="Where frames wait while the uplink is down (else a sane place)."),
         click.option("--spool-bytes", type=int, help="Most it may hold (else half of the free disk)."),
         click.option("--no-spool", is_flag=True, help="Keep frames in memory only."),
+        click.option("--max-up", help='Most the uplink may have, such as "4 Mbit/s" (see [limits] for more).'),
+        click.option("--yield/--no-yield", "yields", default=None, help="Let others on the uplink notice nothing."),
         click.option("--log-level", help="debug, info, warning or error."),
     ]
     for option in reversed(options):
@@ -55,7 +57,12 @@ def _load(
     if flags.pop("no_spool"):
         spool["enabled"] = False
     return load(
-        config, flags, [camera_flag(text, loop=loop) for text in cameras], spool=spool, needs_gateway=needs_gateway
+        config,
+        flags,
+        [camera_flag(text, loop=loop) for text in cameras],
+        spool=spool,
+        limits={"max_up": flags.pop("max_up"), "yield": flags.pop("yields")},
+        needs_gateway=needs_gateway,
     )
 
 
@@ -68,7 +75,8 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
     """Run the agent until its cameras end, or until SIGTERM.
 
     SIGHUP reads the settings again: cameras that are new, gone or changed are taken in, out or opened anew, and the
-    others do not notice. Exit status 1 if frames were left uncommitted, or if a camera failed with --once.
+    others do not notice; other limits hold at once. Exit status 1 if frames were left uncommitted, or if a camera
+    failed with --once.
     """
     from fishladder.edge.agent import Agent
 

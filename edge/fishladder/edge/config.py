@@ -16,6 +16,7 @@ from fishladder.edge.capture import CaptureSettings, Mode
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
+from fishladder.edge.limits.settings import LimitsConfig
 from fishladder.edge.motion import Ignored
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
@@ -90,6 +91,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_level: str = "info"
     cameras: tuple[CameraConfig, ...] = ()
     spool: SpoolConfig = SpoolConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     def with_encoder(self) -> "EdgeConfig":
         """With the encoder that `auto` stands for on this host; takes seconds where there is hardware to be tried."""
@@ -205,20 +207,25 @@ def load(
     cameras: Sequence[CameraConfig] = (),
     *,
     spool: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Any] | None = None,
     needs_gateway: bool = True,
 ) -> EdgeConfig:
-    """Read and check an agent's settings. `cameras` from flags replace those of the file, `spool` are the flags for
-    [spool]. Without `needs_gateway` it may be missing, and then so may site and token. Raises `ConfigError`.
+    """Read and check an agent's settings. `cameras` from flags replace those of the file, `spool` and `limits` are the
+    flags for [spool] and [limits]. Without `needs_gateway` it may be missing, and then so may site and token. Raises
+    `ConfigError`.
     """
     config = load_config(EdgeConfig, "edge", file=file, flags=flags)
     if config.cameras:
         raise ConfigError(f"settings of [edge] in {file}: give each camera as a [[camera]] of its own")
     if config.spool != SpoolConfig():
         raise ConfigError(f"settings of [edge] in {file}: give the spool as a [spool] of its own")
+    if config.limits != LimitsConfig():
+        raise ConfigError(f"settings of [edge] in {file}: give the limits as a [limits] of their own")
     config = msgspec.structs.replace(
         config,
         cameras=tuple(cameras or _cameras(file)),
         spool=load_config(SpoolConfig, "spool", file=file, flags=spool),
+        limits=load_config(LimitsConfig, "limits", file=file, flags=limits),
     )
     _check(config, needs_gateway)
     return config
@@ -261,6 +268,9 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
     _more(config.ring_bytes, 1 << 20, "ring_bytes")
     config.spool.check()
+    config.limits.check()
+    if config.uplink == "whip" and config.limits != LimitsConfig():
+        raise ConfigError('[limits] are for uplink = "stream": with "whip" set bitrate_kbps of each camera')
     if config.encoder not in ("auto", "x264", *H264):
         raise ConfigError(f"encoder {config.encoder!r}: expected one of auto, x264, {', '.join(H264)}")
     for camera in config.cameras:

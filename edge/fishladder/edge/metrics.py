@@ -25,6 +25,11 @@ SENT = Counter("fishladder_edge_sent_bytes_total", "Bytes of binary messages sen
 RATE = Gauge("fishladder_edge_uplink_rate_bps", "What live video may use of the uplink")
 QUEUE = Gauge("fishladder_edge_uplink_queue_seconds", "Standing queue seen in the acknowledgements")
 RTT = Gauge("fishladder_edge_uplink_rtt_seconds", "Round trip of the latest clock probe")
+CARRIED = Counter("fishladder_edge_uplink_carried_bytes_total", "IP bytes of the uplink, both directions")
+LIMIT = Gauge("fishladder_edge_uplink_limit_bps", "What the operator's limits let the uplink have; +Inf without any")
+MONTH_USED = Gauge("fishladder_edge_month_used_bytes", "Carried in this billing month")
+MONTH_LIMIT = Gauge("fishladder_edge_month_limit_bytes", "What it may carry")
+MONTH_FORECAST = Gauge("fishladder_edge_month_forecast_bytes", "What it will have carried, at the last day's rate")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,33 @@ from fishladder.wire.unit import Range, Unit
 
 #: How much link time a fragment may take before something more urgent gets its turn.
 FRAGMENT_S = 0.05
+#: And where nobody else on the link shall notice it.
+GENTLE_S = 0.01
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
+#: How much the kernel may hold that is not yet on its way: in seconds of the rate, and at least and most.
+UNSENT_S, LEAST_UNSENT_BYTES, MOST_UNSENT_BYTES = 0.01, 1500, 16 * 1024
 #: More of the credit is not held back for live.
 LIVE_CREDIT_BYTES = 64 * 1024
 
 Source = Callable[[], Unit | Range | None]
 
 
-def fragment_size(rate_bytes_s: float | None, limit: int = 0) -> int:
+def fragment_size(rate_bytes_s: float | None, limit: int = 0, *, gentle: bool = False) -> int:
     """Bytes of a fragment on a link of that rate (None = unknown, taken as fast). `limit` 0 = none of the gateway's."""
-    wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * FRAGMENT_S)
+    wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * (GENTLE_S if gentle else FRAGMENT_S))
     size = min(max(wanted, LEAST_FRAGMENT_BYTES), MOST_FRAGMENT_BYTES, MAX_MESSAGE_BYTES)
     return min(size, limit) if limit else size
+
+
+def backfill_fragment(live_bytes: int) -> int:
+    """Bytes of a fragment of backfill where those of live have so many: whatever is live may have to wait for it."""
+    return max(live_bytes // 2, LEAST_FRAGMENT_BYTES)
+
+
+def unsent_bytes(rate_bps: float) -> int:
+    """Bytes the kernel may hold back at that rate: what it has cannot be taken out again for something more urgent."""
+    return min(max(int(rate_bps / 8 * UNSENT_S), LEAST_UNSENT_BYTES), MOST_UNSENT_BYTES)
 
 
 @dataclass(slots=True)
@@ -39,6 +53,7 @@ class _Flow:
     rest: Iterator[bytes] | None = None  # those of the unit being sent after it
     left: int = 0  # bytes of that unit still to come
     begun: bool = False  # part of it has been sent
+    unit: bool = False  # the message is of a unit, not a range
 
 
 class Scheduler:
@@ -53,6 +68,7 @@ class Scheduler:
         self._flows: dict[int, _Flow] = {}  # by channel, or, of backfill, by its complement
         self._round: deque[int] = deque()
         self._later: deque[int] = deque()
+        self.last: int | None = None  #: channel of the unit of which the last live message was, None: it was a range
 
     def add(self, channel: int, source: Source, weight: float = 1.0, *, backfill: bool = False) -> None:
         self.remove(channel, backfill=backfill)
@@ -72,10 +88,25 @@ class Scheduler:
         if flow is None:
             return None
         (self._later if backfill else self._round).remove(key)
+        return self._give_up(flow)
+
+    def rest_bytes(self, channel: int) -> int:
+        """Of the live unit of which a part has been sent; 0 if there is none."""
+        flow = self._flows.get(channel)
+        return flow.left if flow is not None and flow.begun else 0
+
+    def give_up(self, channel: int) -> bytes | None:
+        """Send no more of that unit; the message that says so. What comes next is asked of its source."""
+        flow = self._flows.get(channel)
+        return None if flow is None else self._give_up(flow)
+
+    def _give_up(self, flow: _Flow) -> bytes | None:
+        begun = flow.begun
+        flow.message, flow.rest, flow.begun = None, None, False
         self._owe(flow, 0)
-        if not flow.begun:
+        if not begun:
             return None
-        message = abandon(channel, backfill=backfill)
+        message = abandon(flow.channel, backfill=flow.backfill)
         self.sent_bytes += len(message)
         return message
 
@@ -97,7 +128,10 @@ class Scheduler:
 
     def next(self) -> bytes | None:
         """The next live message to write; None if there is nothing, or no credit for it."""
-        return self._next(self._round)
+        if (message := self._next(self._round)) is not None:
+            channel = self._round[0]
+            self.last = channel if self._flows[channel].unit else None
+        return message
 
     def next_backfill(self) -> bytes | None:
         """The same of backfill. To be asked when there is nothing live."""
@@ -144,10 +178,13 @@ class Scheduler:
                 return None
             item = flow.source()
             if isinstance(item, Range):
+                flow.unit = False
                 flow.message = range_message(flow.channel, item, backfill=flow.backfill)
             elif item is not None:
+                flow.unit = True
                 packed = item.pack()
-                flow.rest = fragments(flow.channel, packed, self.fragment_bytes, backfill=flow.backfill)
+                size = backfill_fragment(self.fragment_bytes) if flow.backfill else self.fragment_bytes
+                flow.rest = fragments(flow.channel, packed, size, backfill=flow.backfill)
                 flow.message = next(flow.rest)
                 self._owe(flow, len(packed))
         return flow.message

@@ -2,6 +2,7 @@
 what each has to send next. The connection it goes over, and when, is `uplink_stream`'s.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 #: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
 #: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
 _HELLO_CAMERAS = 32
+#: A unit that was ready so long ago, and of which so much is still to come, is not worth the wait of what is behind it.
+HOPELESS_S, REST_S = 0.6, 0.3
 
 
 class UplinkCameras:
@@ -190,10 +193,28 @@ class UplinkCameras:
             self._weights[channel] = policy.weight
             self._on_policy(channel, policy)
 
-    def orders(self, wish: Callable[[int, float], Wish | None], *, denied: bool) -> list[tuple[int, Order]]:
+    def held_back(self) -> None:
+        """What waits at the moment waits for the operator's limit, which says nothing of the link."""
+        self._starved_s = self._clock.mono_us() / 1e6
+
+    def handed(self) -> None:
+        """The scheduler's last live message is handed to the link."""
+        if self.scheduler.last is not None:
+            self.rate.handed(self.scheduler.last, self._clock.mono_us() / 1e6)
+
+    def orders(
+        self,
+        wish: Callable[[int, float], Wish | None],
+        *,
+        denied: bool,
+        seen: bool = False,
+        limit_bps: float = math.inf,
+        yields: bool = False,
+    ) -> list[tuple[int, Order]]:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue.
+        `denied`: TCP sees no queue, `seen`: it sees one. `limit_bps`, `yields`: see `Limiter`.
         """
+        self.rate.limit_bps, self.rate.yields = limit_bps, yields
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
@@ -208,7 +229,23 @@ class UplinkCameras:
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
-        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied, seen=seen)
+
+    def hopeless(self) -> list[bytes]:
+        """Give up units of which a part is sent and the rest would take too long: live goes on with a keyframe, and
+        the spool has them. What has to be sent because of it.
+        """
+        now_s, said = self._clock.mono_us() / 1e6, []
+        for channel, lane in self._lanes.items():
+            session, ready_s = self.sessions[channel], self.rate.latest(channel)
+            rest_s = self.scheduler.rest_bytes(channel) * 8 / self.rate.estimator.rate_bps
+            if not session.adapts or ready_s is None or rest_s < REST_S or now_s - ready_s < HOPELESS_S:
+                continue
+            if session.ring.take_back() and (message := self.scheduler.give_up(channel)) is not None:
+                self.rate.take_back(channel)
+                lane.look()
+                said.append(message)
+        return said
 
     # -- what is next
 

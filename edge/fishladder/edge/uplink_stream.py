@@ -3,20 +3,24 @@ parts (`uplink_cameras`, `schedule`, `clock`), one connection after another, for
 """
 
 import asyncio
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
 from fishladder.edge import metrics
-from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
+from fishladder.edge.limits.limiter import Limiter
+from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import Order, Wish
-from fishladder.edge.schedule import fragment_size
+from fishladder.edge.schedule import MOST_UNSENT_BYTES, fragment_size, unsent_bytes
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
@@ -32,7 +36,7 @@ from fishladder.wire.messages import VERSIONS, Policy
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
-_CONTROL_S = 0.05
+_CONTROL_S = 0.03
 _POSITIONS_S = 1.0
 _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
@@ -50,7 +54,8 @@ class _Draining(Exception):
 class StreamUplink:
     """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
     as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed, and
-    `sending(channel)` how. Call `wake` when a camera has something new.
+    `sending(channel)` how. Call `wake` when a camera has something new. `state` is where what the month's limit counts
+    is kept, None = in memory.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class StreamUplink:
         wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
         sending: Callable[[int], Sending | None] = lambda channel: None,
         agent: str = "",
+        limits: LimitsConfig | None = None,
+        state: Path | None = None,
     ) -> None:
         self.offset = OffsetEstimator()
         self.connected = False
@@ -83,6 +90,13 @@ class StreamUplink:
             agent=agent,
             renews=self._token.renews,
         )
+        self.limiter = Limiter(
+            limits or LimitsConfig(),
+            directory=state,
+            wall_s=lambda: clock.wall_us() / 1e6,
+            gateway_s=self._gateway_s,
+            clock=lambda: clock.mono_us() / 1e6,
+        )
         self._rng = random.Random()  # noqa: S311 - spreads load, guards nothing
         self._backoff = Backoff(0.5, 30.0)
         self._down = Backoff(0.2, _DOWN_MOST_S)
@@ -97,6 +111,11 @@ class StreamUplink:
         self._sent_rate = SentRate()
         self._sender_news = SenderNews()
         self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
+
+    def _gateway_s(self) -> float | None:
+        """The gateway's time of day; None until a probe has been answered."""
+        offset_us = self.offset.offset_us
+        return None if offset_us is None else (self._clock.mono_us() + offset_us) / 1e6
 
     def remember(self, lanes: Mapping[int, Lane], boot: str, hellos: int) -> None:
         """Work with spools (by channel), and under a boot of before that has said at most so many hellos. To be called
@@ -127,6 +146,7 @@ class StreamUplink:
             rtt_us=self.offset.rtt_us,
             estimate_bps=self._cameras.rate.estimator.carried_bps,
             spool=filling,
+            limits=self.limiter.now,
         )
         senders = self._sender_news.of(self._cameras.senders(self._sending, self._wish), now_s)
         return self._cameras.positions(status, senders)
@@ -169,11 +189,15 @@ class StreamUplink:
                 self._sender_news = SenderNews()
                 self._pace = BackfillPace()
                 self._outbox.clear()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._read(link), name="uplink-read")
-                    group.create_task(self._write(link), name="uplink-write")
-                    group.create_task(self._tick(link), name="uplink-tick")
-                    group.create_task(self._control(link), name="uplink-rate")
+                self.limiter.connected()
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._read(link), name="uplink-read")
+                        group.create_task(self._write(link), name="uplink-write")
+                        group.create_task(self._tick(link), name="uplink-tick")
+                        group.create_task(self._control(link), name="uplink-rate")
+                finally:
+                    self.limiter.measured(link.carried())
         except* (_Draining, AuthRefused, VersionMismatch, UplinkError, WireError, ConfigError) as errors:
             raise _first(errors) from None
         finally:
@@ -195,9 +219,17 @@ class StreamUplink:
         try:
             while True:
                 if self._outbox:
-                    await link.send(self._outbox.popleft())
+                    message = self._outbox.popleft()
+                    await link.send(message)
+                    self.limiter.sent(len(message))
+                elif (wait_s := self.limiter.wait_s()) > 0:
+                    self._cameras.held_back()
+                    self._wake.clear()
+                    await self._news_or(min(wait_s, _TICK_S))
                 elif (fragment := self._cameras.scheduler.next()) is not None:
+                    self._cameras.handed()
                     await link.send(fragment)
+                    self.limiter.sent(len(fragment))
                     metrics.SENT.inc(len(fragment))
                     self._sent_bytes += len(fragment)
                 else:
@@ -211,16 +243,24 @@ class StreamUplink:
         """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
         clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
         wait_s: float | None = None
-        if scheduler.has_spare_credit and not (wait_s := self._pace.wait_s(clock())):
+        if scheduler.has_spare_credit and not (
+            wait_s := max(self._pace.wait_s(clock()), self.limiter.wait_s(backfill=True))
+        ):
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._cameras.rate.backfilled(len(fragment), self._clock.mono_us() / 1e6)
+                self.limiter.sent(len(fragment), backfill=True)
                 self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
                 return
             wait_s = None
+        await self._news_or(wait_s)
+
+    async def _news_or(self, wait_s: float | None) -> None:
+        """Wait for news, at most so long."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(wait_s if wait_s != math.inf else None):
                 await self._wake.wait()
 
     async def _tick(self, link: WebSocket) -> None:
@@ -235,13 +275,15 @@ class StreamUplink:
                 self._say(hello)
             first = False
             state = link.state()
-            self._pace.measured(state, now_s)
+            self.limiter.measured(link.carried())
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
                 if self._token.changed():
                     raise _Draining("its token file has changed")
                 self._say(self._positions())
-                self._cameras.scheduler.fragment_bytes = fragment_size(state.rate_bytes_s, self._fragment_limit)
+                self._cameras.scheduler.fragment_bytes = fragment_size(
+                    self._least_rate(state.rate_bytes_s), self._fragment_limit, gentle=self.limiter.yields
+                )
             if now_s >= probe_s:
                 probes += 1
                 probe_s = now_s + (_PROBE_BURST_S if probes < _BURST else _PROBE_S)
@@ -252,12 +294,29 @@ class StreamUplink:
             self._wake.set()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
+    def _least_rate(self, link_bytes_s: float | None) -> float | None:
+        """Of what the link delivers and what it may."""
+        limit = self.limiter.now.total_bps / 8
+        if self.limiter.yields:
+            limit = min(limit, self._cameras.rate.estimator.rate_bps / 8)
+        return link_bytes_s if limit == math.inf else min(limit, link_bytes_s or limit)
+
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
         while True:
-            for channel, order in self._cameras.orders(self._wish, denied=link.state().idle):
+            limits, state, rate = self.limiter, link.state(), self._cameras.rate
+            for channel, order in self._cameras.orders(
+                self._wish, denied=state.idle, seen=state.queues, limit_bps=limits.now.total_bps, yields=limits.yields
+            ):
                 self._on_rate(channel, order)
-            estimator = self._cameras.rate.estimator
+            if hopeless := self._cameras.hopeless():
+                self._outbox.extend(hopeless)
+                self._wake.set()
+            estimator = rate.estimator
+            limits.yield_to(estimator.rate_bps)
+            queues = rate.queues or state.queues
+            self._pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
+            link.hold_back(unsent_bytes(estimator.rate_bps) if rate.thin else MOST_UNSENT_BYTES)
             metrics.RATE.set(estimator.rate_bps)
             metrics.QUEUE.set(estimator.queue_s)
             await asyncio.sleep(_CONTROL_S)

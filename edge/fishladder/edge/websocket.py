@@ -12,9 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
+from fishladder.edge.limits.wire import HEADER_BYTES, Carried
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.redirects import guarded
+from fishladder.edge.schedule import MOST_UNSENT_BYTES
 from fishladder.wire.errors import UplinkDown, UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
@@ -22,11 +24,13 @@ HEARTBEAT_S = 15.0
 #: A link that takes nothing for so long is away. TCP alone would find out after minutes, and then try ever more seldom.
 UNACKED_S = 8.0
 CONNECT_S = 20.0
-#: How much the kernel may hold that is not yet on its way.
-NOTSENT_LOWAT_BYTES = 16 * 1024
 _TCP_NOTSENT_LOWAT = 25
 #: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
 _APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 160
+#: Payload bytes received, segments sent and received (with empty ones), payload bytes sent (also again; Linux 4.19).
+_RECEIVED_AT, _SEGMENTS_AT, _SENT_AT = 128, 136, 200
+_INFO_BYTES = 208
+_IPV6_MORE_BYTES = 20
 
 
 class WebSocket:
@@ -40,8 +44,13 @@ class WebSocket:
             layer.set_write_buffer_limits(high=1)  # with 0 a TLS layer would never say that it is empty
         self._socket: socket.socket = transport.get_extra_info("socket")
         if sys.platform == "linux":
-            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+            self.hold_back(MOST_UNSENT_BYTES)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
+
+    def hold_back(self, most_bytes: int) -> None:
+        """The kernel takes no more while it has so much that is not yet on its way (Linux)."""
+        if sys.platform == "linux":
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, most_bytes)
 
     @property
     def peer(self) -> tuple[str, int] | None:
@@ -78,12 +87,7 @@ class WebSocket:
 
     def state(self) -> LinkState:
         """How TCP sees the link; empty where the system does not say."""
-        if sys.platform != "linux":
-            return LinkState()
-        try:
-            info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 192)
-        except OSError:
-            return LinkState()
+        info = self._info()
         if len(info) < _RATE_AT + 8:
             return LinkState()
         (rate,) = struct.unpack_from("=Q", info, _RATE_AT)
@@ -91,6 +95,26 @@ class WebSocket:
         (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
         (notsent_bytes,) = struct.unpack_from("=I", info, _NOTSENT_AT)
         return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us, notsent_bytes)
+
+    def carried(self) -> Carried | None:
+        """IP bytes so far, what was sent again among them; None where the system does not say."""
+        info = self._info()
+        if len(info) < _SENT_AT + 8:
+            return None
+        (received,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
+        (sent,) = struct.unpack_from("=Q", info, _SENT_AT)
+        segments_out, segments_in = struct.unpack_from("=II", info, _SEGMENTS_AT)
+        header = HEADER_BYTES + (_IPV6_MORE_BYTES if self._socket.family is socket.AF_INET6 else 0)
+        return Carried(sent + segments_out * header, received + segments_in * header)
+
+    def _info(self) -> bytes:
+        """The kernel's `struct tcp_info`; empty where it has none."""
+        if sys.platform != "linux":
+            return b""
+        try:
+            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        except OSError:
+            return b""
 
 
 @asynccontextmanager

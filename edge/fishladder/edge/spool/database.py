@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -22,18 +22,27 @@ _CHECKPOINT_PAGES = 1000
 _LARGE_BYTES = 8 << 20
 
 
+class Words(NamedTuple):
+    """What a log calls a file, and what its loss or its failing means."""
+
+    it: str = "the spool"
+    lost: str = "what was in it counts as spool_lost"
+    failing: str = "frames are kept in memory only"
+
+
 class Database:
     """`ask` and `writing` never raise for what is wrong with the disk: `failing` then says why. A damaged file is set
     aside, and a new one begun.
     """
 
-    def __init__(self, path: Path, *, schema: int, tables: str) -> None:
+    def __init__(self, path: Path, *, schema: int, tables: str, words: Words | None = None) -> None:
         self.path = path
         self.failing = ""
         self.errors = 0  #: of the disk, in all; a damaged file is none
         self.begun: Callable[[], None] = lambda: None  #: called when a file is opened later, or begun anew
         self._schema = schema
         self._tables = tables
+        self._words = words or Words()
         self._db: sqlite3.Connection | None = None
         self.open()
 
@@ -90,7 +99,7 @@ class Database:
             return
         if self.failing:
             self.failing = ""
-            log.info("the spool can be written again", path=str(self.path))
+            log.info(f"{self._words.it} can be written again", path=str(self.path))
 
     @property
     def large(self) -> bool:
@@ -139,7 +148,7 @@ class Database:
             with contextlib.suppress(OSError):
                 Path(f"{self.path}{suffix}").replace(f"{aside}{suffix}")
         log.error(
-            "the spool was damaged and is set aside; a new one begins, and what was in it counts as spool_lost",
+            f"{self._words.it} was damaged and is set aside; a new one begins, and {self._words.lost}",
             moved_to=str(aside),
             error=str(error),
         )
@@ -157,7 +166,7 @@ class Database:
             return
         self.errors += 1
         if not self.failing:
-            log.error("the spool does not work: frames are kept in memory only", path=str(self.path), error=str(error))
+            log.error(f"{self._words.it} does not work: {self._words.failing}", path=str(self.path), error=str(error))
         self.failing = str(error)
 
 

@@ -1,7 +1,7 @@
 // A site's uplink: what is used of what it carries, and how full the spool is that bridges it when it is away.
 
 import { h, mark, say } from "./dom.js";
-import { duration, ms, rate } from "./words.js";
+import { duration, month, ms, rate } from "./words.js";
 
 export class Uplink {
   constructor() {
@@ -33,6 +33,8 @@ export class Uplink {
     );
     const facts = [];
     if (it.rtt_ms !== null) facts.push(`round trip ${ms(it.rtt_ms)}`);
+    if (it.limited_by) facts.push(`limited by ${it.limited_by}`);
+    if (it.month) facts.push(month(it.month));
     if (it.age_s !== null && it.age_s > 10) facts.push(`its agent said so ${duration(it.age_s)} ago`);
     say(this.facts, facts.join(" · "));
     this.spoolMeter.hidden = !it.spool_bytes || !it.spool_limit_bytes;

@@ -35,6 +35,14 @@ export function ms(value) {
   return value < 2000 ? `${Math.round(value)} ms` : value < 10_000 ? `${(value / 1000).toFixed(1)} s` : duration(value / 1000);
 }
 
+// How an uplink's billing month goes.
+export function month(it) {
+  let said = `${size(it.used_bytes)} of the month's ${size(it.limit_bytes)}`;
+  if (it.forecast_bytes !== null && it.forecast_bytes !== undefined) said += `, ends at ${size(it.forecast_bytes)} at this rate`;
+  if (it.reached_ms) said += `, used up on ${day.format(new Date(it.reached_ms))}`;
+  return said;
+}
+
 export const timeOf = (at) => exact.format(new Date(at));
 
 function since(at) {
