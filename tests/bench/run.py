@@ -20,6 +20,7 @@ SUITES = {
         ("worker", ("--rounds", "1")),
         ("latency", ("--seconds", "15")),
         ("gate", ("--minutes", "10")),
+        ("page", ("--minutes", "1")),
     ),
     "whip": (
         ("whip_conformance", ()),

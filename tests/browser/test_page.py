@@ -71,6 +71,9 @@ async def test_a_person_sees_sites_cameras_and_live_pictures(tmp_path: Path) -> 
         await tab.until("document.querySelectorAll('.tile').length === 4", "the site's cameras")
         drawn = "document.querySelectorAll('.tile canvas[aria-label^=newest]').length === 4"
         await tab.until(drawn, "a picture of each camera", 60)
+        playing = "[...document.querySelectorAll('.tile canvas')].filter(it => it.dataset.boxes).length === 4"
+        await tab.until(playing, "all four play, with boxes", 60)
+        await tab.until("document.querySelector('.uplink').innerText.includes('bridges')", "how long the spool lasts")
         assert await violations(tab) == []
         await tab.look(width=390, height=844)
         assert await tab.evaluate("document.documentElement.scrollWidth") <= 390
@@ -85,6 +88,9 @@ async def test_a_person_sees_sites_cameras_and_live_pictures(tmp_path: Path) -> 
             f"{screen}.boxes && {screen}.boxes === {screen}.picture", "boxes on the picture they were found in"
         )
         await tab.until("document.body.innerText.includes('from capture to glass')", "how old the picture is")
+        figures = "document.querySelector('.figures').innerText"
+        await tab.until(f"{figures}.includes('none: every chosen picture is sent')", "that there is no gate")
+        await tab.until(f"/Sends\\s+(in full|fewer)/.test({figures})", "the ladder's step")
         await tab.until("document.querySelector('.verdict').textContent === 'The account closes.'", "the account")
         assert await violations(tab) == []
         await tab.press("Escape")

@@ -65,7 +65,7 @@ async def test_one_site_with_its_cameras(stores: Stores) -> None:
     assert (code, err) == (0, "")
     assert out.startswith("site-1: well")
     assert "340 kbit/s used (how much it would carry is not known yet), round trip 41 ms" in out
-    assert "spool 0% of 3.6 GB, would last 10 h more" in out
+    assert "spool: empty, of 3.6 GB, bridges 10 h without the uplink" in out
     assert "live, 5.0 fps, 340 kbit/s" in out
     assert "fewer bits: 200 kbit/s of 600 kbit/s, gate open: something moves" in out
 

@@ -129,6 +129,34 @@ async def test_a_webhook_that_stops_and_comes_back_misses_nothing(stores: Stores
             )
 
 
+async def test_an_hours_results_wait_for_a_webhook_that_is_away(stores: Stores, tmp_path: Path) -> None:
+    """As many as two cameras have in an hour that are analysed every other second."""
+    async with receiver() as hook, cameras(stores, tmp_path) as (a, b):
+        options = Webhook(name="alarms", url=f"http://127.0.0.1:{hook.port}/hook", begin="oldest", batch=200)
+        async with delivering(stores, options, WebhookTarget(options)):
+            await a.more(1)
+            await wait_until(lambda: len(hook.got) == 1, what="it delivers")
+            await hook.stop()
+            for _ in range(18):
+                await asyncio.gather(a.more(100), b.more(100))
+
+            async def said() -> bool:
+                it = await finding(stores, "alarms")
+                return it is not None and it.what == "cannot deliver"
+
+            await wait_until(said, 15, "that it cannot deliver is said")
+            await hook.start()
+            wanted = a.at + b.at
+            await wait_until(lambda: len(of(hook.got, a)) + len(of(hook.got, b)) == wanted, 60, "all of it")
+            assert (of(hook.got, a), of(hook.got, b)) == ([seq for _, seq in a.all], [seq for _, seq in b.all])
+
+            async def well() -> bool:
+                snapshot = await read_snapshot(reader_of(stores), names=[])
+                return [(it.finding.severity, it.missed) for it in snapshot.sinks] == [(Severity.OK, 0)]
+
+            await wait_until(well, 15, "that it is well again, and has missed none")
+
+
 async def test_one_of_two_delivers_and_the_other_takes_over(stores: Stores, tmp_path: Path) -> None:
     async with receiver() as hook, cameras(stores, tmp_path) as (a, _):
         options = Webhook(name="alarms", url=f"http://127.0.0.1:{hook.port}/hook", begin="oldest")

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fishladder.operate.state_reader import state_url, store_options
+from fishladder.view.findings import AWAY_S
 from fishladder.view.models import (
     CameraView,
     Finding,
@@ -26,7 +27,7 @@ from fishladder.view.models import (
 from fishladder.view.reader import open_reader
 from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
-from fishladder.view.words import count, duration, month, rate, sentence, size
+from fishladder.view.words import count, duration, month, rate, sentence
 from fishladder.wire.errors import FishladderError, WireError
 from fishladder.wire.ids import check_name
 
@@ -142,6 +143,7 @@ def _show_site(console: Console, shown: SiteDetail) -> None:
         style=_STYLES[it.finding.severity] if _bad(it.finding) else "",
     )
     console.print(f"uplink: {_uplink(it.uplink)}")
+    console.print(f"spool: {it.uplink.spool}")
     table = _table("", "camera", "", "fps", "kbit/s", "latency", "pending", "sends", "sees")
     for camera in shown.cameras:
         _row(table, camera.finding, camera.name, *_camera_cells(camera))
@@ -156,14 +158,12 @@ def _uplink(it: UplinkView) -> str:
         said.append("(how much it would carry is not known yet)")
     if it.rtt_ms is not None:
         said.append(f"round trip {it.rtt_ms:.0f} ms")
-    if it.spool_bytes is not None and it.spool_limit_bytes:
-        left = f", would last {duration(it.spool_left_s)} more" if it.spool_left_s is not None else ""
-        share = it.spool_bytes / it.spool_limit_bytes
-        said.append(f"spool {share:.0%} of {size(it.spool_limit_bytes)}{left}")
     if it.limited_by:
         said.append(f"limited by {it.limited_by}")
     if it.month is not None:
         said.append(month(it.month))
+    if it.age_s is not None and it.age_s > AWAY_S:
+        said.append(f"its agent said so {duration(it.age_s)} ago")
     return ", ".join(said).replace(", of", " of").replace(", (", " (")
 
 

@@ -1,10 +1,12 @@
 """A process's own small HTTP port: /metrics for Prometheus, /healthz (the process is alive) and /readyz (it can do
-its work). It runs in a thread of its own, so that a busy event loop still answers.
+its work). It runs in threads of its own, so that a busy event loop still answers, and one who asks slowly keeps nobody
+else waiting.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from threading import Thread
+from socketserver import ThreadingMixIn
+from threading import BoundedSemaphore, Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -19,6 +21,31 @@ class Health:
 
     ready: bool
     detail: str = "ok"
+
+
+#: Connections served at once; whoever comes then waits so long for a place, and is hung up on.
+_AT_ONCE = 16
+_WAIT_S = 1.0
+
+
+class _Threads(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._places = BoundedSemaphore(_AT_ONCE)
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(timeout=_WAIT_S):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
 
 class _Quiet(WSGIRequestHandler):
@@ -51,7 +78,7 @@ class Admin:
             return [health.detail.encode() + b"\n"]
 
         try:
-            self._server = make_server(host, port, app, server_class=WSGIServer, handler_class=_Quiet)
+            self._server = make_server(host, port, app, server_class=_Threads, handler_class=_Quiet)
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port} for metrics: {error.strerror}") from None
         self.port = self._server.server_port

@@ -78,7 +78,10 @@ def judge_site(cameras: Sequence[CameraView], uplink: UplinkView) -> Finding:
     """All cameras away is the uplink's (or the whole site's) doing; else what is wrong with the worst of them."""
     down = [it for it in cameras if it.finding.severity is Severity.DOWN]
     trouble = [it for it in cameras if it.finding.severity is Severity.TROUBLE]
-    spool = spool_words(uplink)
+    in_use = bool(
+        uplink.spool_bytes and uplink.spool_limit_bytes and uplink.spool_bytes > 0.005 * uplink.spool_limit_bytes
+    )
+    spool = spool_words(uplink) if down or in_use else ""
     if down and len(down) == len(cameras):
         since = max((it.finding.since_ms or 0 for it in down), default=0)
         return Finding(Severity.DOWN, "uplink down", since or None, spool)

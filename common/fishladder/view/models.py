@@ -101,6 +101,7 @@ class UplinkView(msgspec.Struct, frozen=True):
     spool_bytes: int | None = None
     spool_limit_bytes: int | None = None
     spool_left_s: float | None = None  #: until the spool is full, if it fills at the cameras' present rate
+    spool: str = "unknown: no agent of this site has said"  #: all that in words
     limit_bps: float | None = None  #: what its operator lets the agent have
     limited_by: str = ""
     month: MonthStatus | None = None

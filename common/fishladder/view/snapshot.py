@@ -4,7 +4,7 @@ workers, uplinks and sinks what they say of themselves. Judging it is `findings`
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -18,16 +18,14 @@ from fishladder.view.models import (
     CameraView,
     LedgerView,
     Overview,
-    Severity,
     SinkView,
     SiteDetail,
-    SiteView,
-    UplinkView,
     WorkerView,
 )
 from fishladder.view.reader import StateReader
 from fishladder.view.recent import HOPS, Recent
 from fishladder.view.sending import sending_view
+from fishladder.view.sites import site_view, worst_first
 from fishladder.wire import keys, reports, result
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import site_of
@@ -87,10 +85,6 @@ class Snapshot:
         if not cameras:
             return None
         return SiteDetail(site_view(name, cameras, self.uplinks.get(name), self.at_us), worst_first(cameras))
-
-
-def worst_first(cameras: Iterable[CameraView]) -> list[CameraView]:
-    return sorted(cameras, key=lambda it: (-it.finding.severity.rank, it.camera))
 
 
 async def read_snapshot(reader: StateReader, *, names: Sequence[str] | None = None, depth: int = FAR) -> Snapshot:
@@ -218,48 +212,6 @@ def ledger_view(it: Ledger) -> LedgerView:
         position=str(it.position),
         cursor=str(it.cursor),
         position_age_s=it.position_age_s,
-    )
-
-
-def site_view(site: str, cameras: Sequence[CameraView], report: UplinkReport | None, now_us: int) -> SiteView:
-    uplink = uplink_view(sum(it.bps or 0.0 for it in cameras), report, now_us)
-    return SiteView(
-        site,
-        findings.judge_site(worst_first(cameras), uplink),
-        cameras=len(cameras),
-        cameras_ok=sum(it.finding.severity.rank <= Severity.NOTE.rank for it in cameras),
-        fps=round(sum(it.fps or 0.0 for it in cameras), 2),
-        uplink=uplink,
-        pending=sum(it.ledger.pending for it in cameras),
-        deferred=sum(it.ledger.deferred for it in cameras),
-        closes=all(it.ledger.closes for it in cameras),
-    )
-
-
-def uplink_view(used_bps: float, report: UplinkReport | None, now_us: int) -> UplinkView:
-    """What a site's agent last said, carried on to now: while it is away its spool fills at the rate it sent before."""
-    if report is None:
-        return UplinkView(used_bps)
-    said, age_s = report.status, max((now_us - report.at_us) / 1e6, 0.0)
-    away = age_s > findings.AWAY_S
-    spool, left_s = said.spool_bytes, None
-    fills_bps = (said.sent_bps or 0.0) if away else max(used_bps, said.sent_bps or 0.0)
-    if spool is not None and said.spool_limit_bytes and fills_bps:
-        if away:
-            spool = min(spool + int(fills_bps / 8 * age_s), said.spool_limit_bytes)
-        left_s = (said.spool_limit_bytes - spool) * 8 / fills_bps
-    return UplinkView(
-        used_bps,
-        estimate_bps=said.estimate_bps,
-        rtt_ms=said.rtt_us / 1000 if said.rtt_us is not None else None,
-        spool_bytes=spool,
-        spool_limit_bytes=said.spool_limit_bytes,
-        spool_left_s=left_s,
-        limit_bps=said.limit_bps,
-        limited_by=said.limited_by,
-        month=said.month,
-        agent=report.agent,
-        age_s=age_s,
     )
 
 

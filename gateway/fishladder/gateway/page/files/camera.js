@@ -2,6 +2,7 @@
 
 import { h, Keyed, mark, say } from "./dom.js";
 import { LiveSocket } from "./live.js";
+import { Painter } from "./painter.js";
 import { Player } from "./player.js";
 import { whyNoVideo } from "./stills.js";
 import { NAMES } from "./units.js";
@@ -18,6 +19,8 @@ const HOPS = {
   commit: "commit",
 };
 const OLD_MS = 3000;
+// While nothing moves a picture comes each minute or so.
+const QUIET_MS = 150_000;
 
 export class CameraPage {
   constructor(site, name) {
@@ -57,8 +60,11 @@ export class CameraPage {
   }
 
   watch() {
-    this.player = new Player(this.canvas, () => this.socket?.offsetMs ?? 0);
-    this.boxes.addEventListener("change", () => (this.player.boxes = this.boxes.checked));
+    this.player = new Player(this.canvas, new Painter(this.canvas), () => this.socket?.offsetMs ?? 0);
+    this.boxes.addEventListener("change", () => {
+      this.player.boxes = this.boxes.checked;
+      this.player.redraw = true;
+    });
     this.skipped = 0;
     this.socket = new LiveSocket([this.camera], false, {
       unit: (_, unit) => this.player.unit(unit),
@@ -71,7 +77,8 @@ export class CameraPage {
   tellPicture() {
     const player = this.player;
     const ageMs = player?.shownAt ? Date.now() - player.shownAt : null;
-    const slow = this.last?.fps ? Math.max(OLD_MS, 3000 / this.last.fps) : OLD_MS;
+    const quiet = this.last?.sending?.gate === "closed";
+    const slow = quiet ? QUIET_MS : this.last?.fps ? Math.max(OLD_MS, 3000 / this.last.fps) : OLD_MS;
     let text = "";
     if (this.why) text = this.why;
     else if (player.problem) text = `No live picture: ${player.problem}.`;
@@ -81,7 +88,8 @@ export class CameraPage {
     this.over.hidden = !text;
     this.canvas.classList.toggle("old", Boolean(text));
     const facts = [];
-    if (player && player.glassMs !== null && !text) facts.push(`${ms(player.glassMs)} from capture to glass`);
+    if (quiet && ageMs !== null) facts.push(`nothing moves: this picture is ${duration(ageMs / 1000)} old`);
+    else if (player && player.glassMs !== null && !text) facts.push(`${ms(player.glassMs)} from capture to glass`);
     if (player?.boxesLate) facts.push("no boxes: analysis is too far behind this picture");
     if (this.skipped) facts.push(`${number(this.skipped)} pictures not sent: this connection is too slow`);
     say(this.glass, facts.join(" · "));
@@ -108,6 +116,11 @@ export class CameraPage {
   }
 }
 
+function gate({ sending }) {
+  if (!sending?.gate) return sending ? "none: every chosen picture is sent" : "–";
+  return sending.gate === "open" ? "open: something moves" : "closed: nothing moves";
+}
+
 class Figures {
   constructor() {
     this.list = h("dl.figures");
@@ -125,6 +138,8 @@ class Figures {
         ["Arrives", `${fps(it.fps)}, ${rate(it.bps)}`],
         ["Video", it.codec ? `${NAMES[it.codec] ?? it.codec}${it.width ? `, ${it.width} × ${it.height}` : ""}` : "–"],
         ["Analysed", it.policy.analyse === "keyframes" ? "keyframes only" : wanted],
+        ["Sends", it.sending ? it.sending.what : "nobody has said"],
+        ["Motion gate", gate(it)],
         ["Sees", seen(it.seen)],
         ["Oldest pending", it.ledger.pending ? duration(it.oldest_pending_s) : "nothing pending"],
         ["Agent heard", it.heard_age_s === null ? "never" : `${duration(it.heard_age_s)} ago`],

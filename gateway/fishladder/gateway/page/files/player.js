@@ -21,13 +21,16 @@ function remember(map, key, value) {
 }
 
 export class Player {
-  constructor(canvas, offsetMs) {
+  // `painter` is the canvas's; `names`: boxes are drawn with what is in them.
+  constructor(canvas, painter, offsetMs, names = true) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: false });
+    this.painter = painter;
     this.offsetMs = offsetMs; // () => the gateway's clock less ours
+    this.names = names;
     this.boxes = true;
     this.problem = "";
     this.shownAt = 0; // our clock
+    this.painting = false;
     this.glassMs = null; // capture to glass, smoothed
     this.closed = false;
     this.restart();
@@ -164,6 +167,7 @@ export class Player {
   tick() {
     if (this.closed) return;
     this.frame = requestAnimationFrame(() => this.tick());
+    if (this.painting) return;
     const now = performance.now();
     let next = null;
     while (this.held.length && this.ready(this.held[0], now)) {
@@ -173,35 +177,40 @@ export class Player {
     if (next) {
       this.current?.picture.close();
       this.current = next;
-      this.draw();
-      this.shownAt = Date.now();
-      const glass = performance.timeOrigin + performance.now() + this.offsetMs() - next.captured_us / 1000;
-      this.glassMs = this.glassMs === null ? glass : this.glassMs * 0.9 + glass * 0.1;
+      this.draw(next, true);
     } else if (this.redraw && this.current) {
-      this.draw();
+      this.draw(this.current, false);
     }
     this.redraw = false;
   }
 
-  draw() {
-    const { canvas, context } = this;
-    const { picture, epoch, seq, captured_us } = this.current;
+  async draw(shown, isNew) {
+    const { canvas } = this;
+    const { picture, epoch, seq, captured_us } = shown;
+    this.painting = true;
+    try {
+      await this.painter.paint(picture);
+    } catch {
+      // closed meanwhile
+    }
+    this.painting = false;
+    if (this.current !== shown) return; // the stream has begun anew
     const key = `${epoch}-${seq}`;
     const own = this.results.get(key);
     if (own) this.drawn = { key, detections: own.detections, of: captured_us };
-    if (canvas.width !== picture.displayWidth || canvas.height !== picture.displayHeight) {
-      canvas.width = picture.displayWidth;
-      canvas.height = picture.displayHeight;
-    }
-    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
     const fresh = this.drawn && Math.abs(captured_us - this.drawn.of) / 1000 < BOXES_MS;
     if (this.boxes && fresh) this.drawBoxes(this.drawn.detections);
     canvas.dataset.picture = key;
     canvas.dataset.boxes = this.boxes && fresh ? this.drawn.key : "";
+    if (!isNew) return;
+    this.shownAt = Date.now();
+    this.capturedMs = captured_us / 1000 - this.offsetMs(); // on our clock
+    const glass = performance.timeOrigin + performance.now() - this.capturedMs;
+    this.glassMs = this.glassMs === null ? glass : this.glassMs * 0.9 + glass * 0.1;
   }
 
   drawBoxes(detections) {
-    const { canvas, context } = this;
+    const { surface: canvas, context } = this.painter;
     const scale = Math.max(canvas.width / 640, 1);
     context.lineWidth = 2 * scale;
     context.font = `600 ${Math.round(12 * scale)}px system-ui, sans-serif`;
@@ -213,6 +222,7 @@ export class Player {
       context.strokeRect(x - scale, y - scale, width + 2 * scale, height + 2 * scale);
       context.strokeStyle = "#38f2c8";
       context.strokeRect(x, y, width, height);
+      if (!this.names) continue;
       const label = `${it.label} ${Math.round(it.score * 100)}`;
       const tall = 16 * scale;
       const top = y >= tall ? y - tall : y;

@@ -37,7 +37,7 @@ export class Stills {
       try {
         const picture = await (unit.codec === "jpeg" ? still(unit) : this.decode(unit));
         if (this.closed) picture?.close();
-        else done(picture, picture ? null : cannot(unit));
+        else await done(picture, picture ? null : cannot(unit));
         picture?.close();
       } catch {
         this.frame?.close();
