@@ -6,7 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
-from fishladder.wire.messages import MonthStatus, Policy
+from fishladder.wire.messages import Asked, MonthStatus, Policy
+from fishladder.wire.reports import Reported
 
 
 class Severity(StrEnum):
@@ -67,8 +68,11 @@ class CameraView(msgspec.Struct, frozen=True):
     oldest_pending_s: float  #: how long the oldest frame without a fate has waited
     seen: dict[str, int]  #: what the last analysed frame showed
     worker: str
-    policy: Policy
+    policy: Policy  #: what is desired of it
     ledger: LedgerView
+    policy_ms: int | None = None  #: since when that is desired; None = its gateway's default
+    asked: Asked | None = None  #: what the stack asks beyond that
+    reported: Reported | None = None  #: what its agent said last that it does
 
 
 class UplinkView(msgspec.Struct, frozen=True):
@@ -116,6 +120,8 @@ class WorkerView(msgspec.Struct, frozen=True):
     fps: float
     lag_s: float | None
     backlog_bytes: int
+    oldest_s: float  #: how long the oldest unit it has read waits
+    capacity_fps: float | None
     since_ms: int
 
 

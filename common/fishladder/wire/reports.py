@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fishladder.wire.messages import UplinkStatus
+from fishladder.wire.messages import CameraReport, UplinkStatus
 
 
 class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,6 +20,13 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     width: int = 0
     height: int = 0
     gateway: str = ""
+
+
+class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a camera's agent last said that it does; field `reported` of the camera's hash."""
+
+    at_ms: int
+    does: CameraReport
 
 
 class UplinkReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +53,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     fps: float = 0.0  #: frames inferred a second
     lag_ms: int | None = None  #: age of the newest committed frame of the camera that is furthest behind; None = none
     backlog_bytes: int = 0  #: read and not yet decoded
+    oldest_ms: int = 0  #: how long the oldest unit it has read waits
+    capacity_fps: float | None = None  #: frames a second it would do if there was always one; None = not known yet
 
 
 class SinkReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,11 +17,13 @@ from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.spill import LATE_US
 from fishladder.wire import messages
-from fishladder.wire.messages import VERSIONS, Policy
+from fishladder.wire.messages import VERSIONS, CameraReport, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
 
 log = structlog.get_logger(__name__)
 
+#: What cameras do is said again so often, in case it was not heard.
+REPORT_S = 30.0
 #: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
 #: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
 _HELLO_CAMERAS = 32
@@ -38,6 +40,7 @@ class UplinkCameras:
         *,
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
+        report: Callable[[int], CameraReport] | None = None,
         agent: str,
         renews: bool,
     ) -> None:
@@ -48,6 +51,9 @@ class UplinkCameras:
         self._offset = offset
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
+        self._report = report
+        self._reported: dict[int, tuple[object, ...]] = {}  # on this connection
+        self._reported_s = 0.0
         self._agent = agent
         self.rate = RateControl(len(sessions))
         self._weights: dict[int, float] = {}
@@ -64,6 +70,7 @@ class UplinkCameras:
         self._boot, self._hellos, self._boot_is_old = boot, hellos, hellos > 0
 
     def connected(self) -> None:
+        self._reported = {}
         self.scheduler = Scheduler()
         self.rate = RateControl(len(self.sessions))
 
@@ -93,9 +100,24 @@ class UplinkCameras:
         )
 
     def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
-        """How far each has captured, and how the uplink does."""
+        """How far each has captured, how the uplink does, and what cameras do, where that is news."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras, uplink) if cameras else None
+        return messages.Positions(cameras, uplink, self._news(self._clock.mono_us() / 1e6)) if cameras else None
+
+    def _news(self, now_s: float) -> list[CameraReport]:
+        if self._report is None:
+            return []
+        if now_s - self._reported_s >= REPORT_S:
+            self._reported, self._reported_s = {}, now_s
+        news = []
+        for channel, session in self.sessions.items():
+            if session.is_open:
+                does = self._report(channel)
+                obeys = (does.mode, does.fps, does.paused, does.cap_bps)  # the rest moves with the uplink
+                if self._reported.get(channel) != obeys:
+                    self._reported[channel] = obeys
+                    news.append(does)
+        return news
 
     # -- what the gateway says
 

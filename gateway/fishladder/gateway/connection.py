@@ -146,6 +146,10 @@ class Connection:
                     if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                for report in message.reports:
+                    session = self._channels.get(report.channel)
+                    if session is not None:
+                        self._intake.positions.reported(session, report)
                 if message.uplink is not None and self._site:
                     self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():

@@ -5,7 +5,7 @@ import { LiveSocket } from "./live.js";
 import { Player } from "./player.js";
 import { whyNoVideo } from "./stills.js";
 import { NAMES } from "./units.js";
-import { duration, fps, ms, number, rate, seen, sentence } from "./words.js";
+import { duration, fps, ms, number, rate, seen, sentence, timeOf } from "./words.js";
 
 const HOPS = {
   capture: "capture and encode",
@@ -108,6 +108,27 @@ export class CameraPage {
   }
 }
 
+const rated = (value) => (value ? `${value.toFixed(value < 2 ? 2 : 1)} fps` : "every picture");
+
+// What is desired of a camera, and what the stack asks within that.
+function asked({ policy, policy_ms, asked }) {
+  const facts = [policy.pause ? "pause" : rated(policy.fps)];
+  if (policy.cap_bps) facts.push(`at most ${rate(policy.cap_bps)}`);
+  if (policy_ms) facts[facts.length - 1] += ` since ${timeOf(policy_ms)}`;
+  if (asked?.fps) facts.push(`${rated(asked.fps)} for now: ${asked.why === "quiet" ? "nothing is seen" : "workers are behind"}`);
+  return facts.join(", ");
+}
+
+// And what its agent says that it does.
+function does({ reported }) {
+  if (!reported) return "not said";
+  const { does, at_ms } = reported;
+  const facts = [does.paused ? "paused" : rated(does.fps)];
+  if (does.bitrate_bps) facts.push(`at most ${rate(does.bitrate_bps)}`);
+  if (does.thin_fps) facts.push(`${rated(does.thin_fps)} of it go through the uplink`);
+  return `${facts.join(", ")} (at ${timeOf(at_ms)})`;
+}
+
 class Figures {
   constructor() {
     this.list = h("dl.figures");
@@ -125,6 +146,8 @@ class Figures {
         ["Arrives", `${fps(it.fps)}, ${rate(it.bps)}`],
         ["Video", it.codec ? `${NAMES[it.codec] ?? it.codec}${it.width ? `, ${it.width} × ${it.height}` : ""}` : "–"],
         ["Analysed", it.policy.analyse === "keyframes" ? "keyframes only" : wanted],
+        ["Asked of it", asked(it)],
+        ["Does", does(it)],
         ["Sees", seen(it.seen)],
         ["Oldest pending", it.ledger.pending ? duration(it.oldest_pending_s) : "nothing pending"],
         ["Agent heard", it.heard_age_s === null ? "never" : `${duration(it.heard_age_s)} ago`],
