@@ -50,8 +50,8 @@ RUN apt-get update -qq \
     && install -d -o fishladder -g fishladder -m 700 /var/lib/fishladder \
     && install -d -o fishladder -g fishladder -m 750 /run/fishladder /models \
     # Volumes take over owner and mode of the directory they are first mounted on.
-    && install -d -o fishladder -g fishladder -m 750 /init /init/own /init/frames /init/state /init/gateway /init/worker /init/edge \
-        /init/grafana
+    && install -d -o fishladder -g fishladder -m 750 /init /init/own /init/frames /init/state /init/gateway /init/worker /init/sink \
+        /init/admin /init/edge /init/grafana
 COPY --from=assets /opt/assets /opt/assets
 COPY --from=product /opt/fishladder /opt/fishladder
 ENV PATH=/opt/fishladder/bin:$PATH PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \

@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-stack check fuzz bench bench-links chaos format clean
+.PHONY: help demo test test-stack check fuzz bench bench-links bench-whip chaos format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,7 +19,9 @@ help:
 	@echo "make check              lint, types, import rules"
 	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"
 	@echo "make bench              measure the hot paths against plain loops"
-	@echo "make bench-links        real agents on emulated thin links: use, age, freezes (needs root)"
+	@echo "make bench-links        real agents on emulated thin links beside a fixed rate and stock aiortc, and the cases of"
+	@echo "                        RFC 8867 (needs root, hours; ARGS='--only 1-mbit --seeds 1', goes on with --json FILE)"
+	@echo "make bench-whip         WHIP: clients, bad links, CPU, leaks, fuzz, RFC 9725, beside stock aiortc (ARGS=--quick)"
 	@echo "make chaos [FAULTS=300 SEED=1]  kill, pause, cut and fill parts of a whole system; then audit every frame"
 	@echo "make format             let ruff format the code"
 	@echo "make clean              remove .venv and caches"
@@ -60,6 +62,9 @@ chaos: $(READY)
 
 bench-links: $(READY)
 	@$(BIN)/python tests/bench/thin_link.py $(ARGS)
+
+bench-whip: $(READY)
+	@$(BIN)/python tests/bench/run.py --suite whip $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff format .

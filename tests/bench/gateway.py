@@ -21,8 +21,8 @@ from statistics import median
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from support.certificates import localhost_certificate  # noqa: E402
 from support.stores import temporary_server, wait_until  # noqa: E402 - the path had to be set first
-from support.tls import make_certificate  # noqa: E402
 
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue  # noqa: E402
 from fishladder.runtime.store import connect  # noqa: E402
@@ -128,7 +128,7 @@ async def store_cpu_s(url: str) -> float:
 async def run(args: argparse.Namespace) -> dict[str, object]:
     rounds: dict[str, list[dict[str, float]]] = {system: [] for system in args.systems}
     with tempfile.TemporaryDirectory() as place:
-        make_certificate(Path(place))
+        localhost_certificate(Path(place))
         for _ in range(args.rounds):
             for system in args.systems:
                 rounds[system].append(await measure(system, args, Path(place)))

@@ -1,7 +1,7 @@
 """Real WHIP clients against the whole system: each pushes several times, and has to reach detections every time. Tables
 how often it did, and how long it took from its start to its first committed frame.
 
-    python tests/bench/whip_clients.py [--times 10] [--only chromium,gstreamer] [--ffmpeg PATH]
+    python tests/bench/whip_clients.py [--times 10] [--only chromium,gstreamer] [--ffmpeg PATH] [--json FILE]
 
 Chromium, GStreamer (gstreamer1.0-nice, gir1.2-gst-plugins-bad-1.0) and Node come from the system; npm fetches its
 libraries; ffmpeg has to have the whip muxer: `--ffmpeg`, imageio-ffmpeg where it is installed, or one on PATH.
@@ -9,6 +9,7 @@ libraries; ffmpeg has to have the whip muxer: `--ffmpeg`, imageio-ffmpeg where i
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import statistics
@@ -170,6 +171,8 @@ def clients(place: Path, ffmpeg: str | None) -> list[Client]:
     for script, name in (("werift", "werift"), ("datachannel", "node-datachannel"), ("wrtc", "@roamhq/wrtc")):
         command = ("node", str(CLIENTS / f"{script}.mjs"), "URL", "TOKEN")
         made.append(Client(f"node {name}", command, environment=modules, missing=no_node))
+    command = ("node", str(CLIENTS / "obs.mjs"), "URL", "TOKEN")
+    made.append(Client("libdatachannel as in OBS", command, environment=modules, missing=no_node))
     return made
 
 
@@ -179,8 +182,10 @@ async def main() -> int:
     options.add_argument("--only", default="", help="names, or parts of them, with commas between")
     options.add_argument("--ffmpeg", help="an ffmpeg that has the whip muxer")
     options.add_argument("--logs", type=Path, help="keep what the clients say in this folder")
+    options.add_argument("--json", type=Path)
     told = options.parse_args()
     failed = 0
+    report: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
         said = told.logs or place / "said"
@@ -194,6 +199,7 @@ async def main() -> int:
             token = await system.token("lab")
             for number, client in enumerate(chosen):
                 if client.missing:
+                    report[client.name] = {"missing": client.missing}
                     print(f"{client.name:<28}{'-':<10}{client.missing}", flush=True)
                     continue
                 times: list[float] = []
@@ -203,8 +209,11 @@ async def main() -> int:
                     except AssertionError as error:
                         failed += 1
                         print(f"  {error}")
+                report[client.name] = {"times": told.times, "first_frame_s": times}
                 spread = f"{statistics.median(times):.2f} ({min(times):.2f} to {max(times):.2f})" if times else "-"
                 print(f"{client.name:<28}{f'{len(times)}/{told.times}':<10}{spread}", flush=True)
+    if told.json:
+        told.json.write_text(json.dumps(report, indent=1) + "\n")
     return int(failed > 0)
 
 

@@ -1,9 +1,10 @@
 """Runs the WHIP conformance suite against our gateway and against a minimal server on stock aiortc, and tables where
 they differ.
 
-python tests/bench/whip_conformance.py
+python tests/bench/whip_conformance.py [--json FILE]
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -31,6 +32,9 @@ def outcomes(*options: str) -> dict[str, str]:
 
 
 def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--json", type=Path)
+    told = options.parse_args()
     ours = outcomes()
     stock = subprocess.Popen(
         [sys.executable, TESTS / "support" / "stock_whip.py"],
@@ -56,6 +60,8 @@ def main() -> int:
     for who, found in (("ours", ours), ("stock aiortc", theirs)):
         counts = {kind: list(found.values()).count(kind) for kind in ("passed", "failed", "skipped")}
         print(f"{who}: " + ", ".join(f"{count} {kind}" for kind, count in counts.items() if count))
+    if told.json:
+        told.json.write_text(json.dumps({"ours": ours, "stock aiortc": theirs}, indent=1) + "\n")
     return int(any(outcome == "failed" for outcome in ours.values()))
 
 

@@ -1,7 +1,7 @@
 """CPU per 720p30 session of our WHIP receiver beside stock aiortc with units taken out undecoded, in turns; and what
 follows for a core.
 
-    python tests/bench/whip_cpu.py [--sessions 4] [--seconds 12] [--rounds 2]
+    python tests/bench/whip_cpu.py [--sessions 4] [--seconds 12] [--rounds 2] [--json FILE]
 
 Only the receiving process is measured (user and system time). Both say a line for each unit, which costs both the
 same. Ours runs under uvloop, as in the gateway; for stock aiortc that makes no difference.
@@ -77,6 +77,7 @@ async def main() -> int:
     options.add_argument("--seconds", type=float, default=12)
     options.add_argument("--rounds", type=int, default=2)
     options.add_argument("--processes", type=int, default=2, help="processes of ours in the last run; 1 leaves it out")
+    options.add_argument("--json", type=Path)
     told = options.parse_args()
     figures: dict[str, list[float]] = {"our_whip.py": [], "stock_whip.py": []}
     for turn in range(told.rounds):
@@ -87,10 +88,18 @@ async def main() -> int:
     ours, stock = (statistics.median(found) for found in figures.values())
     print(f"ours / stock aiortc: {ours / stock:.2f} (at most {LEAST_RATIO})")
     print(f"sessions of 720p30 a core: ours {1e6 / (ours * 30):.0f}, stock {1e6 / (stock * 30):.0f}")
+    report: dict[str, object] = {
+        "us_per_unit": {"ours": ours, "stock": stock},
+        "ratio": ours / stock,
+        "sessions_per_core": {"ours": 1e6 / (ours * 30), "stock": 1e6 / (stock * 30)},
+    }
     if told.processes > 1:
         us, _ = await measure("our_whip.py", told.sessions, told.seconds, told.processes)
         sessions = told.processes * 1e6 / (us * 30)
         print(f"{told.processes} processes of ours: {us:.0f} us a unit, {sessions:.0f} sessions on as many cores")
+        report["processes"] = {"number": told.processes, "us_per_unit": us, "sessions": sessions}
+    if told.json:
+        told.json.write_text(json.dumps(report, indent=1) + "\n")
     return int(ours / stock > LEAST_RATIO)
 
 

@@ -19,10 +19,12 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, codecs, rtp
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpHeaderExtensionParameters
+from yarl import URL
 
 from fishladder.gateway.webrtc.rtp import TRANSPORT_CC
 
 FPS, BIT_RATE = 30, 1_650_000
+_TRIES = 8
 
 
 def number_packets() -> None:
@@ -84,6 +86,21 @@ class Clip(MediaStreamTrack):
         return packet
 
 
+async def offered(http: aiohttp.ClientSession, url: str, offer: str, headers: dict[str, str]) -> tuple[str, URL]:
+    """The answer, and where the session is. One that is told to come again later does."""
+    for _ in range(_TRIES):
+        async with http.post(url, data=offer, headers=headers) as reply:
+            text = await reply.text()
+            if reply.status == 201:
+                return text, reply.url.join(URL(reply.headers["Location"]))
+            wait_s = reply.headers.get("Retry-After")
+            if wait_s is None:
+                break
+        print(f"{reply.status}, to come again in {wait_s} s: {text}", file=sys.stderr)
+        await asyncio.sleep(float(wait_s))
+    raise SystemExit(f"{url} answers {reply.status}: {text}")
+
+
 async def push(http: aiohttp.ClientSession, url: str, token: str, units: list[bytes], seconds: float) -> None:
     """One session from offer to DELETE."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -94,10 +111,7 @@ async def push(http: aiohttp.ClientSession, url: str, token: str, units: list[by
         )
         await peer.setLocalDescription(await peer.createOffer())
         headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        async with http.post(url, data=peer.localDescription.sdp, headers=headers) as reply:
-            answer, where = await reply.text(), reply.headers.get("Location", "")
-            assert reply.status == 201, (reply.status, answer)
-            session = reply.url.join(type(reply.url)(where))
+        answer, session = await offered(http, url, peer.localDescription.sdp, headers)
         await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         await asyncio.sleep(seconds)
         async with http.delete(session, headers=headers):

@@ -1,5 +1,6 @@
-"""The system that faults are injected into: two stores, two gateways behind a balancer, two workers and an agent with
-four cameras, as real processes that are started again whenever they end, as a service manager would.
+"""The system that faults are injected into: two stores, two gateways behind a balancer, two workers, an agent with
+four cameras, and another that pushes a fifth by WHIP, as real processes that are started again whenever they end, as a
+service manager would.
 """
 
 import asyncio
@@ -33,7 +34,9 @@ from fishladder.wire.ids import PARTITIONS, partition_of
 from fishladder.wire.unit import Codec
 
 SITE = "shop"
-FPS = {"bframes": 8, "longgop": 8, "pattern": 5, "small": 4}
+FPS = {"bframes": 8, "longgop": 8, "pattern": 5, "small": 4, "whip": 4}
+#: By WHIP, which acknowledges nothing: what does not get through is gone, and said to be.
+WHIP = "whip"
 FRAMES_BYTES, STATE_BYTES, DISK_BYTES = 64 << 20, 64 << 20, 32 << 20
 _FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 #: What an agent may take for its last words.
@@ -123,7 +126,7 @@ def _sources(place: Path) -> str:
     cameras = {
         "bframes": f'source = "file:{place}/bframes.ts"\nmode = "passthrough"\nloop = true',
         "longgop": f'source = "file:{place}/longgop.ts"\nmode = "passthrough"\nloop = true',
-        "pattern": f'source = "test:160x96@{FPS["pattern"]}"\nmode = "encode"\nbitrate_kbps = 100',
+        "pattern": f'source = "test:640x360@{FPS["pattern"]}"\nmode = "encode"\nbitrate_kbps = 400',
         "small": f'source = "test:128x96@{FPS["small"]}"\nmode = "encode"\nbitrate_kbps = 60',
     }
     return "\n".join(f'[[camera]]\nname = "{name}"\n{what}\n' for name, what in cameras.items())
@@ -197,6 +200,13 @@ async def plant() -> AsyncIterator[Plant]:
         agent = ("edge", "run", "--config", str(place / "edge.toml"))
         own = {"FISHLADDER_EDGE_TOKEN": token, "XDG_RUNTIME_DIR": str(memory)}
         part("agent", *way.prefix, *FISHLADDER, *agent, **own, **lying)
+        pushing = (
+            f'[edge]\ngateway = "{way.url}"\nsite = "{SITE}"\nmetrics_port = 0\nuplink = "whip"\n'
+            f'[[camera]]\nname = "{WHIP}"\nsource = "test:128x96@{FPS[WHIP]}"\nbitrate_kbps = 60\n'
+        )
+        (place / "whip.toml").write_text(pushing)
+        pusher = ("edge", "run", "--config", str(place / "whip.toml"))
+        part("whip agent", *way.prefix, *FISHLADDER, *pusher, FISHLADDER_EDGE_TOKEN=token)
         stack.callback(_forget_clocks, parts["agent"].pids)
         stack.push_async_callback(_end, list(parts.values()))
         keeping = [asyncio.create_task(one.keep(), name=one.name) for one in parts.values()]

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,18 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chaos.inject import Injector
 from chaos.plan import Fault, Kind, schedule
-from chaos.plant import DRAIN_S, FPS, SITE, Plant, plant
+from chaos.plant import DRAIN_S, FPS, SITE, WHIP, Plant, plant
+from chaos.verdict import BY_WHIP, Loss, unacceptable
+from chaos.witness import Seen, Witness
 from support.fleet import FISHLADDER
 
+from fishladder.inference.suspects import POISON_FIELD, parse_poison
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
-from fishladder.wire.ids import PARTITIONS, partition_of
+from fishladder.wire.ids import PARTITIONS, Position, partition_of
 from fishladder.wire.result import decode
 
-#: Which faults a reason needs before a person would accept it. Those that are not here are never acceptable.
-ACCEPTABLE: dict[str, set[Kind]] = {
-    "encoder": {Kind.CAMERA_KILLED, Kind.AGENT_KILLED, Kind.AGENT_RESTARTED, Kind.AGENT_PAUSED},
-    "undecodable": {Kind.POISON},
-    "no_reference": {Kind.POISON},
-    "spool_full": {Kind.DISK_FULL},
-}
+_REASONS = {fate.label: fate for fate in Fate}
 #: What a log says of an exception that nobody caught.
 _UNFORESEEN = ("Traceback (most recent call last)", "exception was never retrieved")
 
@@ -46,11 +43,12 @@ class Outcome:
     hit: Counter[str]
     captured: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    whip: Counter[str] = field(default_factory=Counter)  #: the same of the camera that pushes by WHIP
     gaps: dict[str, float] = field(default_factory=dict)
     unaccounted: int = 0
     duplicates: int = 0
     crashes: int = 0  #: of workers, by poison
-    losses: list[str] = field(default_factory=list)  #: what was not inferred, and when that was committed
+    losses: list[Loss] = field(default_factory=list)  #: what was dropped, for whatever reason
     problems: list[str] = field(default_factory=list)
 
 
@@ -62,15 +60,21 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
         )
         began = time.monotonic()
         injector = Injector(it, log)
+        witness = Witness(it.frames, [f"{SITE}/{camera}" for camera in FPS])
         progress = asyncio.create_task(_progress(injector, len(faults)))
+        watching = asyncio.create_task(witness.run())
         try:
             await injector.run(faults)
         finally:
             progress.cancel()
         outcome = Outcome(Counter(fault.kind.value for fault in injector.hit))
         await _quiet(it, outcome)
+        if watching.done():
+            watching.result()
+        watching.cancel()
         await _account(it, outcome, time.monotonic() - began)
         outcome.losses = [loss async for loss in _losses(it, injector.began_ms)]
+        _judge(outcome, witness.seen, await _set_aside(it))
         for part in it.parts.values():
             poisoned = [status for status in part.ended if status == -signal.SIGABRT and outcome.hit[Kind.POISON]]
             outcome.crashes += len(poisoned)
@@ -95,7 +99,7 @@ async def _progress(injector: Injector, faults: int) -> None:
 
 async def _quiet(it: Plant, outcome: Outcome) -> None:
     """Let all parts come back, end the cameras, and wait until nothing is pending."""
-    agent = it.parts["agent"]
+    agent, pusher = it.parts["agent"], it.parts["whip agent"]
     for part in it.parts.values():
         part.signal(signal.SIGCONT)
     moving = await it.ledgers_moving()
@@ -103,8 +107,9 @@ async def _quiet(it: Plant, outcome: Outcome) -> None:
         outcome.problems.append("after all faults were healed, not every camera goes on within 60 s")
     if not await it.until("backfill is done", 120, lambda all_: not any(one.deferred for one in all_.values())):
         outcome.problems.append("what was deferred is not settled 120 s after all faults were healed")
-    agent.over, agent.expected = True, True
+    agent.over = agent.expected = pusher.over = pusher.expected = True
     agent.signal(signal.SIGTERM)
+    pusher.signal(signal.SIGTERM)
     if agent.process is not None:
         try:
             status = await asyncio.wait_for(agent.process.wait(), DRAIN_S + 30)
@@ -130,8 +135,11 @@ async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
     document: dict[str, Any] = json.loads(out)
     for camera in document["cameras"]:
         name = camera["camera"]
-        outcome.captured += camera["captured"]
-        outcome.counts.update(camera["reasons"])
+        if name == f"{SITE}/{WHIP}":
+            outcome.whip.update(camera["reasons"])
+        else:
+            outcome.captured += camera["captured"]
+            outcome.counts.update(camera["reasons"])
         outcome.unaccounted += camera["captured"] - sum(camera["reasons"].values()) - camera["pending"]
         expected = FPS[name.removeprefix(f"{SITE}/")] * took_s
         outcome.gaps[name] = max(expected - camera["captured"], 0) / FPS[name.removeprefix(f"{SITE}/")]
@@ -141,13 +149,32 @@ async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
             )
             if "twice" in finding["what"] or "both" in finding["what"]:
                 outcome.duplicates += finding["last"] - finding["first"] + 1
-    hit = {Kind(name) for name in outcome.hit}
+
+
+async def _set_aside(it: Plant) -> dict[str, set[Position]]:
+    """The units that are passed over as poison, by camera."""
+    found = {}
+    for camera in (f"{SITE}/{name}" for name in FPS):
+        raw = await it.state.hget(keys.cursor(partition_of(camera, PARTITIONS), camera), POISON_FIELD)
+        found[camera] = parse_poison(raw)
+    return found
+
+
+def _judge(
+    outcome: Outcome, seen: Mapping[str, Mapping[Position, Seen]], set_aside: Mapping[str, set[Position]]
+) -> None:
+    whip = [loss for loss in outcome.losses if loss.camera == f"{SITE}/{WHIP}"]
+    outcome.losses = [loss for loss in outcome.losses if loss not in whip]
+    bad = unacceptable(outcome.losses, seen, set_aside, {Kind(name) for name in outcome.hit})
+    bad += [loss for loss in whip if loss.fate not in BY_WHIP]
+    outcome.problems += [f"nobody would accept of these faults: {loss}" for loss in bad]
+    known = Counter(loss.fate.label for loss in outcome.losses for _ in range(loss.first, loss.last + 1))
     for reason, count in outcome.counts.items():
-        if reason not in ("inferred", "sampled_out", "no_picture") and not ACCEPTABLE.get(reason, set()) & hit:
-            outcome.problems.append(f"{count} frames {reason}: nobody would accept that of these faults")
+        if _REASONS[reason].group == "dropped" and count != known[reason]:
+            outcome.problems.append(f"{count} frames {reason}, of which the results name {known[reason]}")
 
 
-async def _losses(it: Plant, began_ms: int) -> AsyncIterator[str]:
+async def _losses(it: Plant, began_ms: int) -> AsyncIterator[Loss]:
     """From the results, so that they can be laid beside the faults."""
     for camera in FPS:
         name = f"{SITE}/{camera}"
@@ -156,8 +183,8 @@ async def _losses(it: Plant, began_ms: int) -> AsyncIterator[str]:
             for fate, first, last in ((Fate(code), first, last) for code, first, last in one.runs):
                 if fate.group == "dropped":
                     at_s = (int(entry_id.split(b"-")[0]) - began_ms) / 1000
-                    what = f"{name} {one.epoch}-{first}..{last} {fate.label}"
-                    yield f"{what} ({one.lane}) at {at_s:.1f} s by {one.worker}"
+                    where = f"({one.lane}) at {at_s:.1f} s by {one.worker}"
+                    yield Loss(name, one.epoch, first, last, fate, where)
 
 
 def tell(outcome: Outcome, seed: int) -> None:
@@ -168,6 +195,9 @@ def tell(outcome: Outcome, seed: int) -> None:
         print(f"crashes       {outcome.crashes} of workers by poison units, each of which may cost two")
     print(f"captured      {outcome.captured}")
     for reason, count in outcome.counts.most_common():
+        print(f"  {reason:12}{count}")
+    print(f"by WHIP       {outcome.whip.total()}")
+    for reason, count in outcome.whip.most_common():
         print(f"  {reason:12}{count}")
     print(f"duplicates    {outcome.duplicates}")
     print(f"unaccounted   {outcome.unaccounted}")

@@ -1,4 +1,6 @@
-"""The short mode of `make chaos`: some faults of the kinds that found most; and that a seed says all there is."""
+"""The short mode of `make chaos`: some faults of the kinds that found most; that a seed says all there is; and that no
+loss hides behind a fault that did not cause it.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -6,8 +8,13 @@ from pathlib import Path
 import pytest
 from chaos.plan import RULES, Kind, schedule
 from chaos.run import chaos, tell
+from chaos.verdict import Loss, unacceptable
+from chaos.witness import Seen
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import Position
 
 #: One of each takes half a minute. What lasts beyond every time-out is for the long mode.
 SHORT = (
@@ -48,3 +55,27 @@ def test_a_schedule_is_its_seed(seed: int, count: int) -> None:
         its = [fault for fault in faults if fault.target == target]
         assert all(before.at_s + before.for_s < after.at_s for before, after in pairwise(its))
         assert all(target in RULES[fault.kind].targets for fault in its)
+
+
+def test_poison_costs_its_unit_and_those_that_refer_to_it_and_no_other() -> None:
+    """Entry points at 1, 9, 17; poison at 4 and 12, of which only 4 was set aside, in one camera."""
+    units = {Position(1, seq): Seen(seq % 8 == 1, seq in (4, 12)) for seq in range(1, 25)}
+    seen = {"shop/door": units, "shop/till": units}
+
+    aside = {"shop/door": {Position(1, 4), Position(1, 5)}, "shop/till": set[Position]()}
+
+    def judged(*losses: Loss, hit: tuple[Kind, ...] = (Kind.POISON,)) -> list[tuple[str, int, str]]:
+        bad = unacceptable(losses, seen, aside, hit)
+        return [(loss.camera, loss.first, loss.fate.label) for loss in bad]
+
+    given_up = Loss("shop/door", 1, 4, 4, Fate.UNDECODABLE)
+    assert judged(given_up, Loss("shop/door", 1, 5, 8, Fate.NO_REFERENCE)) == []
+    assert judged(Loss("shop/door", 1, 7, 8, Fate.NO_REFERENCE)) == [], "it was context"
+    assert judged(given_up, Loss("shop/door", 1, 8, 9, Fate.NO_REFERENCE)) == [("shop/door", 9, "no_reference")]
+    assert judged(given_up, Loss("shop/door", 1, 13, 13, Fate.NO_REFERENCE)) == [("shop/door", 13, "no_reference")]
+    assert judged(given_up, Loss("shop/till", 1, 5, 5, Fate.NO_REFERENCE)) == [("shop/till", 5, "no_reference")]
+    assert judged(Loss("shop/door", 1, 4, 5, Fate.UNDECODABLE)) == [("shop/door", 5, "undecodable")]
+    assert judged(Loss("shop/door", 2, 4, 4, Fate.UNDECODABLE)) == [("shop/door", 4, "undecodable")], "never seen"
+    assert judged(Loss("shop/door", 1, 3, 3, Fate.SPOOL_FULL)) == [("shop/door", 3, "spool_full")]
+    assert judged(Loss("shop/door", 1, 3, 3, Fate.SPOOL_FULL), hit=(Kind.DISK_FULL,)) == []
+    assert judged(Loss("shop/door", 1, 3, 3, Fate.SHED), hit=tuple(Kind)) == [("shop/door", 3, "shed")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.compose import ROOT
 
-PROFILES = ("demo", "observe", "sinks", "loadtest", "gpu")
+PROFILES = ("demo", "observe", "sinks", "loadtest", "gpu", "admin")
 
 
 def tool(name: str) -> str:
@@ -59,7 +59,7 @@ def test_every_service_is_hardened_limited_and_pinned() -> None:
         assert service["user"].partition(":")[0] not in ("", "0", "root"), name
         assert service["deploy"]["resources"]["limits"]["memory"], name
         assert not re.search(r"(:latest|^[^:]+)$", service["image"]), name
-        assert name in ("init", "loadtest") or "healthcheck" in service, name
+        assert name in ("init", "loadtest", "admin") or "healthcheck" in service, name
         assert "curl" not in json.dumps(service.get("healthcheck")), name
 
 

@@ -88,8 +88,22 @@ def test_stores_want_a_password_and_each_service_sees_its_own_secrets_alone(runn
     seen = {service: set(_secrets(running, service)) for service in (*OURS, *STORES)}
     assert seen["worker"] == {"redis.url", "frames.url"}
     assert seen["edge"] == {"token", "ca.pem"}
-    assert seen["frames"] == seen["state"] == {"store.conf"}
+    assert seen["frames"] == seen["state"] == {"store.conf", "users.acl", "operator.password"}
     assert "ca.key" not in seen["gateway"]
+
+
+def test_each_part_is_a_user_of_its_own_who_may_do_no_more_than_it_needs(running: Stack) -> None:
+    """A sink's login reads results and keeps its place; what is the worker's, it may not touch."""
+    ask = "import os, redis; r = redis.Redis.from_url(open('/run/fishladder/redis.url').read().strip())\n"
+    sinks = ["run", "--rm", "-T", "--no-deps", "--entrypoint", "python", "sink", "-c"]
+    whoever = running.compose(*sinks, ask + "r.set('fl:sink:x', 1); print(r.ping(), r.delete('fl:sink:x'))")
+    assert whoever.split() == ["True", "1"]
+    refused = running.compose(*sinks, ask + "\ntry: r.set('fl:{1}:lease', 'x')\nexcept Exception as e: print(e)")
+    assert "permission" in refused.lower()
+    removed = running.compose("run", "--rm", "-T", "--no-deps", "admin", "forget", "demo/street", "--yes")
+    assert "removed what was seen" in removed
+    refused = running.compose("exec", "-T", "gateway", "fishladder", "forget", "demo/street", "--yes", check=False)
+    assert "removed" not in refused
 
 
 def test_an_agent_outside_trusts_the_printed_certificate(running: Stack, tmp_path: Path) -> None:

@@ -153,9 +153,6 @@ async def test_what_is_wanted_reaches_a_running_agent_and_what_it_does_is_seen(t
         assert status == 0, err
         assert "desired   2 fps, at most 100 kbit/s" in shown
         await until(lambda: does(fps=2.0, cap_bps=100_000, mode="encode"), 20, "the agent does what it is told")
-        [view] = await views(stores, ["shop/door"])
-        assert view.reported is not None
-        assert (view.reported.does.bitrate_bps or 0) <= 100_000
         assert "reported  2 fps" in (await system.run("control", "shop/door", *data))[1]
 
         changed = await asked(system, token, "PATCH", "/policy", json={"pause": True})

@@ -5,6 +5,7 @@ more; and none of the secrets in use is in any log or metric afterwards.
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import aiohttp
@@ -18,7 +19,7 @@ from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.store import StoreUrls, connect, open_stores
 from fishladder.wire import keys
 
-ACL = Path(__file__).parents[2] / "docs" / "acl"
+ACL = files("fishladder.gateway") / "acl"
 STATE_USERS, FRAMES_USERS = ((ACL / f"{store}.acl").read_text() for store in ("state", "frames"))
 PASSWORDS = {"gateway": "gw-53cret-a", "worker": "wk-53cret-b", "reader": "rd-53cret-c", "admin": "ad-53cret-d"}
 CAMERA = "shop/door"

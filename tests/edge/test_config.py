@@ -74,7 +74,7 @@ def test_a_spool_has_a_sane_place_for_each_stack(tmp_path: Path) -> None:
     assert two is not None
     assert one.directory != two.directory
     assert one.directory.is_relative_to(tmp_path / ".local/state/fishladder")
-    assert 0 < one.limit_bytes <= 16 << 30
+    assert 0 < one.limit_bytes() <= 16 << 30
     served = {**home, "STATE_DIRECTORY": str(tmp_path / "lib"), "RUNTIME_DIRECTORY": str(tmp_path / "run")}
     three = find(SpoolConfig(), "shop", "https://a:8889", served)
     assert three is not None

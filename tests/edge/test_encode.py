@@ -26,6 +26,15 @@ def noisy(index: int, width: int = 320, height: int = 180) -> VideoFrame:
     return VideoFrame.from_ndarray(rng.integers(0, 255, (height * 3 // 2, width), dtype=np.uint8), format="yuv420p")
 
 
+def street(index: int) -> VideoFrame:
+    """Something of everything: a picture that moves, and a sensor's noise on it."""
+    rng = np.random.default_rng(index)
+    luma = 128 + 60 * np.sin(np.arange(320) / 9 + index / 3)[None, :] * np.cos(np.arange(270) / 13)[:, None]
+    return VideoFrame.from_ndarray(
+        (luma + rng.normal(0, 8, (270, 320))).clip(0, 255).astype(np.uint8), format="yuv420p"
+    )
+
+
 def decode(payloads: list[bytes]) -> list[VideoFrame]:
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
@@ -83,6 +92,43 @@ def test_the_bitrate_holds_and_can_be_changed_on_the_way() -> None:
         sizes.append(len(encoded.payload) * 8)
     assert sum(sizes[:80]) / 4 == pytest.approx(800_000, rel=0.25)
     assert sum(sizes[100:]) / 3 == pytest.approx(300_000, rel=0.25)
+
+
+@pytest.mark.parametrize("grown", [0.7, 1.0, 1.5])
+@pytest.mark.parametrize("fps", [4, 10, 12, 20])
+def test_most_of_the_rate_is_used_at_any_number_of_pictures_and_none_is_held_up_long(fps: int, grown: float) -> None:
+    rate = round(280_000 * grown)
+    encoder = X264(EncoderSettings(bitrate_bps=3_000_000, keyframe_s=2), (320, 180), fps, 280_000)
+    encoder.set_bitrate(rate)
+    units = [encoder.encode(street(index), index * 10**6 // fps) for index in range(4 * fps)]
+    bits = [len(it.payload) * 8 for it in units if it]
+    assert 0.78 * rate < sum(bits[fps:]) / 3 < 1.15 * rate
+    assert max(bits[fps:]) / rate < max(0.3, 1.1 / fps)
+
+
+def test_told_a_much_lower_rate_the_very_next_picture_has_it() -> None:
+    live = LiveEncoder(EncoderSettings(bitrate_bps=6_000_000), 30)
+    live.set_bitrate(2_000_000)
+    sizes = []
+    for index in range(90):
+        if index == 60:
+            live.set_bitrate(300_000)
+        unit = live.encode(street(index), index * 33_333, index)
+        assert unit is not None
+        sizes.append(len(unit.payload) * 8)
+    assert sum(sizes[60:70]) / 300_000 < 0.45, "ten pictures take a third of a second, and one of them is a keyframe"
+
+
+@pytest.mark.parametrize("fps", [8, 12])
+def test_the_rate_holds_where_fewer_or_more_pictures_come_than_the_encoder_was_opened_for(fps: int) -> None:
+    live = LiveEncoder(EncoderSettings(), 30)
+    live.set_bitrate(400_000)
+    live.set_thin_fps(10)
+    assert live.encode(street(0), 0, 0) is not None
+    live.set_thin_fps(fps)
+    units = [live.encode(street(index), index * 10**6 // fps, index) for index in range(1, 4 * fps)]
+    assert sum(bool(unit and unit.flags & Flag.CLEAN) for unit in units) <= 2, "it is the same encoder"
+    assert sum(len(unit.payload) * 8 for unit in units[fps:] if unit) / 3 == pytest.approx(400_000, rel=0.22)
 
 
 def test_impossible_settings_are_named() -> None:

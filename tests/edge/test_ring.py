@@ -267,6 +267,24 @@ def test_the_ranges_among_them_come_along() -> None:
     assert [(held.first, held.last) for held in ring.context()] == [(8, 8)]
 
 
+def test_what_is_nowhere_else_begins_behind_what_was_deferred() -> None:
+    ring = Ring()
+    add(ring, Flag.CLEAN)
+    skip(ring, 3)
+    add(ring)
+    assert ring.oldest_here == 1
+    ring.defer(2)
+    assert ring.oldest_here == 3  # the rest of the range
+    ring.defer(5)
+    assert ring.oldest_here == 6
+    add(ring, Flag.CLEAN)
+    add(ring)
+    while ring.take(10**9) is not None:
+        pass
+    ring.acknowledge(7, 6)
+    assert ring.oldest_here == 6, "7 is decoded with it"
+
+
 def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:
     before = Ring()
     for index in range(12):
@@ -275,7 +293,7 @@ def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:
     ring = Ring()
     ring.restore(kept, committed=3)
     assert shape(ring)[:2] == [(4, 6, "deferred"), (7, 7, "unit")]
-    assert (ring.position, ring.next, ring.committed, ring.oldest, ring.oldest_unit) == (12, 4, 3, 4, 7)
+    assert (ring.position, ring.next, ring.committed, ring.oldest, ring.oldest_here) == (12, 4, 3, 4, 7)
     assert send_all(ring) == [(4, 6)]  # 7 refers to 5 and 6
     assert ring.blocked
     ring.rewind(8)  # the gateway has it

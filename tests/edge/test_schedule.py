@@ -132,6 +132,24 @@ def test_weights_share_the_link() -> None:
     assert 2.7 < sent[2] / sent[1] < 3.3
 
 
+def test_a_unit_given_up_in_the_middle_is_dropped_at_the_other_end_and_its_credit_is_free() -> None:
+    scheduler = Scheduler(1200)
+    scheduler.grant(8000)
+    attach(scheduler, 1, source([unit(1, 5000), unit(2, 700)]))
+    reassembler = Reassembler()
+    message = scheduler.next()
+    assert message is not None
+    assert reassembler.feed(message) is None
+    assert 3000 < scheduler.rest_bytes(1) < 4500
+    given_up = scheduler.give_up(1)
+    assert given_up is not None
+    reassembler.feed(given_up)
+    assert scheduler.rest_bytes(1) == 0
+    whole = [got for it in drain(scheduler) if isinstance(got := reassembler.feed(it), UnitMessage)]
+    assert [len(it.data) - UNIT_HEADER_BYTES for it in whole] == [700]
+    assert scheduler.give_up(1) is None
+
+
 def test_a_camera_taken_out_in_the_middle_of_a_unit_gives_it_up() -> None:
     scheduler = Scheduler(1200)
     scheduler.grant(1 << 40)

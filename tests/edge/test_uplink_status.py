@@ -1,8 +1,11 @@
-"""What an agent tells of its uplink and its spool."""
+"""What an agent tells of its uplink, its spool and its cameras."""
 
+import msgspec
+
+from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.spool.keeper import Filling
-from fishladder.edge.uplink_status import SentRate
-from fishladder.wire.messages import Positions, UplinkStatus, encode, from_agent
+from fishladder.edge.uplink_status import SenderNews, Sending, SentRate, sender_status
+from fishladder.wire.messages import Positions, SenderStatus, UplinkStatus, encode, from_agent
 
 
 def test_what_is_sent_is_the_rate_of_the_last_seconds() -> None:
@@ -25,3 +28,27 @@ def test_a_spool_is_told_of_where_there_is_one() -> None:
 def test_agents_of_before_say_nothing_of_it() -> None:
     assert from_agent('{"type":"positions","cameras":[[0,7]]}') == Positions([(0, 7)])
     assert encode(Positions([(0, 7)])) == '{"type":"positions","cameras":[[0,7]]}'
+
+
+WISH = Wish(1.0, 600_000, 5.0, 640, 480)
+ALL = SenderStatus("encode", bitrate_bps=600_000, of_bps=600_000, fps=5.0, of_fps=5.0, width=640, of_width=640)
+
+
+def test_what_is_sent_of_a_camera_is_said_beside_what_would_be() -> None:
+    assert sender_status(Sending("encode"), WISH, None) == ALL
+    thin = sender_status(Sending("encode", True), WISH, Order(90_000, 2.5, 320, True))
+    assert thin == SenderStatus("encode", "open", 90_000, 600_000, 2.5, 5.0, 320, 640, True)
+    assert sender_status(Sending("passthrough", None), None, None) == SenderStatus("passthrough")
+    positions = Positions([(0, 7)], None, [(0, thin)])
+    assert from_agent(encode(positions)) == positions
+
+
+def test_only_what_is_new_is_said_and_now_and_then_all_of_it() -> None:
+    news = SenderNews()
+    other = msgspec.structs.replace(ALL, bitrate_bps=300_000)
+    held = msgspec.structs.replace(ALL, hold=True)
+    assert news.of({0: ALL, 1: ALL}, 0.0) == [(0, ALL), (1, ALL)]
+    assert news.of({0: other, 1: ALL}, 1.0) == []
+    assert news.of({0: other, 1: held}, 2.0) == [(1, held)]
+    assert news.of({0: other, 1: held, 2: ALL}, 3.0) == [(2, ALL)]
+    assert news.of({0: other, 1: held}, 5.0) == [(0, other), (1, held)]

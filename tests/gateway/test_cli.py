@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.agent_client import agent, unit
+from support.certificates import localhost_certificate, trusting
 from support.stores import StartServer, wait_until
-from support.tls import make_certificate, trusting
 
 from fishladder.gateway.cli import gateway
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue
@@ -114,7 +114,7 @@ async def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 
 
 async def test_tls_embedded_stores_health_metrics_and_a_drain(tmp_path: Path) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = localhost_certificate(tmp_path)
     port, metrics = free_port(), free_port()
     url = f"https://127.0.0.1:{port}"
     flags = ("--tls-cert", str(cert), "--tls-key", str(key), "--data-dir", str(tmp_path))

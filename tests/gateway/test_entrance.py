@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 from prometheus_client import REGISTRY
 from support.agent_client import agent, unit
+from support.certificates import localhost_certificate, trusting
 from support.gateways import gateway
 from support.stores import wait_until
-from support.tls import make_certificate, trusting
 
 from fishladder.gateway.certificate import Certificate
 from fishladder.runtime.store import Stores
@@ -49,7 +49,7 @@ async def slowly(writer: asyncio.StreamWriter) -> None:
 async def test_strangers_are_turned_out(case: str, stores: Stores, tmp_path: Path) -> None:
     tls = {}
     if case in ("no TLS", "half a handshake"):
-        cert, key = make_certificate(tmp_path)
+        cert, key = localhost_certificate(tmp_path)
         tls = {"tls_cert": str(cert), "tls_key": str(key)}
     async with gateway(tmp_path, stores.urls, limits=QUICK, **tls) as it:
         reader, writer = await knock(it.server.port)
@@ -128,7 +128,7 @@ async def served_by(port: int, trusted: ssl.SSLContext) -> bytes:
 
 
 async def test_a_new_certificate_is_used_and_no_connection_ends(stores: Stores, tmp_path: Path) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = localhost_certificate(tmp_path)
     async with gateway(tmp_path, stores.urls, tls_cert=str(cert), tls_key=str(key)) as it:
         before = trusting(cert)
         async with agent(it.url, it.token("shop-7"), tls=before) as client:
@@ -138,7 +138,7 @@ async def test_a_new_certificate_is_used_and_no_connection_ends(stores: Stores, 
             await wait_until(lambda: True)
             assert await served_by(it.server.port, before) == first
             (tmp_path / "next").mkdir()
-            for made, place in zip(make_certificate(tmp_path / "next"), (cert, key), strict=True):
+            for made, place in zip(localhost_certificate(tmp_path / "next"), (cert, key), strict=True):
                 shutil.copy(made, place)
             now = trusting(cert)
 
@@ -161,7 +161,7 @@ async def test_a_new_certificate_is_used_and_no_connection_ends(stores: Stores, 
 def test_a_certificate_that_will_not_do_is_named_and_one_that_ends_soon_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = localhost_certificate(tmp_path)
     it = Certificate(str(cert), str(key))
     context = it.context()
     it.look(0.0)
@@ -184,7 +184,7 @@ async def crowd_of(count: int, come: Callable[[], Awaitable[object]]) -> list[ob
 
 
 async def test_a_flood_of_handshakes_leaves_the_door_open(stores: Stores, tmp_path: Path) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = localhost_certificate(tmp_path)
     limits = QUICK | {"hello_s": 5}
     async with gateway(tmp_path, stores.urls, tls_cert=str(cert), tls_key=str(key), limits=limits) as it:
         flood = await crowd_of(200, lambda: knock(it.server.port, b"\x16\x03\x01"))

@@ -31,8 +31,14 @@ def test_each_reader_gets_its_own_and_nobody_else_may_read_it(tmp_path: Path) ->
     assert set(content(tmp_path)) == {
         "own/ca.key",
         "own/ca.pem",
-        "frames/store.conf",
-        "state/store.conf",
+        *(
+            f"{store}/{name}"
+            for store in ("frames", "state")
+            for name in ("store.conf", "users.acl", "operator.password")
+        ),
+        "sink/redis.url",
+        "admin/redis.url",
+        "admin/reader.url",
         *(f"gateway/{name}" for name in ("keys.json", "tokens.json", "cert.pem", "key.pem", "ca.pem")),
         *(f"{reader}/{store}.url" for reader in ("gateway", "worker") for store in ("redis", "frames")),
         "edge/token",
@@ -48,9 +54,12 @@ def test_two_stacks_have_nothing_in_common(tmp_path: Path) -> None:
     for place in ("one", "two"):
         run(tmp_path / place, "--name", "gw.example")
     one, two = content(tmp_path / "one"), content(tmp_path / "two")
-    assert not {name for name in one if one[name] == two[name]}
-    [password] = re.findall(rb"^requirepass (\S{40,})$", one["state/store.conf"])
-    assert one["worker/redis.url"] == b"redis://:" + password + b"@state:6379/0\n"
+    same = {"frames/store.conf", "state/store.conf"}
+    assert {name for name in one if one[name] == two[name]} == same
+    passwords = re.findall(rb"://\w+:(\S{40,})@", b"".join(one[name] for name in one if name.endswith(".url")))
+    assert len(set(passwords)) == 7
+    for password in passwords:
+        assert not any(password in one[f"{store}/users.acl"] for store in ("frames", "state"))
 
 
 def test_what_is_there_is_kept(tmp_path: Path) -> None:

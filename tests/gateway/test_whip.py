@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support import clips
+from support.certificates import localhost_certificate
 from support.gateways import Gateway, gateway, ledger, logged, settle
 from support.stores import wait_until
-from support.tls import make_certificate
 from support.whip_client import WhipClient, whip
 
 from fishladder.runtime.store import Stores
@@ -212,7 +212,7 @@ with av.open(url, "w", format="whip", options={"authorization": token, "cert_fil
 
 
 async def test_ffmpegs_own_whip_muxer(stores: Stores, tmp_path: Path) -> None:
-    cert, key = make_certificate(tmp_path)
+    cert, key = localhost_certificate(tmp_path)
     async with gateway(tmp_path, stores.urls) as it:
         arguments = (it.url + PATH, it.token("shop-7"), str(cert), str(key))
         pushing = await asyncio.create_subprocess_exec(sys.executable, "-c", FFMPEG, *arguments)

@@ -9,10 +9,11 @@ import pytest
 from support import clips
 from support.logged import Producer
 from support.offline import offline
-from support.poison import crashing_on_marked
+from support.poison import crashing_on_marked, crashing_on_picture
 from support.workers import ledger_of, settled, worker_process
 
 from fishladder.inference import alone
+from fishladder.inference.config import WorkerSettings
 from fishladder.inference.suspects import Past, parse_poison
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
@@ -31,13 +32,16 @@ async def crashes_until(
     model: Path,
     place: Path,
     meanwhile: Callable[[], Awaitable[None]] | None = None,
+    env: dict[str, str] | None = None,
 ) -> int:
     """Start a worker, and another whenever one has crashed; how many did before all was done."""
     armed = place / "armed"
     armed.touch()
     log = place / "worker.log"
     for crashes in range(6):
-        async with worker_process(stores, model, log, "--lease-ms", "1000", env=crashing_on_marked(armed)) as process:
+        async with worker_process(
+            stores, model, log, "--lease-ms", "1000", env=env or crashing_on_marked(armed)
+        ) as process:
             while process.returncode is None:
                 if meanwhile:
                     await meanwhile()
@@ -115,15 +119,37 @@ async def test_a_unit_that_crashes_its_worker_in_backfill(stores: Stores, model:
     assert {account.fates[1, seq] for seq in range(41, 61)} == {Fate.INFERRED}
 
 
-async def test_units_are_tried_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("b_frames", [0, 3])
+async def test_a_picture_that_crashes_the_model_is_passed_over(
+    b_frames: int, stores: Stores, model: Path, tmp_path: Path
+) -> None:
+    """With B-frames its picture comes out when another unit goes in: one more worker dies until it is found."""
+    clip = clips.encode(Codec.H264, 60, gop=20, b_frames=b_frames, options={"x264-params": "b-adapt=0:scenecut=0"})
+    picture = 33
+    seq = 1 + next(index for index, unit in enumerate(clip) if unit.pts_us == picture * unit.duration_us)
+    producer = Producer(stores, CAMERA)
+    producer.capture(clip)
+    await producer.send()
+    env = crashing_on_picture(picture, tmp_path / "armed")
+    crashes = await crashes_until(lambda: at_end(producer), stores, model, tmp_path, env=env)
+    assert crashes <= 3 if b_frames else crashes == 2
+    account = await settled(producer)
+    assert [at for at, fate in account.fates.items() if fate is Fate.UNDECODABLE] == [(1, seq)]
+    lost = {at for (_, at), fate in account.fates.items() if fate is Fate.NO_REFERENCE}
+    assert lost <= set(range(seq + 1, 41)), "what follows it in its group"
+
+
+async def test_units_are_tried_alone(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     armed = tmp_path / "armed"
     for name, value in crashing_on_marked(armed).items():
         monkeypatch.setenv(name, value)
     packed = alone.pack([(Codec.H264, unit.payload) for unit in CLIP])
-    assert await alone.survives(packed)
+    settings = WorkerSettings(model=str(model), provider="cpu")
+    assert await alone.victim(packed, settings) is None
     armed.touch()
-    assert not await alone.survives(packed)
-    assert await alone.survives(alone.pack([(Codec.H264, b"rubbish")]))
+    assert await alone.victim(packed, settings) == POISON
+    assert await alone.victim(packed, WorkerSettings(model="no-file")) == POISON, "without a model"
+    assert await alone.victim(alone.pack([(Codec.H264, b"rubbish")]), settings) is None
 
 
 def test_work_is_suspect_that_another_worker_has_not_left() -> None:

@@ -80,6 +80,10 @@ def test_a_preset_written_out_is_the_same_link(tmp_path: Path) -> None:
         (('title = "test"', "[[schedule]]\nat_s = 5"), "schedule[1]"),
         (('title = "test"', "[[schedule]]\nat_s = 5\nrate_mbps = 1\n[[schedule]]\nat_s = 1\nrate_mbps = 2"), "at_s"),
         (('title = "test"', "repeat_s = 5\n[[schedule]]\nat_s = 5\nrate_mbps = 1"), "repeat_s"),
+        (('title = "test"', "repeat_s = -5"), "repeat_s"),
+        (('title = "test"', "[[schedule]]\nat_s = nan\nrate_mbps = 1"), "schedule[1].at_s"),
+        (('title = "test"', "[[schedule]]\nat_s = 1\noutage_s = -1"), "schedule[1].outage_s"),
+        (("delay_ms = 50", 'jitter = { kind = "normal", ms = 1, period_ms = nan }'), "up.jitter.period_ms"),
         (("[up]", "[up"), "line"),
     ],
 )

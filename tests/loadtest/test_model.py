@@ -42,7 +42,7 @@ def test_the_known_answer(deadline_ms: float, queue_bytes: int, expected: int) -
     link = replace(PLAIN, up=replace(PLAIN.up, queue_bytes=queue_bytes))
     camera = replace(CONSTANT, deadline_ms=deadline_ms)
     assert knee(Scenario(link, camera, transport="datagrams", seconds=20)) == expected
-    assert fluid_bound(link, camera, "datagrams") == 20
+    assert fluid_bound(Scenario(link, camera, "datagrams")) == 20
 
 
 def test_the_known_answer_of_a_stream() -> None:
@@ -135,7 +135,29 @@ def test_one_more_camera_leaves_the_others_as_they_were() -> None:
 
 
 def test_adaptive_cameras_share_the_link_down_to_their_floor() -> None:
-    adaptive = Adaptive(floor_bps=500_000, ladder_bps=(500_000, 1_000_000, 2_000_000))
-    scenario = Scenario(PLAIN, adaptive=adaptive, seconds=20)
-    assert [scenario.camera_at(n).bitrate_bps for n in (1, 4, 5, 17, 30)] == [2e6, 2e6, 1e6, 5e5, 5e5]
+    scenario = Scenario(PLAIN, adaptive=Adaptive(floor_bps=500_000), seconds=20)
+    assert [scenario.share_bps(n) for n in (2, 10)] == [2_000_000, 850_000]
+    assert scenario.camera_at(2).bitrate_bps == 2_000_000
+    assert scenario.camera_at(100).bitrate_bps == 500_000
+    assert scenario.of_use(scenario.share_bps(17))
+    assert not scenario.of_use(scenario.share_bps(18))
     assert knee(scenario) > knee(replace(scenario, adaptive=None)) >= 3
+    assert fluid_bound(scenario) == 18  # 20 but for the headers of small fragments
+
+
+@pytest.mark.parametrize("fps", [2.0, 15.0])
+def test_an_encoder_with_a_short_buffer_makes_small_keyframes(fps: float) -> None:
+    usual = CameraSpec(fps=fps)
+    short = usual.with_buffer(0.12)
+    assert short.i_bytes <= max(0.12 * usual.bitrate_bps / 8, usual.mean_frame_bytes) * 1.001
+    mean = (short.i_bytes + short.p_bytes * (short.gop_frames - 1)) / short.gop_frames
+    assert mean == pytest.approx(usual.mean_frame_bytes)
+    assert usual.with_buffer(100) == usual
+
+
+def test_bbr_lets_a_lone_camera_s_keyframe_go_at_once() -> None:
+    """What a camera that sends little teaches TCP of the link must not slow its keyframes down."""
+    link = replace(PLAIN, up=replace(PLAIN.up, delay_ms=25, jitter=Jitter("normal", 10)))
+    run = run_once(Scenario(link, law="bbr", seconds=20), 1, 1)
+    assert run.decodable == 1
+    assert run.age_p95_ms < 100

@@ -13,6 +13,7 @@ from support.commands import COMMAND, Done
 from fishladder.loadtest.commands.own_gateway import search
 from fishladder.loadtest.commands.saturate import saturate as command
 from fishladder.loadtest.report.assertions import parse_assertion
+from fishladder.loadtest.saturation.knees import nearest_knee
 from fishladder.wire.errors import ConfigError
 
 LINK = """
@@ -114,6 +115,14 @@ def test_an_assertion_that_does_not_hold_is_99(line: Path, tmp_path: Path) -> No
         (("--link", "docsis30", "--infer"), "--footage"),
         (("--link", "docsis30", "--assert", "speed>3"), "speed"),
         (("--link", "docsis30", "--assert", "decodable>=0.9"), "N=8"),
+        (("--link", "docsis30", "--assert", "decodable>=0.9.1@N=8"), "NAME>=VALUE"),
+        (("--link", "docsis30", "--assert", "decodable>=0.9@N=0"), "NAME>=VALUE"),
+        (("--link", "docsis30", "--assert", "passing>=1@link=lte"), "no link 'lte'"),
+        (("--link", "docsis30", "--out", "/proc/nowhere"), "--out /proc/nowhere"),
+        (("--link", "docsis30", "--adaptive", "--floor", "1", "--uplink", "whip"), "--uplink"),
+        (("--link", "docsis30", "--infer", "--footage", "vtest", "--uplink", "whip"), "--uplink"),
+        (("--total", "10", "--split", ","), "--split"),
+        (("--total", "10", "--split", "50:inf"), "'50:inf'"),
         (("--gateway", "https://gw.example"), "--token-file"),
         (("--gateway", "https://gw.example", "--link", "lte"), "leave out"),
     ],
@@ -145,6 +154,19 @@ def test_assertions_are_read() -> None:
     assert (wish.name, wish.sign, wish.value, wish.cameras, wish.link) == ("age_p95_ms", "<=", 200.0, 8, "docsis30")
     with pytest.raises(ConfigError, match="expected NAME"):
         parse_assertion("all is well")
+
+
+@pytest.mark.parametrize("guess", [0, 1, 4, 5, 6, 8])
+def test_real_agents_are_tried_around_the_model_s_knee(guess: int) -> None:
+    tried = []
+
+    def passes(cameras: int) -> bool:
+        tried.append(cameras)
+        return cameras <= 5
+
+    found = nearest_knee(passes, guess)
+    assert found == max(min(5, guess + 3), 1) if guess else found == 3
+    assert len(tried) == len(set(tried)) <= 4
 
 
 @pytest.mark.parametrize(("knee", "most"), [(0, 32), (1, 32), (7, 32), (32, 32), (40, 32), (5, 5)])

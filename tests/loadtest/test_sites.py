@@ -13,7 +13,9 @@ from support.models import strips_model
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.sites.payload import index_of, synthetic
-from fishladder.loadtest.sites.site import Clip, Foreign, run_site
+from fishladder.loadtest.sites.site import Clip, Foreign, Ladder, run_site
+from fishladder.loadtest.sources.camera import CameraSpec
+from fishladder.loadtest.sources.frames import draw
 from fishladder.loadtest.traffic import Traffic, decodable_by_camera
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.errors import ConfigError
@@ -76,6 +78,22 @@ def test_an_uplink_that_is_too_thin_delays_what_it_carries() -> None:
     assert np.isnan(age_us[1]).any() or np.nanmax(age_us[1]) > 1_000_000
     assert fits.reports["up"].offered > 100
     assert fits.outcome.packets_lost == 0
+
+
+@pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+def test_cameras_that_adapt_send_what_a_thin_uplink_carries() -> None:
+    """Two cameras of 1.5 Mbit/s on 1 Mbit/s: their agent orders less, and what they then send is there in time."""
+    camera = CameraSpec(bitrate_bps=1_500_000, fps=10)
+    thin = link("rate_mbps = 1\nqueue_ms = 300\ndelay_ms = 10")
+    with emulate(thin) as network:
+        done = run_site(draw(camera, 2, 14, 1), network=network, clip=Ladder(camera))
+    assert done.orders is not None
+    late = done.orders.at_us > 7_000_000
+    assert 300_000 < done.orders.bitrate_bps[late].mean() < 520_000
+    settled = done.traffic.at_us > 7_000_000
+    assert done.traffic.size_bytes[settled].sum() * 8 / 7 < 1_000_000
+    age_us = (done.outcome.arrival_us - done.traffic.at_us)[settled]
+    assert np.mean(age_us < DEADLINE_US / 2) > 0.9
 
 
 def test_real_footage_and_a_real_model(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from fishladder.runtime import state
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.ids import partition_of
-from fishladder.wire.messages import UplinkStatus
+from fishladder.wire.messages import SenderStatus, UplinkStatus
 from fishladder.wire.reports import Flow, Heartbeat, SinkReport, UplinkReport, encode
 
 S = 1_000_000
@@ -23,7 +23,8 @@ async def camera(stores: Stores, name: str, *, heard_s: float, pending: int = 0)
     heard_us = now_us - int(heard_s * S)
     p = partition_of(name, stores.partitions)
     await state.claim(stores.state, p, name, boot="b", hello=1, epoch=0, position=pending, now_us=heard_us)
-    flow = Flow(fps=5.0, bps=340_000, moved_us=heard_us, codec="h264", width=640, height=480)
+    sender = SenderStatus("encode", "open", 200_000, 600_000, 5.0, 5.0, 640, 640)
+    flow = Flow(fps=5.0, bps=340_000, moved_us=heard_us, codec="h264", width=640, height=480, sender=sender)
     await stores.state.hset(keys.camera(p, name), "flow", msgspec.json.encode(flow))
 
 
@@ -66,6 +67,7 @@ async def test_one_site_with_its_cameras(stores: Stores) -> None:
     assert "340 kbit/s used (how much it would carry is not known yet), round trip 41 ms" in out
     assert "spool 0% of 3.6 GB, would last 10 h more" in out
     assert "live, 5.0 fps, 340 kbit/s" in out
+    assert "fewer bits: 200 kbit/s of 600 kbit/s, gate open: something moves" in out
 
 
 async def test_scripts_get_json_and_an_exit_status(stores: Stores) -> None:

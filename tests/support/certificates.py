@@ -35,14 +35,20 @@ def localhost_certificate(folder: Path) -> Certificate:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     made = Certificate(folder / "cert.pem", folder / "key.pem")
     made.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    made.key.touch(0o600)
     made.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return made
+
+
+def trusting(cert: Path) -> ssl.SSLContext:
+    """A client's context that trusts this certificate alone."""
+    return ssl.create_default_context(cafile=str(cert))

@@ -4,16 +4,28 @@ capacity that serves in order, acknowledgements a round trip later. Time is simu
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from fishladder.edge.encode import SUDDEN
+from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import Order, RateControl, Wish
+from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
 from fishladder.edge.spool.spill import LATE_US
 
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
 KEYFRAME_RATIO = 8.0
+#: Of the rate it is told, what x264 makes with so short a buffer.
+MADE = 0.9
 SPILL_S = LATE_US / 1e6
+_BACKFILL = -1  # in place of a channel
+#: Pictures of the old size that x264 still makes when told a lower rate, if it is not opened anew.
+LAG = 3
+#: TCP lets so much be on its way beyond what the link carries in a round trip, and sees a queue of this as one.
+WINDOW_S, SEEN_S = 0.02, 0.06
+TICK_S, CONTROL_TICKS = 0.005, 5
 
 
 @dataclass
@@ -23,6 +35,7 @@ class Unit:
     ready_s: float
     bytes: int
     logged_s: float = 0.0
+    left: float = 0.0  # bytes of it before the bottleneck
 
 
 @dataclass
@@ -36,6 +49,7 @@ class Camera:
     next_s: float = 0.0
     keyframe_s: float = 0.0
     thin_s: float = 0.0
+    told: list[int] = field(default_factory=list)  # bit rates, as the encoder was told them with the last pictures
     units: list[Unit] = field(default_factory=list)
 
     def picture(self, now_s: float, rng: random.Random) -> int | None:
@@ -47,7 +61,7 @@ class Camera:
         if now_s < self.thin_s:
             return None
         self.thin_s = max(self.thin_s + 1 / fps, now_s - 1 / fps) if self.thin_s else now_s + 1 / fps
-        rate = min(self.order.bitrate_bps, self.worth_bps(now_s))
+        rate = min(self._encoder_bps(now_s) * MADE, self.worth_bps(now_s))
         keyframe_s = self.order.keyframe_s or 2.0
         gop = max(fps * keyframe_s, 1.0)
         share = min(KEYFRAME_RATIO, max(fps * VBV_S, 1.0))
@@ -57,61 +71,130 @@ class Camera:
             size *= share
         return max(round(size / 8 * rng.lognormvariate(0, 0.2)), 60)
 
+    def _encoder_bps(self, now_s: float) -> int:
+        """What the encoder goes by."""
+        told = self.order.bitrate_bps
+        if self.told and told < SUDDEN * self.told[-1]:
+            self.told, self.keyframe_s = [], now_s  # another one is opened
+        self.told = [*self.told[-LAG:], told]
+        return max(self.told)
+
+
+class Bottleneck:
+    """A link of `capacity_bps(now)`; it serves whoever is on it in order of arrival."""
+
+    def __init__(self, capacity_bps: Callable[[float], float]) -> None:
+        self.capacity_bps = capacity_bps
+        self._queue: deque[tuple[FluidSite, Unit]] = deque()
+
+    def add(self, site: "FluidSite", unit: Unit) -> None:
+        unit.left = unit.bytes
+        self._queue.append((site, unit))
+
+    def holds(self, site: "FluidSite | None" = None) -> float:
+        """Bytes, of one or of all."""
+        return sum(unit.left for whose, unit in self._queue if site in (None, whose))
+
+    def serve(self, now_s: float) -> None:
+        capacity = self.capacity_bps(now_s)
+        carried = capacity * TICK_S / 8
+        while self._queue and carried > 0:
+            site, unit = self._queue[0]
+            part = min(carried, unit.left)
+            unit.left -= part
+            carried -= part
+            if unit.left <= 0:
+                self._queue.popleft()
+                site.carried(unit, now_s - carried * 8 / max(capacity, 1.0))
+
+
+def run(sites: Sequence["FluidSite"], seconds: float) -> None:
+    """All of them, which share one link."""
+    until_s = sites[0].now_s + seconds
+    while sites[0].now_s < until_s:
+        for site in sites:
+            site.tick()
+        sites[0].link.serve(sites[0].now_s)
+
 
 class FluidSite:
-    """`capacity_bps(now)` of the link; `noise_s` is added at random to each acknowledgement (a busy host)."""
+    """`link` is its own, or one shared with others, or the capacity of one of its own; `noise_s` is added at random to
+    each acknowledgement (a busy host), and from one time to another of `silent` there is none (a store stands still):
+    they all come at the end; without `tcp_says` they alone tell of a queue. `backfill`: there is something to drain.
+    """
 
     def __init__(
         self,
         cameras: Sequence[Camera],
-        capacity_bps: Callable[[float], float],
+        link: Bottleneck | Callable[[float], float],
         *,
         rtt_s: float = 0.02,
         noise_s: float = 0.004,
         seed: int = 1,
         spooled: bool = True,
+        begins_s: float = 0.0,
+        tcp_says: bool = True,
+        backfill: Callable[[float], bool] = lambda now_s: False,
+        silent: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.cameras = cameras
         self.control = RateControl(len(cameras))
         self.now_s = 0.0
         self.units: list[Unit] = []
         self.rates: list[tuple[float, float]] = []
-        self._capacity = capacity_bps
+        self.link = link if isinstance(link, Bottleneck) else Bottleneck(link)
+        self.backfilled: list[tuple[float, int]] = []  # when handed over, bytes
+        self._begins_s = begins_s
+        self._tcp_says = tcp_says
+        self._backfill = backfill
+        self._pace = BackfillPace()
         self._rtt_s = rtt_s
         self._spooled = range(len(cameras)) if spooled else range(0)
         self._noise_s = noise_s
+        self._silent = silent
         self._rng = random.Random(seed)
-        self._free_s = 0.0
         self.spilled = 0
+        self.fewer = 0  # orders for fewer or smaller pictures
         self._queue: list[Unit] = []  # ready, not begun
         self._acks: list[tuple[float, int, int]] = []
 
     def run(self, seconds: float) -> None:
-        until_s = self.now_s + seconds
-        while self.now_s < until_s:
-            self.now_s += 0.005
-            for channel, camera in enumerate(self.cameras):
-                while camera.next_s <= self.now_s:
-                    camera.next_s += 1 / camera.wish.fps
-                    size = camera.picture(self.now_s, self._rng)
-                    if size is not None:
-                        camera.seq += 1
-                        unit = Unit(channel, camera.seq, self.now_s, size)
-                        camera.units.append(unit)
-                        self.units.append(unit)
-                        self._queue.append(unit)
-            self._spill()
-            self._send()
-            while self._acks and self._acks[0][0] <= self.now_s:
-                _, channel, seq = heapq.heappop(self._acks)
-                self.control.logged(channel, seq, self.now_s)
-            waiting: dict[int, float] = {}
-            for unit in self._queue:
-                waiting.setdefault(unit.channel, unit.ready_s)
-            wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
-            for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled):
-                self.cameras[channel].order = order
-            self.rates.append((self.now_s, self.control.estimator.rate_bps))
+        run([self], seconds)
+
+    def tick(self) -> None:
+        self.now_s += TICK_S
+        if self.now_s < self._begins_s:
+            return
+        for channel, camera in enumerate(self.cameras):
+            camera.next_s = max(camera.next_s, self._begins_s)
+            while camera.next_s <= self.now_s:
+                camera.next_s += 1 / camera.wish.fps
+                size = camera.picture(self.now_s, self._rng)
+                if size is not None:
+                    camera.seq += 1
+                    unit = Unit(channel, camera.seq, self.now_s, size)
+                    camera.units.append(unit)
+                    self.units.append(unit)
+                    self._queue.append(unit)
+        self._spill()
+        self._send()
+        while self._acks and self._acks[0][0] <= self.now_s:
+            _, channel, seq = heapq.heappop(self._acks)
+            self.control.logged(channel, seq, self.now_s)
+        if round(self.now_s / TICK_S) % CONTROL_TICKS == 0:
+            self._control()
+
+    def _control(self) -> None:
+        waiting: dict[int, float] = {}
+        for unit in self._queue:
+            waiting.setdefault(unit.channel, unit.ready_s)
+        wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
+        seen = self._tcp_says and self.link.holds() * 8 > SEEN_S * max(self.link.capacity_bps(self.now_s), 1.0)
+        for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, seen=seen):
+            self.cameras[channel].order = order
+            self.fewer += bool(order.fps or order.width or order.hold)
+        self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen)
+        self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
     def _spill(self) -> None:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""
@@ -124,18 +207,30 @@ class FluidSite:
         self._queue = [unit for unit in self._queue if unit.channel not in late]
 
     def _send(self) -> None:
-        """Hand on what the link has room for: it holds what it sends in 50 ms."""
-        while self._queue and self._free_s - self.now_s < 0.05:
+        """Hand on what TCP takes."""
+        rate_bps = self.control.estimator.rate_bps
+        room = rate_bps / 8 * (self._rtt_s + WINDOW_S) + unsent_bytes(rate_bps)
+        while self._queue and self.link.holds(self) < room and self.link.capacity_bps(self.now_s) > 0:
             unit = self._queue.pop(0)
-            capacity = self._capacity(self.now_s)
-            if capacity <= 0:
-                self._queue.insert(0, unit)
-                return
+            self.link.add(self, unit)
             self.control.taken(unit.channel, unit.seq, unit.bytes, unit.ready_s, self.now_s)
-            self._free_s = max(self._free_s, self.now_s) + unit.bytes * 8 / capacity
-            unit.logged_s = self._free_s + self._rtt_s / 2
-            heard_s = unit.logged_s + self._rtt_s / 2 + self._rng.uniform(0, self._noise_s)
-            heapq.heappush(self._acks, (heard_s, unit.channel, unit.seq))
+        while not self._queue and self._backfill(self.now_s) and not self._pace.wait_s(self.now_s):
+            if self.link.holds(self) >= room:
+                break
+            size = backfill_fragment(fragment_size(rate_bps / 8))
+            self.link.add(self, Unit(_BACKFILL, 0, self.now_s, size))
+            self._pace.sent(size)
+            self.control.backfilled(size, self.now_s)
+            self.backfilled.append((self.now_s, size))
+
+    def carried(self, unit: Unit, at_s: float) -> None:
+        """The bottleneck has sent the last byte of it."""
+        if unit.channel == _BACKFILL:
+            return
+        unit.logged_s = at_s + self._rtt_s / 2
+        heard_s = unit.logged_s + self._rtt_s / 2 + self._rng.uniform(0, self._noise_s)
+        heard_s = max([heard_s, *(until_s for since_s, until_s in self._silent if since_s <= heard_s < until_s)])
+        heapq.heappush(self._acks, (heard_s, unit.channel, unit.seq))
 
     # -- what is asked of a run
 

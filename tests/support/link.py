@@ -25,7 +25,7 @@ class Link:
         self.carried_bytes = 0  #: from the agent to the gateway
         self.connections = 0
         self.rate_bytes_s: float | None = None  #: what it carries from the agent to the gateway; None = all
-        self._to_port = to_port
+        self.to_port = to_port  #: where new connections go
         self._cut = Cut.NONE
         self._up = asyncio.Event()
         self._up.set()
@@ -55,7 +55,7 @@ class Link:
             if self._cut is Cut.RESET:
                 return
             await self._up.wait()
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to_port)
             self._writers.add(far_writer)
             self.connections += 1
             await asyncio.gather(self._carry(reader, far_writer, count=True), self._carry(far_reader, writer))

@@ -32,11 +32,12 @@ FINE = CameraFacts(
         ({"heard_us": 0}, Severity.DOWN, "never heard from"),
         ({"heard_us": NOW_US - 60 * S}, Severity.DOWN, "nothing heard"),
         ({"unaccounted": 3}, Severity.TROUBLE, "the account does not close: 3 frames have no fate"),
-        ({"unaccounted": -1}, Severity.TROUBLE, "the account does not close: 1 frame are counted twice"),
+        ({"unaccounted": -1}, Severity.TROUBLE, "the account does not close: 1 frame is counted twice"),
         ({"moved_us": NOW_US - 20 * S}, Severity.TROUBLE, "no picture"),
         ({"moved_us": NOW_US - 20 * S, "wanted_fps": 0.2}, Severity.OK, "live"),  # it has 25 s for five frames
         ({"oldest_us": NOW_US - 40 * S}, Severity.TROUBLE, "not analysed"),
         ({"oldest_us": NOW_US - 7 * S}, Severity.NOTE, "analysis is 7 s behind"),
+        ({"thinned": "fewer pictures: 2.0 of 5.0 fps"}, Severity.NOTE, "live; thin uplink, fewer pictures: 2.0 of 5.0"),
         (
             {"pending": 50, "deferred": 50, "oldest_us": NOW_US - 40 * S},
             Severity.NOTE,
@@ -44,10 +45,10 @@ FINE = CameraFacts(
         ),
     ],
 )
-def test_a_camera_is_judged(what: dict[str, int], severity: Severity, begins: str) -> None:
+def test_a_camera_is_judged(what: dict[str, int | str], severity: Severity, begins: str) -> None:
     found = judge_camera(replace(FINE, **what), NOW_US)
     assert found.severity is severity
-    assert found.what.startswith(begins.replace("1 frame are", "1 frame")) or found.what.startswith(begins)
+    assert found.what.startswith(begins)
 
 
 def camera(name: str, finding: Finding) -> CameraView:

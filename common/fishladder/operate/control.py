@@ -138,10 +138,8 @@ def _does(it: CameraView) -> str:
         return "nothing: its agent has not said, or is of an older release"
     does = it.reported.does
     said = ["paused" if does.paused else _fps(does.fps)]
-    if does.bitrate_bps:
-        said.append(f"encodes at most {rate(does.bitrate_bps)}")
-    if does.thin_fps:
-        said.append(f"of which the uplink carries {_fps(does.thin_fps)}")
-    if does.width:
-        said.append(f"{does.width} pixels wide")
+    if does.cap_bps:
+        said.append(f"at most {rate(does.cap_bps)}")
+    if it.sending is not None and not does.paused:
+        said.append(it.sending.what)
     return f"{', '.join(said)} ({does.mode or 'not delivering yet'}, {_ago(it.reported.at_ms)})"

@@ -13,8 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from fishladder.operate.state_reader import state_url, store_options
-from fishladder.view.models import CameraView, Finding, Overview, Severity, SiteDetail, SiteView, UplinkView
+from fishladder.view.models import (
+    CameraView,
+    Finding,
+    Overview,
+    SendingView,
+    Severity,
+    SiteDetail,
+    SiteView,
+    UplinkView,
+)
 from fishladder.view.reader import open_reader
+from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
 from fishladder.view.words import count, duration, month, rate, sentence, size
 from fishladder.wire.errors import FishladderError, WireError
@@ -132,7 +142,7 @@ def _show_site(console: Console, shown: SiteDetail) -> None:
         style=_STYLES[it.finding.severity] if _bad(it.finding) else "",
     )
     console.print(f"uplink: {_uplink(it.uplink)}")
-    table = _table("", "camera", "", "fps", "kbit/s", "latency", "pending", "sees")
+    table = _table("", "camera", "", "fps", "kbit/s", "latency", "pending", "sends", "sees")
     for camera in shown.cameras:
         _row(table, camera.finding, camera.name, *_camera_cells(camera))
     console.print(table)
@@ -157,6 +167,10 @@ def _uplink(it: UplinkView) -> str:
     return ", ".join(said).replace(", of", " of").replace(", (", " (")
 
 
+def _sends(it: SendingView) -> str:
+    return ", ".join(part for part in (it.what, gate_words(it)) if part)
+
+
 def _camera_cells(it: CameraView) -> tuple[str, ...]:
     latency = f"{it.latency_ms:.0f} ms" if it.latency_ms is not None else "-"
     sees = ", ".join(f"{number} {label}" for label, number in sorted(it.seen.items())) or "nothing"
@@ -166,5 +180,6 @@ def _camera_cells(it: CameraView) -> tuple[str, ...]:
         "-" if it.bps is None else f"{it.bps / 1000:.0f}",
         "-" if away else latency,
         str(it.ledger.pending) + (f" ({count(it.ledger.deferred, 'frame')} spooled)" if it.ledger.deferred else ""),
+        "-" if it.sending is None else _sends(it.sending),
         "-" if away else sees,
     )

@@ -41,6 +41,7 @@ class CameraFacts:
     captured: int
     paused: bool = False
     asked: Asked | None = None
+    thinned: str = ""  #: what the uplink takes from it that can be seen
 
 
 def _ms(us: int) -> int | None:
@@ -48,15 +49,18 @@ def _ms(us: int) -> int | None:
 
 
 def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
-    """The first of these that holds: away, out of balance, silent, stuck, behind, paused, thinned, backlog, fine."""
+    """The first of these that holds: away, out of balance, silent, stuck, behind, paused, asked for less, backlog,
+    thinned, fine.
+    """
     heard_s = (now_us - facts.heard_us) / 1e6
     if not facts.heard_us:
         return Finding(Severity.DOWN, "never heard from")
     if heard_s > AWAY_S:
         return Finding(Severity.DOWN, "nothing heard", _ms(facts.heard_us))
     if facts.unaccounted:
-        missing = count(abs(facts.unaccounted), "frame")
-        what = "have no fate" if facts.unaccounted > 0 else "are counted twice"
+        missing, one = count(abs(facts.unaccounted), "frame"), abs(facts.unaccounted) == 1
+        has, is_ = ("has", "is") if one else ("have", "are")
+        what = f"{has} no fate" if facts.unaccounted > 0 else f"{is_} counted twice"
         return Finding(Severity.TROUBLE, f"the account does not close: {missing} {what}")
     patience_s = max(SILENT_S, SILENT_FRAMES / facts.wanted_fps if facts.wanted_fps else 0.0)
     if not facts.moved_us or (now_us - facts.moved_us) / 1e6 > patience_s:
@@ -76,6 +80,8 @@ def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
         return Finding(Severity.NOTE, "workers are behind", facts.asked.at_ms, less)
     if facts.deferred:
         return Finding(Severity.NOTE, f"live; {count(facts.deferred, 'frame')} from an outage still to come")
+    if facts.thinned:
+        return Finding(Severity.NOTE, f"live; thin uplink, {facts.thinned}")
     return Finding(Severity.OK, f"live, {facts.fps:.1f} fps, {rate(facts.bps)}" if facts.fps >= 0.05 else "live")
 
 

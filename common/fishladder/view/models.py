@@ -3,6 +3,7 @@
 """
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -52,6 +53,25 @@ class LedgerView(msgspec.Struct, frozen=True):
     position_age_s: float | None
 
 
+Step = Literal["full", "bits", "pictures", "size", "hold", "as_is"]
+
+
+class SendingView(msgspec.Struct, frozen=True):
+    """What its agent sends of a camera of what it would; the ladder's steps are `full` to `hold`, the furthest down of
+    those that apply. `as_is`: it passes on what the camera makes, and can take nothing away. 0 = not known.
+    """
+
+    step: Step
+    what: str  #: in words
+    gate: Literal["open", "closed"] | None  #: closed while nothing moves; None = there is none
+    bitrate_bps: int
+    of_bps: int
+    fps: float
+    of_fps: float
+    width: int
+    of_width: int
+
+
 class CameraView(msgspec.Struct, frozen=True):
     camera: str
     site: str
@@ -73,6 +93,7 @@ class CameraView(msgspec.Struct, frozen=True):
     policy_ms: int | None = None  #: since when that is desired; None = its gateway's default
     asked: Asked | None = None  #: what the stack asks beyond that
     reported: Reported | None = None  #: what its agent said last that it does
+    sending: SendingView | None = None  #: None = nobody has said, or it was too long ago
 
 
 class UplinkView(msgspec.Struct, frozen=True):

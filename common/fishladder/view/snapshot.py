@@ -27,6 +27,7 @@ from fishladder.view.models import (
 )
 from fishladder.view.reader import StateReader
 from fishladder.view.recent import HOPS, Recent
+from fishladder.view.sending import sending_view
 from fishladder.wire import keys, reports, result
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import site_of
@@ -154,6 +155,7 @@ def camera_view(
     lately, worker = _lately(recent)
     hops = lately.hops_ms()
     away = not heard_us or now_us - heard_us > findings.AWAY_S * 1e6
+    sending = sending_view(flow.sender) if flow.sender is not None and not away else None
     facts = findings.CameraFacts(
         heard_us=heard_us,
         moved_us=flow.moved_us,
@@ -167,6 +169,7 @@ def camera_view(
         captured=ledger.captured,
         paused=policy.pause,
         asked=asked,
+        thinned=sending.what if sending is not None and sending.step in ("pictures", "size") else "",
     )
     return CameraView(
         camera,
@@ -189,6 +192,7 @@ def camera_view(
         asked=asked,
         reported=reports.read(Reported, fields.get("reported")),
         ledger=ledger_view(ledger),
+        sending=sending,
     )
 
 

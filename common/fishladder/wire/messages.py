@@ -43,6 +43,8 @@ MAX_OPEN = 64
 Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 Channel = Annotated[int, Meta(ge=0, le=MAX_CHANNEL)]
 Positive = Annotated[float, Meta(gt=0)]
+Size = Annotated[int, Meta(ge=0, le=1 << 40)]
+Rate = Annotated[float, Meta(ge=0, le=1e6)]
 
 
 class _Message(msgspec.Struct, frozen=True, tag=str.lower, tag_field="type", omit_defaults=True):
@@ -87,18 +89,15 @@ def in_force(policy: Policy, asked: Asked | None) -> Policy:
 
 
 class CameraReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a camera does at the moment, as its agent says. `fps` None = every picture; `thin_fps` and `width` where the
-    uplink is too thin for more; `bitrate_bps` what its encoder makes at most.
+    """What a camera's agent obeys at the moment, for people to see beside what is wanted. `fps` None = every picture;
+    `mode` is encode or passthrough, empty before the camera delivers.
     """
 
     channel: Channel
-    mode: str = ""  #: encode or passthrough; empty before the camera delivers
+    mode: str = ""
     fps: float | None = None
     paused: bool = False
     cap_bps: int | None = None
-    bitrate_bps: int | None = None
-    thin_fps: float | None = None
-    width: int | None = None
 
 
 class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -216,13 +215,30 @@ class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     month: MonthStatus | None = None
 
 
+class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an agent does to one camera's pictures at the moment, for people to see: what it sends of what it would,
+    `of_...`, 0 = not known. `gate`: None = it has none; `hold`: nothing is sent until the uplink is less full.
+    """
+
+    mode: Literal["encode", "passthrough"]
+    gate: Literal["open", "closed"] | None = None
+    bitrate_bps: Size = 0
+    of_bps: Size = 0
+    fps: Rate = 0.0
+    of_fps: Rate = 0.0
+    width: Size = 0
+    of_width: Size = 0
+    hold: bool = False
+
+
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera, now and then how the uplink is, and what cameras do when that has
-    changed.
+    """[channel, last captured seq] of each camera, now and then how the uplink is, what is sent of cameras, and what
+    they obey.
     """
 
     cameras: list[tuple[Channel, Number]]
     uplink: UplinkStatus | None = None
+    senders: Annotated[list[tuple[Channel, SenderStatus]], Meta(max_length=MAX_CAMERAS)] = []
     reports: Annotated[list[CameraReport], Meta(max_length=MAX_CAMERAS)] = []
 
 

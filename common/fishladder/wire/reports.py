@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fishladder.wire.messages import CameraReport, UplinkStatus
+from fishladder.wire.messages import CameraReport, SenderStatus, UplinkStatus
 
 
 class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,6 +20,7 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     width: int = 0
     height: int = 0
     gateway: str = ""
+    sender: SenderStatus | None = None  #: what its agent says that it sends of it
 
 
 class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,6 +50,7 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
     provider: str = ""
     partitions: int = 0
+    holds: tuple[int, ...] = ()  #: the same by number, oldest first
     cameras: int = 0
     fps: float = 0.0  #: frames inferred a second
     lag_ms: int | None = None  #: age of the newest committed frame of the camera that is furthest behind; None = none

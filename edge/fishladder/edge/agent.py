@@ -84,6 +84,7 @@ class Agent:
             on_rate=lambda channel, order: self.feeds[channel].limit(order),
             wish=lambda channel, weight: self.feeds[channel].wish(weight),
             report=lambda channel: self.feeds[channel].report(channel),
+            sending=lambda channel: self.feeds[channel].sending,
             agent=f"fishladder/{version('fishladder')}",
             limits=config.limits,
             state=place(config.spool, config.site, config.gateway, os.environ),

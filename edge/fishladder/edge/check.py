@@ -180,7 +180,7 @@ def check_spool(config: EdgeConfig) -> Finding:
     except (ConfigError, OSError) as error:
         return Finding(what, "FAIL", f"{config.spool.directory}: {error}" if isinstance(error, OSError) else str(error))
     most = sum(config.capture(camera).encoder.bitrate_bps for camera in config.cameras) / 8
-    room = min(spool.limit_bytes, held + free)
+    room = min(spool.limit_bytes(), held + free)
     return Finding(
         what,
         "ok",

@@ -14,13 +14,21 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from fishladder.edge.cameras.container import reason
 from fishladder.wire.errors import CameraError
 
-#: x264's rate buffer as a share of a second, least and most: it decides how long a keyframe holds up what follows.
-VBV_S, VBV_MOST_S = 0.12, 0.2
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
 #: that of the rate wanted now.
 ROOM = 1.6
+#: x264's rate buffer as a share of a second, least and most: it decides how long a keyframe holds up what follows.
+VBV_S, VBV_MOST_S = 0.12, 0.2
+#: Room for fewer pictures than this, but more than one, and x264 gives much less than it may: of 500 kbit/s at 10 fps
+#: 61 % with room for 1.2 pictures and 74 % for 1.5, but 87 % for 2.0, and for exactly one.
+_PICTURES = 2.0
+#: So little that x264 makes it one picture, at whatever rate it is told to give later.
+_ONE_PICTURE_BITS = 1000
 #: For a higher rate another one is opened no sooner than this.
 REOPEN_US = 800_000
+#: Told so much less at once, x264 makes three more pictures of the old size (44 KB when going from 3.7 to 0.6 Mbit/s,
+#: a third of a second of the link): then another one is opened, unless that was done just now.
+SUDDEN, SUDDEN_US = 0.6, 300_000
 #: x264 makes nothing of less.
 LEAST_BPS = 10_000
 _TIME_BASE = Fraction(1, 1_000_000)
@@ -52,8 +60,11 @@ class Encoded(msgspec.Struct, frozen=True):
 
 
 def vbv_s(fps: float) -> float:
-    """The rate buffer at so many pictures a second: room for one of them, if that is within the bounds."""
-    return min(max(1 / fps, VBV_S), VBV_MOST_S)
+    """The rate buffer at so many pictures a second: room for two of them, also when the rate has grown as far as it
+    can, or for exactly one where that would be too long.
+    """
+    several_s = _PICTURES * ROOM / fps
+    return max(several_s, VBV_S) if several_s <= VBV_MOST_S else 1 / fps
 
 
 def scaled(width: int, height: int, wanted: int) -> tuple[int, int]:
@@ -92,7 +103,7 @@ class X264:
             "profile": settings.profile,
             "forced-idr": "1",
             "maxrate": str(self.maximum_bps),
-            "bufsize": str(max(round(self._opened_for_bps * (settings.buffer_s or vbv_s(fps))), 1)),
+            "bufsize": str(self._buffer_bits()),
             "x264-params": f"keyint=infinite:scenecut=0:qpmin={settings.qp_min}",
         }
         try:
@@ -105,18 +116,26 @@ class X264:
         self._context = context
         self.set_bitrate(bitrate_bps)
 
+    def _buffer_bits(self) -> int:
+        buffer_s = self.settings.buffer_s or vbv_s(self.fps)
+        if buffer_s == 1 / self.fps:
+            return _ONE_PICTURE_BITS
+        return max(round(self._opened_for_bps * buffer_s), _ONE_PICTURE_BITS)
+
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next picture on; capped at the maximum it was opened with."""
-        self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_BPS)
+        self._told_bps = self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_BPS)
 
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
         wanted = min(max(bitrate_bps, LEAST_BPS), self.settings.bitrate_bps)
+        since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
+        if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US:
+            return True
         if 0.6 * self._opened_for_bps <= wanted <= self.maximum_bps:
             return False
-        since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
         return self.keyframe_due(pts_us) or (wanted > self.maximum_bps and since_us >= REOPEN_US)
 
     def keyframe_due(self, pts_us: int) -> bool:

@@ -16,6 +16,7 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraReport, Policy
 from fishladder.wire.unit import Flag
@@ -23,6 +24,8 @@ from fishladder.wire.unit import Flag
 log = structlog.get_logger(__name__)
 
 _KEYFRAME_PAUSE_US = 1_000_000
+#: A gate is open that let so many units through; one by itself is its sign of life.
+_OPEN = 2
 
 
 class Sink(Protocol):
@@ -107,8 +110,8 @@ class Feed:
         self._timeline = Timeline()
         self._asked_us = 0
         self._policy: Policy | None = None
-        self._order: Order | None = None
         self._clean_wanted = False  # it was paused: what comes next needs a keyframe before it
+        self._let_through = _OPEN  # units since the gate last held something back
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -175,24 +178,13 @@ class Feed:
         return min(own, self._policy.cap_bps or own) if self._policy is not None else own
 
     def report(self, channel: int) -> CameraReport:
-        """What it does at the moment, for people to see."""
-        order, encodes = self._order, self.opened is not None and self.opened.mode == "encode"
-        return CameraReport(
-            channel,
-            mode=self.opened.mode if self.opened is not None else "",
-            fps=self._fps,
-            paused=self.paused,
-            cap_bps=self._policy.cap_bps if self._policy is not None else None,
-            bitrate_bps=min(order.bitrate_bps if order is not None else self._most_bps, self._most_bps)
-            if encodes
-            else None,
-            thin_fps=(order.fps or None) if order is not None else None,
-            width=(order.width or None) if order is not None else None,
-        )
+        """What it obeys at the moment, for people to see."""
+        mode = self.opened.mode if self.opened is not None else ""
+        cap_bps = self._policy.cap_bps if self._policy is not None else None
+        return CameraReport(channel, mode, self._fps, self.paused, cap_bps)
 
     def limit(self, order: Order) -> None:
         """What the uplink has for this camera."""
-        self._order = order
         self.child.command(
             Command(
                 bitrate_bps=order.bitrate_bps,
@@ -209,8 +201,16 @@ class Feed:
         if opened is None or opened.mode != "encode" or self.paused:
             return None
         encoder = self.child.settings.encoder
-        fps = min((it for it in (self.child.settings.fps, opened.fps or 25.0) if it), default=25.0)
+        fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
         return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+
+    @property
+    def sending(self) -> Sending | None:
+        """How its pictures are sent; None before it is open."""
+        if self.opened is None:
+            return None
+        gate_open = None if self.child.settings.gate is None else self._let_through >= _OPEN
+        return Sending("passthrough" if self.opened.mode == "passthrough" else "encode", gate_open)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""
@@ -225,6 +225,7 @@ class Feed:
             case CapturedUnit():
                 if self._waiting:
                     self._waiting.popleft()
+                self._let_through += 1
                 if self._left_out(record):
                     self._range(1, Fate.SAMPLED_OUT, record.mono_us, now_us)
                 else:
@@ -235,6 +236,8 @@ class Feed:
                 self._waiting.append(record.mono_us)
                 return
             case Left():
+                if record.fate is Fate.GATED:
+                    self._let_through = 0
                 if self._waiting:
                     self._range(1, record.fate, self._waiting.popleft(), now_us)
             case Opened():

@@ -74,13 +74,11 @@ class LiveEncoder:
             self._settings = msgspec.structs.replace(self._settings, width=wanted)
 
     def set_bitrate(self, bitrate_bps: int) -> None:
-        if bitrate_bps != self._bitrate_bps:
-            self._bitrate_bps = bitrate_bps
-            if self._encoder is not None:
-                try:
-                    self._encoder.set_bitrate(bitrate_bps)
-                except CameraError as error:
-                    self._fall_back(error)
+        self._bitrate_bps = bitrate_bps
+
+    def _nominal_bps(self, encoder: Encoder) -> int:
+        """What to tell an encoder: it reckons with the pictures a second it was opened for, not with those it gets."""
+        return round(self._bitrate_bps * encoder.fps / self.fps)
 
     def force_keyframe(self) -> None:
         if self._encoder is not None:
@@ -102,6 +100,7 @@ class LiveEncoder:
         encoder = self._fitting(frame, pts_us)
         encoder.keyframe_s = self._keyframe_s
         try:
+            encoder.set_bitrate(self._nominal_bps(encoder))
             encoded = encoder.encode(frame, pts_us)
         except CameraError as error:  # of a hardware encoder alone
             self._fall_back(error)
@@ -128,7 +127,7 @@ class LiveEncoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
         if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33:
-            outgrown = it.settings != self._settings or it.outgrown(self._bitrate_bps, pts_us)
+            outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us)
             if not outgrown:
                 return it
         it = self._encoder = self._open(source, fps)

@@ -52,9 +52,15 @@ class Ring:
         return self._entries[0].first if len(self._entries) else self.position + 1
 
     @property
-    def oldest_unit(self) -> int:
-        """The first seq of which a unit is held."""
-        return next((held.first for held in self._entries if isinstance(held, HeldUnit)), self.position + 1)
+    def oldest_here(self) -> int:
+        """From this seq on, what is held is nowhere else: not committed nor in the spool, or needed to decode that."""
+        since = self.oldest
+        for held in self._entries:
+            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
+                since = held.last + 1
+            elif held.last > self.committed:
+                break
+        return since
 
     @property
     def pending(self) -> int:
@@ -183,6 +189,19 @@ class Ring:
             return None
         self.next = held.last + 1
         return held
+
+    def take_back(self) -> bool:
+        """Do not send the unit taken last after all, nor what refers to it: live goes on at the next entry point. False
+        if it is one itself, or has arrived.
+        """
+        if self.next - 1 <= self.logged:
+            return False
+        held = self._entries[self._entries.index(self.next - 1)]
+        if not isinstance(held, HeldUnit) or held.unit.entry_point:
+            return False
+        self.next = self._cut_at = held.first
+        self.wants_keyframe = True
+        return True
 
     def rewind(self, seq: int) -> None:
         """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`."""

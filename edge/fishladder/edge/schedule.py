@@ -16,6 +16,8 @@ FRAGMENT_S = 0.05
 GENTLE_S = 0.01
 LEAST_FRAGMENT_BYTES = 1200
 MOST_FRAGMENT_BYTES = 16 * 1024
+#: How much the kernel may hold that is not yet on its way: in seconds of the rate, and at least and most.
+UNSENT_S, LEAST_UNSENT_BYTES, MOST_UNSENT_BYTES = 0.01, 1500, 16 * 1024
 #: More of the credit is not held back for live.
 LIVE_CREDIT_BYTES = 64 * 1024
 
@@ -27,6 +29,16 @@ def fragment_size(rate_bytes_s: float | None, limit: int = 0, *, gentle: bool = 
     wanted = MOST_FRAGMENT_BYTES if rate_bytes_s is None else int(rate_bytes_s * (GENTLE_S if gentle else FRAGMENT_S))
     size = min(max(wanted, LEAST_FRAGMENT_BYTES), MOST_FRAGMENT_BYTES, MAX_MESSAGE_BYTES)
     return min(size, limit) if limit else size
+
+
+def backfill_fragment(live_bytes: int) -> int:
+    """Bytes of a fragment of backfill where those of live have so many: whatever is live may have to wait for it."""
+    return max(live_bytes // 2, LEAST_FRAGMENT_BYTES)
+
+
+def unsent_bytes(rate_bps: float) -> int:
+    """Bytes the kernel may hold back at that rate: what it has cannot be taken out again for something more urgent."""
+    return min(max(int(rate_bps / 8 * UNSENT_S), LEAST_UNSENT_BYTES), MOST_UNSENT_BYTES)
 
 
 @dataclass(slots=True)
@@ -76,10 +88,25 @@ class Scheduler:
         if flow is None:
             return None
         (self._later if backfill else self._round).remove(key)
+        return self._give_up(flow)
+
+    def rest_bytes(self, channel: int) -> int:
+        """Of the live unit of which a part has been sent; 0 if there is none."""
+        flow = self._flows.get(channel)
+        return flow.left if flow is not None and flow.begun else 0
+
+    def give_up(self, channel: int) -> bytes | None:
+        """Send no more of that unit; the message that says so. What comes next is asked of its source."""
+        flow = self._flows.get(channel)
+        return None if flow is None else self._give_up(flow)
+
+    def _give_up(self, flow: _Flow) -> bytes | None:
+        begun = flow.begun
+        flow.message, flow.rest, flow.begun = None, None, False
         self._owe(flow, 0)
-        if not flow.begun:
+        if not begun:
             return None
-        message = abandon(channel, backfill=backfill)
+        message = abandon(flow.channel, backfill=flow.backfill)
         self.sent_bytes += len(message)
         return message
 
@@ -156,7 +183,8 @@ class Scheduler:
             elif item is not None:
                 flow.unit = True
                 packed = item.pack()
-                flow.rest = fragments(flow.channel, packed, self.fragment_bytes, backfill=flow.backfill)
+                size = backfill_fragment(self.fragment_bytes) if flow.backfill else self.fragment_bytes
+                flow.rest = fragments(flow.channel, packed, size, backfill=flow.backfill)
                 flow.message = next(flow.rest)
                 self._owe(flow, len(packed))
         return flow.message

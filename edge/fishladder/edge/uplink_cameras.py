@@ -16,6 +16,7 @@ from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.spill import LATE_US
+from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, CameraReport, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
@@ -27,6 +28,8 @@ REPORT_S = 30.0
 #: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
 #: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
 _HELLO_CAMERAS = 32
+#: A unit that was ready so long ago, and of which so much is still to come, is not worth the wait of what is behind it.
+HOPELESS_S, REST_S = 0.6, 0.3
 
 
 class UplinkCameras:
@@ -52,7 +55,7 @@ class UplinkCameras:
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
         self._report = report
-        self._reported: dict[int, tuple[object, ...]] = {}  # on this connection
+        self._reported: dict[int, CameraReport] = {}  # on this connection
         self._reported_s = 0.0
         self._agent = agent
         self.rate = RateControl(len(sessions))
@@ -99,11 +102,6 @@ class UplinkCameras:
             versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
         )
 
-    def positions(self, uplink: messages.UplinkStatus | None = None) -> messages.Positions | None:
-        """How far each has captured, how the uplink does, and what cameras do, where that is news."""
-        cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras, uplink, self._news(self._clock.mono_us() / 1e6)) if cameras else None
-
     def _news(self, now_s: float) -> list[CameraReport]:
         if self._report is None:
             return []
@@ -113,11 +111,31 @@ class UplinkCameras:
         for channel, session in self.sessions.items():
             if session.is_open:
                 does = self._report(channel)
-                obeys = (does.mode, does.fps, does.paused, does.cap_bps)  # the rest moves with the uplink
-                if self._reported.get(channel) != obeys:
-                    self._reported[channel] = obeys
+                if self._reported.get(channel) != does:
+                    self._reported[channel] = does
                     news.append(does)
         return news
+
+    def positions(
+        self,
+        uplink: messages.UplinkStatus | None = None,
+        senders: Sequence[tuple[int, messages.SenderStatus]] = (),
+    ) -> messages.Positions | None:
+        """How far each has captured, how the uplink does, and what is new of what is sent and obeyed."""
+        cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
+        if not cameras:
+            return None
+        return messages.Positions(cameras, uplink, list(senders), self._news(self._clock.mono_us() / 1e6))
+
+    def senders(
+        self, sending: Callable[[int], Sending | None], wish: Callable[[int, float], Wish | None]
+    ) -> dict[int, messages.SenderStatus]:
+        """What is sent of each open camera."""
+        return {
+            channel: sender_status(how, wish(channel, self._weights.get(channel, 1.0)), self.rate.order(channel))
+            for channel, session in self.sessions.items()
+            if session.is_open and (how := sending(channel)) is not None
+        }
 
     # -- what the gateway says
 
@@ -212,11 +230,12 @@ class UplinkCameras:
         wish: Callable[[int, float], Wish | None],
         *,
         denied: bool,
+        seen: bool = False,
         limit_bps: float = math.inf,
         yields: bool = False,
     ) -> list[tuple[int, Order]]:
         """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue. `limit_bps`, `yields`: see `Limiter`.
+        `denied`: TCP sees no queue, `seen`: it sees one. `limit_bps`, `yields`: see `Limiter`.
         """
         self.rate.limit_bps, self.rate.yields = limit_bps, yields
         now_s = self._clock.mono_us() / 1e6
@@ -233,7 +252,23 @@ class UplinkCameras:
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
-        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied, seen=seen)
+
+    def hopeless(self) -> list[bytes]:
+        """Give up units of which a part is sent and the rest would take too long: live goes on with a keyframe, and
+        the spool has them. What has to be sent because of it.
+        """
+        now_s, said = self._clock.mono_us() / 1e6, []
+        for channel, lane in self._lanes.items():
+            session, ready_s = self.sessions[channel], self.rate.latest(channel)
+            rest_s = self.scheduler.rest_bytes(channel) * 8 / self.rate.estimator.rate_bps
+            if not session.adapts or ready_s is None or rest_s < REST_S or now_s - ready_s < HOPELESS_S:
+                continue
+            if session.ring.take_back() and (message := self.scheduler.give_up(channel)) is not None:
+                self.rate.take_back(channel)
+                lane.look()
+                said.append(message)
+        return said
 
     # -- what is next
 

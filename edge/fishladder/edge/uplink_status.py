@@ -1,16 +1,73 @@
-"""What an agent tells its gateway of the uplink, for people to see. Pure."""
+"""What an agent tells its gateway of the uplink and of each camera, for people to see. Pure."""
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from fishladder.edge.limits.limiter import Holding
 from fishladder.edge.limits.month import Forecast
+from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.spool.keeper import Filling
-from fishladder.wire.messages import MonthStatus, UplinkStatus
+from fishladder.wire.messages import MonthStatus, SenderStatus, UplinkStatus
 
 #: Rates are over so many of the last reports, which are a second apart.
 _REPORTS = 6
+#: What is as it was is said again so often: a new session on the other side has not heard it.
+_AGAIN_S = 5.0
+
+
+class Sending(NamedTuple):
+    """How a camera's pictures are sent. `gate_open`: None = it has no gate."""
+
+    mode: Literal["encode", "passthrough"]
+    gate_open: bool | None = None
+
+
+def sender_status(sending: Sending, wish: Wish | None, order: Order | None) -> SenderStatus:
+    """What is sent of what would be. Before the first order all of it is; widths are unknown until a camera is open."""
+    gate: Literal["open", "closed"] | None = None
+    if sending.gate_open is not None:
+        gate = "open" if sending.gate_open else "closed"
+    if wish is None:
+        return SenderStatus(sending.mode, gate)
+    most_bps = round(wish.most_bps)
+    order = order or Order(most_bps)
+    return SenderStatus(
+        sending.mode,
+        gate,
+        bitrate_bps=min(order.bitrate_bps, most_bps),
+        of_bps=most_bps,
+        fps=round(order.fps or wish.fps, 2),
+        of_fps=round(wish.fps, 2),
+        width=order.width or wish.width,
+        of_width=wish.width,
+        hold=order.hold,
+    )
+
+
+@dataclass(slots=True)
+class SenderNews:
+    """What of it is news. Bitrates change all the time: by themselves they are none."""
+
+    _said: dict[int, SenderStatus] = field(default_factory=dict)
+    _all_s: float = float("-inf")
+
+    def of(self, now: Mapping[int, SenderStatus], now_s: float) -> list[tuple[int, SenderStatus]]:
+        """Those to be said now, by channel."""
+        again = now_s - self._all_s >= _AGAIN_S
+        if again:
+            self._all_s = now_s
+        news = [(channel, it) for channel, it in now.items() if again or _rough(it) != self._said.get(channel)]
+        self._said = {channel: _rough(it) for channel, it in now.items()}
+        return news
+
+
+def _rough(it: SenderStatus) -> SenderStatus:
+    return msgspec.structs.replace(it, bitrate_bps=0)
 
 
 @dataclass(slots=True)

@@ -13,20 +13,20 @@ from pathlib import Path
 import structlog
 
 from fishladder.edge import metrics
-from fishladder.edge.backfill_pace import BackfillPace
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import Order, Wish
-from fishladder.edge.schedule import fragment_size
+from fishladder.edge.schedule import MOST_UNSENT_BYTES, fragment_size, unsent_bytes
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
-from fishladder.edge.uplink_status import SentRate
+from fishladder.edge.uplink_status import SenderNews, Sending, SentRate
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -36,7 +36,7 @@ from fishladder.wire.messages import VERSIONS, CameraReport, Policy
 log = structlog.get_logger(__name__)
 
 _TICK_S = 0.25
-_CONTROL_S = 0.05
+_CONTROL_S = 0.03
 _POSITIONS_S = 1.0
 _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
@@ -54,8 +54,8 @@ class _Draining(Exception):
 class StreamUplink:
     """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
     as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed,
-    `report(channel)` what it does. Call `wake` when a camera has something new. `state` is where what the month's limit
-    counts is kept, None = in memory.
+    `sending(channel)` how, and `report(channel)` what it obeys. Call `wake` when a camera has something new. `state` is
+    where what the month's limit counts is kept, None = in memory.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class StreamUplink:
         on_rate: Callable[[int, Order], None] = lambda channel, order: None,
         wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
         report: Callable[[int], CameraReport] | None = None,
+        sending: Callable[[int], Sending | None] = lambda channel: None,
         agent: str = "",
         limits: LimitsConfig | None = None,
         state: Path | None = None,
@@ -80,6 +81,7 @@ class StreamUplink:
         self._clock = clock
         self._on_rate = on_rate
         self._wish = wish
+        self._sending = sending
         self._cameras = UplinkCameras(
             sessions,
             clock,
@@ -109,6 +111,7 @@ class StreamUplink:
         self._said = ""
         self._sent_bytes = 0
         self._sent_rate = SentRate()
+        self._sender_news = SenderNews()
         self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
 
     def _gateway_s(self) -> float | None:
@@ -147,7 +150,8 @@ class StreamUplink:
             spool=filling,
             limits=self.limiter.now,
         )
-        return self._cameras.positions(status)
+        senders = self._sender_news.of(self._cameras.senders(self._sending, self._wish), now_s)
+        return self._cameras.positions(status, senders)
 
     async def settled(self) -> None:
         """Wait until everything captured is committed."""
@@ -184,6 +188,7 @@ class StreamUplink:
             async with connect(self._token.address()) as link:
                 self._peer = link.peer
                 self._cameras.connected()
+                self._sender_news = SenderNews()
                 self._pace = BackfillPace()
                 self._outbox.clear()
                 self.limiter.connected()
@@ -246,6 +251,7 @@ class StreamUplink:
             if (fragment := scheduler.next_backfill()) is not None:
                 await link.send(fragment)
                 self._pace.sent(len(fragment))
+                self._cameras.rate.backfilled(len(fragment), self._clock.mono_us() / 1e6)
                 self.limiter.sent(len(fragment), backfill=True)
                 self._sent_bytes += len(fragment)
                 metrics.SENT.inc(len(fragment))
@@ -271,7 +277,6 @@ class StreamUplink:
                 self._say(hello)
             first = False
             state = link.state()
-            self._pace.measured(state, now_s)
             self.limiter.measured(link.carried())
             if now_s >= positions_s:
                 positions_s = now_s + _POSITIONS_S
@@ -301,13 +306,19 @@ class StreamUplink:
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
         while True:
-            limits, idle = self.limiter, link.state().idle
+            limits, state, rate = self.limiter, link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(
-                self._wish, denied=idle, limit_bps=limits.now.total_bps, yields=limits.yields
+                self._wish, denied=state.idle, seen=state.queues, limit_bps=limits.now.total_bps, yields=limits.yields
             ):
                 self._on_rate(channel, order)
-            estimator = self._cameras.rate.estimator
+            if hopeless := self._cameras.hopeless():
+                self._outbox.extend(hopeless)
+                self._wake.set()
+            estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
+            queues = rate.queues or state.queues
+            self._pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
+            link.hold_back(unsent_bytes(estimator.rate_bps) if rate.thin else MOST_UNSENT_BYTES)
             metrics.RATE.set(estimator.rate_bps)
             metrics.QUEUE.set(estimator.queue_s)
             await asyncio.sleep(_CONTROL_S)

@@ -12,10 +12,11 @@ from typing import Any
 
 import aiohttp
 
-from fishladder.edge.backfill_pace import LinkState
 from fishladder.edge.gateway_address import GatewayAddress, explain
 from fishladder.edge.limits.wire import HEADER_BYTES, Carried
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.redirects import guarded
+from fishladder.edge.schedule import MOST_UNSENT_BYTES
 from fishladder.wire.errors import UplinkDown, UplinkError, WireError
 from fishladder.wire.messages import MAX_TEXT_BYTES
 
@@ -23,8 +24,6 @@ HEARTBEAT_S = 15.0
 #: A link that takes nothing for so long is away. TCP alone would find out after minutes, and then try ever more seldom.
 UNACKED_S = 8.0
 CONNECT_S = 20.0
-#: How much the kernel may hold that is not yet on its way.
-NOTSENT_LOWAT_BYTES = 16 * 1024
 _TCP_NOTSENT_LOWAT = 25
 #: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
 _APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 160
@@ -45,8 +44,13 @@ class WebSocket:
             layer.set_write_buffer_limits(high=1)  # with 0 a TLS layer would never say that it is empty
         self._socket: socket.socket = transport.get_extra_info("socket")
         if sys.platform == "linux":
-            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, NOTSENT_LOWAT_BYTES)
+            self.hold_back(MOST_UNSENT_BYTES)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
+
+    def hold_back(self, most_bytes: int) -> None:
+        """The kernel takes no more while it has so much that is not yet on its way (Linux)."""
+        if sys.platform == "linux":
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, most_bytes)
 
     @property
     def peer(self) -> tuple[str, int] | None:

@@ -65,7 +65,9 @@ class Admission:
             raise web.HTTPUnauthorized(text=f"{error}\n", headers={"WWW-Authenticate": "Bearer"}) from None
         except ConfigError as error:
             log.error("tokens cannot be checked", error=str(error))
-            raise web.HTTPServiceUnavailable(text="tokens cannot be checked at the moment\n") from None
+            raise web.HTTPServiceUnavailable(
+                text="tokens cannot be checked at the moment\n", headers={"Retry-After": "2"}
+            ) from None
         if not grant.may(scope):
             self._refused(request, "scope", f"not a token to {scope}")
             raise web.HTTPForbidden(text=f"the token's scope is {' '.join(grant.scope)}, this needs {scope}\n")

@@ -147,9 +147,11 @@ class Connection:
                         session.position = position
                         self._intake.positions.report(session)
                 for report in message.reports:
-                    session = self._channels.get(report.channel)
-                    if session is not None:
+                    if (session := self._channels.get(report.channel)) is not None:
                         self._intake.positions.reported(session, report)
+                for channel, status in message.senders:
+                    if (session := self._channels.get(channel)) is not None:
+                        session.sender = status
                 if message.uplink is not None and self._site:
                     self._intake.positions.uplink(self._site, self.grant.subject, message.uplink, self._agent)
             case Hello():

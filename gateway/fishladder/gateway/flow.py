@@ -57,6 +57,7 @@ class FlowMeter:
             width=self._shown[1],
             height=self._shown[2],
             gateway=self.gateway,
+            sender=session.sender,
         )
 
     def _look_at(self, packed: bytes) -> None:

@@ -34,6 +34,14 @@ class Superseded(UplinkError):
     """Another sender has the camera now."""
 
 
+class TooMuch(UplinkError):
+    """The camera has begun too often, or its site has too many; `retry_s` is when to come again."""
+
+    def __init__(self, message: str, retry_s: float) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
+
+
 class Captured(NamedTuple):
     """When a unit was captured by its sender's clock, and what to add for ours; Unix microseconds."""
 
@@ -75,12 +83,14 @@ class Publisher:
         self._duration_us = 0
 
     async def open(self) -> None:
-        """Open the camera. Raises `UplinkError` if it cannot be, `Superseded` if it is another's now."""
+        """Open the camera. Raises `UplinkError` if it cannot be, `Superseded` if it is another's now, `TooMuch`."""
         self._hellos += 1
         position = self.numbering.position
         hello = CameraHello(self.camera, 0, self._epoch, position, position + 1, meta={"uplink": "whip"})
         outcome = await self._intake.open(self, hello, boot=self._boot, number=self._hellos)
         if not isinstance(outcome, Opened):
+            if outcome.code == "limit":
+                raise TooMuch(outcome.message, outcome.retry_s or _RETRY_S)
             kind = Superseded if outcome.code in ("superseded", "stale") else UplinkError
             raise kind(outcome.message)
         session = outcome.session

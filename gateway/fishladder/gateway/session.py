@@ -12,7 +12,7 @@ from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
 from fishladder.wire.ids import MAX_SEQ
-from fishladder.wire.messages import Asked, Policy
+from fishladder.wire.messages import Asked, Policy, SenderStatus
 from fishladder.wire.unit import MAX_UNIT_BYTES, UNIT_HEADER_BYTES, VERSION, Clock, Codec, Flag, Header, Range
 
 #: A capture time may be this far ahead of the gateway's clock before it is taken for impossible.
@@ -82,6 +82,7 @@ class LogSession:
     header: bytes = b""  #: the first bytes of the unit logged last
     policy: Policy = field(default_factory=Policy)  #: what is wanted of the camera, and what the stack asks beyond that
     asked: Asked | None = None
+    sender: SenderStatus | None = None  #: what its sender says that it sends of it
 
     def __post_init__(self) -> None:
         self.logged = self.next - 1

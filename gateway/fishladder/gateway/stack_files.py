@@ -2,10 +2,12 @@
 nothing else, to be mounted into its containers alone; what is there already is kept, so it may run at every start.
 
     own/      the CA's key, which nothing but this reads
-    frames/   store.conf with the password
-    state/    store.conf with the password
+    frames/   store.conf, the store's users, operator.password for whoever is in its container
+    state/    the same of the other store
     gateway/  keys.json (signs tokens), cert.pem, key.pem, ca.pem, redis.url, frames.url; gateway.toml (media ports)
     worker/   redis.url, frames.url
+    sink/     redis.url
+    admin/    redis.url; reader.url, for whoever is only to look
     edge/     ca.pem, and a token for the demo's cameras
     grafana/  admin.password
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import click
 
+from fishladder.gateway import store_users
 from fishladder.gateway.authority import Pair, fingerprint, fits, make_authority, sign_server
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue
 from fishladder.wire.errors import ConfigError
@@ -28,8 +31,6 @@ from fishladder.wire.errors import ConfigError
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _DEMO_SITE = "demo"
 _DEMO_LIFETIME_S = 10 * 365 * 86_400
-_STORES = ("frames", "state")
-_READERS = ("gateway", "worker")
 #: A certificate of the owner's own: never replaced by one of ours.
 _OWN_MARK = "own-certificate"
 
@@ -67,12 +68,11 @@ def init(
 
 def make(place: Path, names: list[str], own: Pair | None, now: float) -> Iterator[str]:
     """Make what is missing; yields what to tell the operator. Raises `ConfigError`, `OSError`."""
-    for part in ("own", *_STORES, *_READERS, "edge", "grafana"):
+    for part in ("own", "gateway", "edge", "grafana"):
         (place / part).mkdir(mode=0o750, parents=True, exist_ok=True)
-    passwords = {store: _password(place / store / "store.conf") for store in _STORES}
-    for reader in _READERS:
-        _keep(place / reader / "redis.url", f"redis://:{passwords['state']}@state:6379/0\n".encode())
-        _keep(place / reader / "frames.url", f"redis://:{passwords['frames']}@frames:6379/0\n".encode())
+    for name, content in store_users.files(place).items():
+        (place / name).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _keep(place / name, content)
     admin = place / "grafana" / "admin.password"
     if not admin.exists():
         _write(admin, secrets.token_urlsafe(18).encode() + b"\n")
@@ -100,16 +100,6 @@ def _media(udp_ports: str, announce: str) -> str:
         raise ConfigError(f"--udp-ports {udp_ports!r}, --announce {announce!r}: expected FIRST-LAST, and addresses")
     named = ", ".join(f'"{address}"' for address in addresses)
     return f'[gateway.media]\nudp_ports = "{udp_ports}"\nannounce = [{named}]\n'
-
-
-def _password(conf: Path) -> str:
-    """The password in a store's settings, which are made if they are missing."""
-    if not conf.exists():
-        _write(conf, f"requirepass {secrets.token_urlsafe(32)}\n".encode())
-    found = re.search(r"^requirepass (\S+)$", conf.read_text(), re.MULTILINE)
-    if found is None:
-        raise ConfigError(f"{conf}: there is no requirepass in it")
-    return found[1]
 
 
 def _certificate(place: Path, names: list[str], own: Pair | None, now: datetime) -> Iterator[str]:

@@ -14,6 +14,7 @@ from fishladder.gateway import metrics
 from fishladder.gateway.connection import Connection
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.limits import Limits, Places
+from fishladder.gateway.pulse import Pulse
 from fishladder.gateway.tokens import Grant, still_valid
 from fishladder.wire.errors import WireError
 from fishladder.wire.framing import MAX_MESSAGE_BYTES
@@ -23,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 #: Acknowledgements follow one another no closer than this; what is urgent does not wait.
 _SAY_EVERY_S = 0.02
-_PING_S = 20.0
 #: One connection after the other: none goes on for longer while others have something too.
 _TURN_S = 0.002
 #: Tokens are renewed one after the other: each writes a file.
@@ -57,7 +57,7 @@ class Uplinks:
         metrics.connections.labels("uplink").inc()
         try:
             socket = web.WebSocketResponse(
-                max_msg_size=MAX_MESSAGE_BYTES, heartbeat=_PING_S, timeout=_CLOSE_S, compress=False, decode_text=False
+                max_msg_size=MAX_MESSAGE_BYTES, autoping=False, timeout=_CLOSE_S, compress=False, decode_text=False
             )
             if (transport := request.transport) is None:
                 return web.Response()  # it has gone already
@@ -90,13 +90,14 @@ class Uplinks:
         self._open[connection] = end
         self._none_left.clear()
         seen = _Seen(time.monotonic())
+        pulse = Pulse(socket, seen.at)
         tasks = [
             asyncio.create_task(self._write(socket, connection, wake), name="uplink writer"),
             asyncio.create_task(connection.answer_hellos(), name="uplink hellos"),
-            asyncio.create_task(self._watch(connection, seen, end), name="uplink watch"),
+            asyncio.create_task(self._watch(connection, seen, pulse, end), name="uplink watch"),
         ]
         try:
-            await self._read(socket, connection, seen)
+            await self._read(socket, connection, seen, pulse)
         finally:
             for task in tasks:
                 task.cancel()
@@ -111,22 +112,25 @@ class Uplinks:
             if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
                 raise outcome
 
-    async def _read(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen") -> None:
+    async def _read(self, socket: web.WebSocketResponse, connection: Connection, seen: "_Seen", pulse: Pulse) -> None:
         """Until the connection ends, or breaks the protocol (then the fault is in the outbox)."""
         received_binary, turn = connection.received_binary, time.monotonic()
         try:
             while True:
                 message = await socket.receive()
-                seen.at = time.monotonic()
-                if seen.at - turn > _TURN_S:
+                now = time.monotonic()
+                pulse.heard(now)
+                if now - turn > _TURN_S:
                     # What has come already is given out without a pause: one who sends much would keep the loop busy.
                     await asyncio.sleep(0)
                     turn = time.monotonic()
                 if message.type is WSMsgType.BINARY:
+                    seen.at = now
                     received_binary(message.data)
                 elif message.type is WSMsgType.TEXT:
+                    seen.at = now
                     connection.received_text(message.data)
-                else:
+                elif not await pulse.answer(message):
                     if message.type is WSMsgType.ERROR:
                         metrics.faults.labels("websocket").inc()
                         log.warning("connection faulted", who=connection.grant.holder, error=str(message.data))
@@ -140,8 +144,8 @@ class Uplinks:
             for text in connection.take():
                 await socket.send_str(text)
 
-    async def _watch(self, connection: Connection, seen: "_Seen", end: "_End") -> None:
-        """End a connection that says no hello, says nothing, does not listen, or whose token has expired."""
+    async def _watch(self, connection: Connection, seen: "_Seen", pulse: Pulse, end: "_End") -> None:
+        """End a connection that is dead, says no hello, says nothing, does not listen, or whose token has expired."""
         began = time.monotonic()
         while True:
             await asyncio.sleep(min(1.0, self._limits.hello_s / 4))
@@ -158,6 +162,8 @@ class Uplinks:
                 fault = Fault("limit", "too many messages wait unread")
             elif not still_valid(connection.grant):
                 fault = Fault("token", "the token has expired or was revoked")
+            elif not await pulse.beat(now):
+                fault = Fault("timeout", "it answers no ping")
             else:
                 continue
             metrics.faults.labels(fault.code).inc()
@@ -214,7 +220,7 @@ class _Wake:
 
 
 class _Seen:
-    """When a connection was last heard of."""
+    """When a connection last said something."""
 
     def __init__(self, at: float) -> None:
         self.at = at

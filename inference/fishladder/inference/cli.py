@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from fishladder.inference.assets import cached, fetch
 from fishladder.inference.config import WorkerSettings
-from fishladder.inference.model import PROVIDERS, Detector, load_detector
+from fishladder.inference.load import load, model_path
+from fishladder.inference.model import PROVIDERS
 from fishladder.inference.worker import open_in_time, run_worker
 from fishladder.runtime.config import load_config
 from fishladder.runtime.lifecycle import run_processes, run_until_signal
 from fishladder.runtime.logs import configure_logging
 from fishladder.runtime.secret_files import SecretOption
-from fishladder.wire.errors import AssetError, ModelError
 
 
 @click.group()
@@ -58,7 +58,8 @@ def run(config: Path | None, redis: str | None, frames: str | None, **flags: Any
     settings = load_config(WorkerSettings, "worker", file=config, flags=flags)
     settings.check()
     configure_logging(settings.log_level)
-    detector = _load(settings, _model_path(settings.model))
+    settings = msgspec.structs.replace(settings, model=str(model_path(settings.model, _say)))
+    detector = load(settings)
     if settings.process_count == 1:
         run_until_signal(
             lambda stopping: run_worker(settings, detector, redis=redis, frames=frames, stopping=stopping),
@@ -69,35 +70,10 @@ def run(config: Path | None, redis: str | None, frames: str | None, **flags: Any
         run_until_signal(lambda stopping: _several(settings, redis, frames, stopping))
 
 
-def _model_path(model: str) -> Path:
-    """The file of a model, fetched first if it is an asset that is not here. Raises `ModelError`, `AssetError`."""
-    path = Path(model)
-    if path.is_file():
-        return path
-    if path.suffix == ".onnx" or path.name != model:
-        raise ModelError(f"model file {path} does not exist")
-    try:
-        cached(model)
-    except AssetError as error:
-        raise ModelError(f"model {model!r} is no file, and {error}") from None
-    return fetch(model, _say)
-
-
 def _say(what: str, done: int, total: int | None) -> None:
     """Progress of a fetch: a line for each step."""
     if done == 0:
         click.echo(f"{what} ...", err=True)
-
-
-def _load(settings: WorkerSettings, path: Path) -> Detector:
-    return load_detector(
-        path,
-        provider=settings.provider,
-        threads=settings.threads,
-        names=settings.names,
-        score=settings.score,
-        iou=settings.iou,
-    )
 
 
 async def _several(settings: WorkerSettings, redis: str | None, frames: str | None, stopping: asyncio.Event) -> None:

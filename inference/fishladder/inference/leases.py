@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from fishladder.inference import metrics
-from fishladder.inference.placement import alive, place
+from fishladder.inference.placement import alive, joining, place
 from fishladder.runtime.scripts import script, text
 from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
@@ -171,6 +171,7 @@ class Leases:
             os.getpid(),
             weight=self._weight,
             partitions=len(self.held),
+            holds=tuple(self.held),
         )
         ours = self._heartbeat(mine)
         dead = [name for name, beat in heartbeats.items() if now_ms - beat.at_ms > _BURY_MS]
@@ -188,11 +189,17 @@ class Leases:
         heartbeats[self.name] = Heartbeat(now_ms, self._since_ms, weight=self._weight)
         workers = tuple(alive(heartbeats, now_ms, OUT_TTLS * self._ttl_ms))
         heard = frozenset(alive(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
+        new = tuple(joining(heartbeats, now_ms, int(self._ttl_ms * _SILENT)))
         weights = {name: beat.weight for name, beat in heartbeats.items() if beat.weight > 0}
-        known = (workers, heard, frozenset(self._occupied), tuple(weights.get(name, 1.0) for name in workers))
+        # What others say they hold is a moment old: what we hold they do not.
+        holds = {
+            name: tuple(self.held) if name == self.name else tuple(it for it in beat.holds if it not in self.held)
+            for name, beat in heartbeats.items()
+        }
+        known = (workers, heard, new, frozenset(self._occupied), weights, holds)
         if known != self._known:
             self._known = known
-            self._placed = place(self._partitions, workers, self._occupied, heard, weights)
+            self._placed = place(self._partitions, workers, self._occupied, heard, weights, holds=holds, joining=new)
         return {partition for partition, worker in self._placed.items() if worker == self.name}
 
     async def _acquire(self, partitions: Iterable[int]) -> None:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError
 
 from fishladder.inference import alone, metrics
+from fishladder.inference.config import WorkerSettings
 from fishladder.inference.pipeline import Lane, Pipeline, Report, Settlement
 from fishladder.inference.progress import Job, Lose, Push
 from fishladder.wire import keys
@@ -120,7 +121,14 @@ class Suspects:
     of units as if the compute thread had said it.
     """
 
-    def __init__(self, pipeline: Pipeline, state: Redis, report: Callable[[list[tuple[Lane, Report]]], None]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        state: Redis,
+        report: Callable[[list[tuple[Lane, Report]]], None],
+        settings: WorkerSettings,
+    ) -> None:
+        self._settings = settings
         self._pipeline = pipeline
         self._state = state
         self._report = report
@@ -200,10 +208,16 @@ class Suspects:
         tries = 1
         if past.trying == at:
             tries = past.tries + 1
-            units = [(it.header.codec, it.data) for it in [*suspect.before, job]]
-            if past.tries > MOST_TRIES or not await alone.survives(alone.pack(units)):
-                await self._found(suspect, at, units)
-                return False
+            pushes = [*suspect.before, job]
+            units = [(it.header.codec, it.data) for it in pushes]
+            found = await alone.victim(alone.pack(units), self._settings)
+            if found is None and past.tries > MOST_TRIES:
+                found = len(pushes)
+            if found is not None:
+                header = pushes[found - 1].header  # pictures come out later than their units went in
+                await self._found(suspect, Position(header.epoch, header.seq), units[:found])
+                if found == len(pushes):
+                    return False
         if self._tried is not None and self._tried is not suspect:
             await self._state.hdel(self._tried.key, trying_field(self._tried.name))
         self._tried = suspect

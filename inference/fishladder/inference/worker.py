@@ -119,7 +119,7 @@ class Worker:
         self._pipeline = pipeline(
             detector, batch=settings.batch, batch_wait_s=settings.batch_wait_ms / 1000, deliver=self._deliver
         )
-        self._suspects = Suspects(self._pipeline, stores.state, self._take_reports)
+        self._suspects = Suspects(self._pipeline, stores.state, self._take_reports, settings)
         self._feed = Feed(stores.frames, self._suspects, self._runs)
         self._roster = Roster(stores.state, self._suspects, self._feed, self._runs, self._lanes)
         self._leases = Leases(

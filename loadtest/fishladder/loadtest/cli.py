@@ -1,5 +1,7 @@
 """`fishladder loadtest`: its sub-commands, each in a file of its own and imported when it is called."""
 
+import signal
+
 import click
 
 from fishladder.runtime.cli import Lazy, LazyGroup
@@ -37,3 +39,8 @@ def loadtest() -> None:
       130  interrupted
     """
     configure_logging("warning")
+    signal.signal(signal.SIGTERM, _interrupt)  # a pipeline's time-out cleans up as Ctrl-C does
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

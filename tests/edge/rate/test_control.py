@@ -3,7 +3,9 @@ makes of a link that is fast, gets slower, faster, or away.
 """
 
 import pytest
-from support.fluid_site import Camera, FluidSite, at
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
 
 from fishladder.edge.rate.control import Wish
 
@@ -33,7 +35,7 @@ def test_a_link_that_gets_slower_holds_up_little() -> None:
     site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6)
     site.run(40)
     assert at(site.ages_ms(20, 25), 0.99) < 500
-    assert at(site.ages_ms(25, 38), 0.95) < 150
+    assert at(site.ages_ms(25, 38), 0.95) < 200
     assert site.used(25, 38) > 0.85e6
 
 
@@ -44,7 +46,7 @@ def test_very_thin_links_carry_fewer_pictures_in_time(kbps: int) -> None:
     assert site.used(5, 58) > 0.8 * kbps * 1000
     assert at(site.ages_ms(5, 58), 0.95) < 500
     pictures = sum(5 <= unit.ready_s < 58 for unit in site.units) / 53
-    assert 4 < pictures < 25
+    assert 4 < pictures < 29
 
 
 def test_weights_share_a_link() -> None:
@@ -91,9 +93,66 @@ def test_after_an_outage_it_goes_on() -> None:
     assert site.used(33, 43) > 0.8e6
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("noise_s", [0.004, 0.03])
+@pytest.mark.parametrize(
+    "silent",
+    [
+        [(30, 30.4)],
+        [(30, 30.6)],
+        [(30, 32)],
+        [(30, 45)],
+        [(20, 22), (25, 28), (30, 30.8), (34, 36)],
+        [(20 + 3 * i, 21.5 + 3 * i) for i in range(8)],
+    ],
+)
+def test_a_store_that_stands_still_costs_no_picture(
+    seed: int, noise_s: float, silent: list[tuple[float, float]]
+) -> None:
+    """The link is as fast as before, and what it carried meanwhile is all there."""
+    site = FluidSite([camera(2000, 15) for _ in range(4)], lambda _: 50e6, noise_s=noise_s, silent=silent, seed=seed)
+    site.run(55)
+    assert site.fewer == 0
+    assert site.used(50, 54) > 0.8 * 8e6
+
+
+@pytest.mark.parametrize("away_s", [0.4, 1.0, 6.0])
+def test_a_fast_link_that_was_away_costs_no_picture(away_s: float) -> None:
+    site = FluidSite([camera(2000, 15) for _ in range(4)], lambda now_s: 0.0 if 20 < now_s < 20 + away_s else 50e6)
+    site.run(45)
+    assert site.fewer == 0
+
+
 def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
     site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 0.4e6, spooled=False)
     site.run(30)
     assert site.cameras[0].shed > 10
     assert site.spilled == 0
     assert at(site.ages_ms(23, 28), 0.95) < 1000
+
+
+@settings(max_examples=4, deadline=None)
+@given(
+    mbps=st.sampled_from([0.6, 2.0, 6.0]),
+    later_s=st.floats(0, 20),
+    fps=st.sampled_from([15.0, 29.0]),
+    seed=st.integers(0, 1000),
+)
+def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, later_s: float, fps: float, seed: int) -> None:
+    link = Bottleneck(lambda _: mbps * 1e6)
+    one = FluidSite([camera(6000)], link, seed=seed)
+    other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
+    run([one, other], 110)
+    shares = [it.used(70, 108) for it in (one, other)]
+    assert sum(shares) > 0.8 * mbps * 1e6
+    assert sum(shares) ** 2 / (2 * sum(it * it for it in shares)) > 0.9, shares
+    assert max(at(it.ages_ms(70, 108), 0.95) for it in (one, other)) < 300
+
+
+def test_a_link_that_is_seen_to_queue_is_believed_sooner() -> None:
+    def worst(seen: bool) -> float:
+        site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6, tcp_says=seen)
+        site.run(26)
+        return at(site.ages_ms(20, 25), 0.99)
+
+    assert worst(True) < worst(False) < 500

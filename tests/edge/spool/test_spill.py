@@ -3,7 +3,7 @@ an entry point.
 """
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.held import HeldUnit
+from fishladder.edge.held import HeldRange, HeldUnit
 from fishladder.edge.ring import Ring
 from fishladder.edge.spool.spill import FRESH_US, SPILL_US, Spill, due, everything
 from fishladder.wire.fates import Fate
@@ -130,3 +130,53 @@ def test_an_agent_that_ends_leaves_what_is_not_committed() -> None:
         pass
     ring.acknowledge(33, 33)
     assert everything(ring) is None
+
+
+def test_what_comes_back_while_it_is_written_is_not_deferred_unwritten() -> None:
+    """The connection is lost meanwhile: what was sent before what is written is unsent again."""
+    ring = Ring()
+    capture(ring, 10)
+    for _ in range(4):
+        ring.take(0)
+    plan = due(ring, ring.position * STEP_US + SPILL_US, live=True)
+    assert plan is not None
+    assert (plan.first, plan.last, plan.holds_for(ring)) == (5, 10, True)
+    ring.take(0)
+    assert plan.holds_for(ring)
+    ring.disconnected()
+    assert not plan.holds_for(ring)
+    again = due(ring, ring.position * STEP_US + SPILL_US, live=True)
+    assert seqs(again) == list(range(1, 11))
+
+
+def test_a_unit_given_up_half_way_is_spooled_and_live_goes_on_at_the_next_entry_point() -> None:
+    ring = Ring()
+    now_us = capture(ring, 5)
+    taken = [ring.take(now_us) for _ in range(5)]
+    ring.acknowledge(4, 0)
+    assert ring.take_back()
+    assert ring.next == 5
+    assert ring.take(now_us) is None, "and not sent again"
+    assert ring.wants_keyframe
+    now_us = capture(ring, 1, gop=1)
+    plan = due(ring, now_us, live=True, freshest=True)
+    assert plan is not None
+    assert (plan.entries[-1].first, plan.last) == (5, 5)
+    assert [held.first for held in plan.entries[:-1]] == [1, 2, 3, 4], "what it refers to goes with it"
+    ring.defer(plan.last)
+    fate, unit = ring.take(now_us), ring.take(now_us)
+    assert isinstance(fate, HeldRange)
+    assert fate.fate is Fate.DEFERRED
+    assert isinstance(unit, HeldUnit)
+    assert (unit.first, len(taken)) == (6, 5)
+
+
+def test_an_entry_point_is_sent_to_its_end_and_what_has_arrived_is_not_taken_back() -> None:
+    ring = Ring()
+    now_us = capture(ring, 2)
+    ring.take(now_us)
+    assert not ring.take_back()
+    ring.take(now_us)
+    ring.acknowledge(2, 0)
+    assert not ring.take_back()
+    assert ring.next == 3

@@ -55,6 +55,17 @@ def test_what_was_put_is_there_after_a_crash_with_its_numbering(tmp_path: Path) 
     assert not after.read(Position(4, 1), 100, 1 << 20).entries
 
 
+def test_a_range_that_has_grown_since_it_was_put_is_there_as_a_whole(tmp_path: Path) -> None:
+    """It is put again after a crash, out of the ring's journal."""
+    it = store(tmp_path)
+    it.put(life(), [unit(1), HeldRange(2, 2, Fate.SHED, 1, 2)])
+    it.put(life(), [HeldRange(2, 4, Fate.SHED, 1, 2)])
+    it.put(life(), [unit(1), HeldRange(2, 5, Fate.SHED, 1, 2), unit(6)])
+    it.put(life(), [HeldRange(2, 4, Fate.SHED, 1, 2)])
+    assert shape(it) == [(1, 1, "unit"), (2, 2, "shed"), (3, 4, "shed"), (5, 5, "shed"), (6, 6, "unit")]
+    assert it.bytes == store(tmp_path).bytes == 5 * ENTRY_BYTES + 200
+
+
 def test_a_numbering_without_an_epoch_gets_it_later(tmp_path: Path) -> None:
     it = store(tmp_path)
     it.put(life(epoch=0, position=3), [unit(1), unit(2)])

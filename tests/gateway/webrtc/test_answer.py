@@ -101,6 +101,17 @@ def test_a_bundle_that_names_a_missing_section_is_no_trouble() -> None:
     assert "a=group:BUNDLE 1" in answered(offer(VIDEO).replace("BUNDLE 1", "BUNDLE 0 1 2"))
 
 
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [("sendonly", "recvonly"), ("sendrecv", "recvonly"), ("recvonly", "inactive"), ("inactive", "inactive")],
+)
+def test_audio_that_is_not_sent_is_not_received(offered: str, told: str) -> None:
+    lines = answered(offer(AUDIO.replace("sendonly", offered), VIDEO))
+    at = lines.index("m=audio 9 UDP/TLS/RTP/SAVPF 111"), lines.index(next(one for one in lines if "m=video" in one))
+    assert f"a={told}" in lines[at[0] : at[1]]
+    assert "a=recvonly" in lines[at[1] :]
+
+
 def test_without_a_bundle_audio_would_need_a_transport_of_its_own() -> None:
     lines = answered(offer(AUDIO, VIDEO).replace("a=group:BUNDLE 0 1\n", ""))
     assert "m=audio 0 UDP/TLS/RTP/SAVPF 111 9" in lines

@@ -24,9 +24,11 @@ from OpenSSL import SSL
 from support import clips
 from support.certificates import localhost_certificate
 from support.gateways import gateway, logged
+from support.rtp import rtp
 from support.stores import wait_until
 from support.whip_client import WhipClient, whip
-from support.whip_http import CANDIDATE, PLAIN, Endpoint, answers_checks, fragment
+from support.whip_http import CANDIDATE, PLAIN, Endpoint, Reply, answers_checks, fragment
+from support.whip_keyed import Keyed
 
 from fishladder.gateway.webrtc.peer import Peer
 from fishladder.runtime.store import Stores
@@ -177,6 +179,44 @@ async def test_poisoned_datagrams_change_nothing(stores: Stores, tmp_path: Path)
         assert {one.position.epoch for one in found} == {1}
 
 
+async def test_a_client_of_ever_more_streams_is_let_go(stores: Stores, tmp_path: Path) -> None:
+    pictures = (one.payload for one in cycle(clips.vp8()))
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        whip(it.url + PATH, it.token("shop-7"), Codec.VP8, pictures, fps=50) as client,
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+        await units(stores, 5)
+        keyed, session = Keyed(client), it.url + client.headers["Location"]
+        for ssrc in range(1, 100):
+            assert await keyed.send(rtp(1, 1, b"\x10", ssrc=ssrc), control=False)
+        await units(stores, len(await logged(stores, CAMERA)) + 5)
+
+        async def gone() -> bool:
+            for ssrc in range(100, 400):
+                await keyed.send(rtp(1, 1, b"\x10", ssrc=ssrc), control=False)
+            return (await http.patch(session, PLAIN, '"x"')).status == 404
+
+        await wait_until(gone, 15)
+
+
+async def test_a_session_is_over_when_its_token_is(stores: Stores, tmp_path: Path) -> None:
+    """Whatever still comes; the token has some seconds left, by the leeway for clocks."""
+    nearly = {"lifetime_s": 1, "now": time.time() - 6}
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        whip(it.url + PATH, it.token("shop-7", **nearly), Codec.H264, h264(), fps=50) as client,
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+        assert client.status == 201
+        session = it.url + client.headers["Location"]
+
+        async def over() -> bool:
+            return (await http.patch(session, PLAIN, '"x"')).status == 404
+
+        await wait_until(over, 20)
+
+
 async def test_a_client_that_is_killed_is_let_go_within_seconds(stores: Stores, tmp_path: Path) -> None:
     made = localhost_certificate(tmp_path)
     script = Path(__file__).parents[2] / "support" / "whip_clients" / "pyav.py"
@@ -218,6 +258,32 @@ async def test_who_asks_too_often_or_comes_when_all_is_full_is_told_when_to_come
         assert hasty.status == 429
         assert int(hasty.headers["Retry-After"]) > 0
         assert (await other.post()).status == 503, "another token has a rate of its own"
+
+
+async def test_a_camera_that_begins_over_and_over_is_told_to_wait(stores: Stores, tmp_path: Path) -> None:
+    limits = {"whip_burst": 1000, "whip_posts_per_s": 1000.0}
+    async with (
+        gateway(tmp_path, stores.urls, limits=limits) as it,
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+
+        async def refused() -> Reply | None:
+            reply = await http.post()
+            if reply.status == 201:
+                await http.ask("DELETE", reply.session)
+            return reply if reply.status != 201 else None
+
+        reply = await wait_until(refused, 60)
+        assert (reply.status, reply.kind) == (429, "application/problem+json")
+        assert int(reply.headers["Retry-After"]) > 0
+
+
+async def test_when_tokens_cannot_be_checked_it_is_503(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, Endpoint(it.url + PATH, it.token("shop-7")) as http:
+        it.settings.keys_path.write_text("neither keys nor JSON")
+        reply = await http.post()
+        assert (reply.status, reply.kind) == (503, "application/problem+json")
+        assert int(reply.headers["Retry-After"]) > 0
 
 
 async def test_a_full_gateway_sends_on_to_another(stores: Stores, tmp_path: Path) -> None:

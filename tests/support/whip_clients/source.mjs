@@ -1,15 +1,21 @@
-// VP8 over RTP from an ffmpeg of its own, for libraries that do not encode: `onPacket` gets each packet.
+// Video over RTP from an ffmpeg of its own, for libraries that do not encode: `onPacket` gets each packet.
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 
-export async function vp8(onPacket) {
+const ENCODERS = {
+  VP8: ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '500k', '-g', '15'],
+  H264: ['-c:v', 'libx264', '-profile:v', 'baseline', '-pix_fmt', 'yuv420p', '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '15'],
+};
+
+export const vp8 = onPacket => encoded('VP8', onPacket);
+
+export async function encoded(codec, onPacket) {
   const socket = createSocket('udp4');
   await new Promise(bound => socket.bind(0, '127.0.0.1', bound));
   socket.on('message', onPacket);
   const input = ['-re', '-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=15'];
-  const encoder = ['-c:v', 'libvpx', '-deadline', 'realtime', '-cpu-used', '8', '-b:v', '500k', '-g', '15'];
   const output = ['-f', 'rtp', `rtp://127.0.0.1:${socket.address().port}?pkt_size=1200`];
-  const child = spawn('ffmpeg', ['-hide_banner', '-loglevel', 'error', ...input, ...encoder, ...output], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn('ffmpeg', ['-hide_banner', '-loglevel', 'error', ...input, ...ENCODERS[codec], ...output], { stdio: ['ignore', 'ignore', 'inherit'] });
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => { child.kill('SIGKILL'); process.exit(0); });
 }
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.estimator import LEAST_BPS, Estimator
+from fishladder.edge.rate.estimator import FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
@@ -26,6 +26,11 @@ GENTLE_PAYLOAD = 0.9
 #: Of the operator's limit, which counts what goes over the link: headers, and what is sent twice.
 LIMIT_PAYLOAD = 0.92
 STEP_S = 0.1
+#: Where something is late, as soon as this after the last time.
+SOON_S = 0.02
+#: Backfill has what live leaves, less some for live to grow into, and where that is nothing so much of the rate: on a
+#: link that live could fill for ever, what was spooled would else never come.
+BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
 #: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
 STALL_S = 0.5
 #: On a thin link keyframes, which hold up what is behind them, come so much apart at least.
@@ -59,7 +64,9 @@ class _InFlight:
     seq: int
     ready_s: float
     taken_s: float
+    takes_s: float  # at the rate of then
     bytes: int
+    before: int  # bytes of backfill that went before it, so that they have come when it has
     handed_s: float  # when its last piece so far was handed to the link
 
 
@@ -87,6 +94,11 @@ class RateControl:
 
     def __init__(self, cameras: int) -> None:
         self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
+        self.left_bps: float | None = None  #: for backfill; None: nobody knows what the link carries
+        self.queues = False  #: live waits for the link, as far as its acknowledgements say
+        self._backfilled = 0  # bytes since the last live unit
+        self._backfill_waiting = 0  # bytes before live units that are on their way
+        self._backfill_s = -1.0  # when something was sent last
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
         self._cameras: dict[int, _Camera] = {}
@@ -113,9 +125,29 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
-        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size, now_s))
+        takes_s = size * 8 / self.estimator.rate_bps
+        camera.in_flight.append(_InFlight(seq, ready_s, now_s, takes_s, size, self._backfilled, now_s))
+        self._backfill_waiting += self._backfilled
+        self._backfilled = 0
         camera.produced += size
         camera.waiting += size
+        self.estimator.sent(size, now_s)
+
+    def latest(self, channel: int) -> float | None:
+        """When the unit a camera sent last could have been sent; None if it is there."""
+        camera = self._cameras.get(channel)
+        return camera.in_flight[-1].ready_s if camera is not None and camera.in_flight else None
+
+    def take_back(self, channel: int) -> None:
+        """That unit does not come."""
+        unit = self._cameras[channel].in_flight.pop()
+        self._cameras[channel].waiting -= unit.bytes
+        self._backfill_waiting -= unit.before
+
+    def backfilled(self, size: int, now_s: float) -> None:
+        """So many bytes of backfill go onto the link."""
+        self._backfilled += size
+        self._backfill_s = now_s
         self.estimator.sent(size, now_s)
 
     def handed(self, channel: int, now_s: float) -> None:
@@ -131,14 +163,15 @@ class RateControl:
             return
         first = camera.in_flight[0]
         silent_s = now_s - max(self._heard_s, first.taken_s)
-        if silent_s > max(STALL_S, 3 * first.bytes * 8 / self.estimator.rate_bps):
+        if silent_s > max(STALL_S, 3 * first.takes_s):
             self._stalled_to_s = now_s
         self._heard_s = now_s
         while camera.in_flight and camera.in_flight[0].seq <= seq:
             unit = camera.in_flight.popleft()
             camera.waiting -= unit.bytes
+            self._backfill_waiting -= unit.before
             if unit.ready_s >= self._stalled_to_s:
-                self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s)
+                self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s, before=unit.before)
 
     def _since(self, unit: _InFlight) -> float:
         """Since when a unit waits for the link. One that is paced does not before its last piece may go."""
@@ -147,8 +180,14 @@ class RateControl:
     def forget(self, channel: int) -> None:
         """What was on its way of a camera is not any more."""
         if camera := self._cameras.get(channel):
+            self._backfill_waiting -= sum(unit.before for unit in camera.in_flight)
             camera.in_flight.clear()
             camera.waiting = 0
+
+    def order(self, channel: int) -> Order | None:
+        """What is in force; None before the first."""
+        camera = self._cameras.get(channel)
+        return camera.order if camera is not None else None
 
     def released(self) -> list[tuple[int, Order]]:
         """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring."""
@@ -166,13 +205,16 @@ class RateControl:
         *,
         spooled: Collection[int] = (),
         denied: bool = False,
+        seen: bool = False,
     ) -> list[tuple[int, Order]]:
         """Orders that are news; to be called often. `unsent_ready_s`: since when each camera's oldest unsent unit could
         have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late; `denied`:
-        TCP sees no queue.
+        TCP sees no queue, `seen`: it sees one.
         """
         passed_s = now_s - self._step_s
-        if passed_s < STEP_S:
+        late = self._late(unsent_ready_s, now_s, denied=denied, seen=seen)
+        self.queues = late or self.estimator.queue_s > FREE_S
+        if passed_s < SOON_S or (passed_s < STEP_S and not late):
             return []
         self._step_s = now_s
         ages = {}
@@ -187,14 +229,19 @@ class RateControl:
             if channel not in wishes:
                 beside_bps += camera.used_bps
         oldest_s = max(ages.values(), default=0.0)
-        waiting_bytes = sum(camera.waiting for camera in self._cameras.values())
-        self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied)
+        waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
+        self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied, seen=seen)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
-        may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD)
+        may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD) - beside_bps
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD
-        shares = share(max(may_bps - beside_bps, least_bps), claims)
+        least_of_backfill_bps = max(may_bps, 0.0) * BACKFILL_LEAST
+        backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
+        shares = share(max(may_bps - backfill_bps, least_bps), claims)
+        live_bps = sum(min(self._cameras[channel].used_bps, most) for channel, most in zip(wishes, shares, strict=True))
+        left_bps = max((may_bps - live_bps) * BACKFILL_PART, least_of_backfill_bps)
+        self.left_bps = left_bps if self.thin else None
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
@@ -205,6 +252,12 @@ class RateControl:
                 camera.order = order
                 news.append((channel, order))
         return news
+
+    def _late(self, unsent_ready_s: Mapping[int, float], now_s: float, *, denied: bool, seen: bool) -> bool:
+        ready_s = [self._since(it.in_flight[0]) for it in self._cameras.values() if it.in_flight]
+        oldest_s = now_s - min([*ready_s, *unsent_ready_s.values()], default=now_s)
+        waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
+        return self.estimator.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen)
 
     def _claim(self, channel: int, wish: Wish) -> Claim:
         used = self._cameras[channel].used_bps

@@ -14,22 +14,36 @@ BASE_S = 60.0
 WINDOW_S, WINDOW_UNITS = 0.4, 3
 #: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
 FULL_S, FREE_S = 0.035, 0.02
+#: The same where units are this short, as those of several cameras are: then no keyframe comes on top that is long.
+SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
 #: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
 #: Units are then timed from when their last piece went, so their own length does not count.
 GENTLE_FULL_S, GENTLE_FREE_S, GENTLE_UP = 0.015, 0.008, 0.01
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
-#: A unit on its way for so much longer than the queue and its own length explain: the link has become slower.
-LATE_S = 0.15
+#: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
+#: where TCP sees a queue as well, so that it cannot be our host or the gateway.
+LATE_S, LATE_AND_SEEN_S = 0.15, 0.08
+#: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
+LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
+#: And once it has drained, this of what came through meanwhile, for then the link was full.
+DRAINED = 0.92
 #: Nothing was acknowledged for so long: the link is away.
 AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.4
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
-DOWN, DRAIN = 0.93, 0.6
+DOWN, DRAIN = 0.97, 0.5
+#: Encoders make somewhat less than they are told; by no more than this is it made up for.
+LEAST_MADE = 0.8
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
-UP_NEAR, BOLDER, UP_MOST = 0.025, 2.0, 0.25
+UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
+#: That is at this rate; it is as many bits a second at any, within bounds. So of two agents on one link the smaller one
+#: gains on the other: additive increase and multiplicative decrease lead to equal shares (Chiu and Jain 1989).
+UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.01, 0.08
+#: Below this part of what it carried lately there is a little way to go first.
+UP_BACK_BELOW, UP_BACK = 0.9, 0.05
 #: Near means from here up to there, of the most it carried in so long.
 NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
 #: More is tried only while so much of the rate is used.
@@ -41,6 +55,7 @@ class _Ack(NamedTuple):
     at_s: float
     delay_s: float
     bytes: int
+    carried: int  # with what came before it
 
 
 class Estimator:
@@ -57,8 +72,12 @@ class Estimator:
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
         self._sent: deque[tuple[float, int]] = deque()
+        self._made = 1.0  # of the rate, what is sent by those who use it
         self._step_s = 0.0
         self._late_s = 0.0
+        self._drains_s: float | None = None  # since when
+        self._looked_s = 0.0
+        self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
 
     @property
     def carried_bps(self) -> float | None:
@@ -74,72 +93,113 @@ class Estimator:
         """So many bytes of live units were handed to the link."""
         self._sent.append((now_s, size))
 
-    def acked(self, size: int, delay_s: float, now_s: float) -> None:
-        """A unit was acknowledged `delay_s` after it was ready to be sent."""
-        self._acks.append(_Ack(now_s, delay_s, size))
+    def acked(self, size: int, delay_s: float, now_s: float, *, before: int = 0) -> None:
+        """A unit was acknowledged `delay_s` after it was ready to be sent; `before`: bytes of something else that went
+        before it on the same way.
+        """
+        self._acks.append(_Ack(now_s, delay_s, size, size + before))
         while self._bases and self._bases[-1][1] >= delay_s:
             self._bases.pop()
         self._bases.append((now_s, delay_s))
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
-    def step(self, now_s: float, oldest_s: float | None, waiting_bytes: int = 0, *, denied: bool = False) -> None:
+    def late(
+        self, now_s: float, oldest_s: float, waiting_bytes: int, *, denied: bool = False, seen: bool = False
+    ) -> bool:
+        """Whether the link has become slower, so that deciding cannot wait; see `step`."""
+        if self.base_s is None or now_s < self._late_s:
+            return False
+        usual_s = self.base_s + waiting_bytes * 8 / self.rate_bps
+        return oldest_s - usual_s > (LATE_S * DENIED if denied else LATE_AND_SEEN_S if seen else LATE_S)
+
+    def step(
+        self,
+        now_s: float,
+        oldest_s: float | None,
+        waiting_bytes: int = 0,
+        *,
+        denied: bool = False,
+        seen: bool = False,
+    ) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
-        `waiting_bytes`: how much is not acknowledged; `denied`: TCP sees no queue.
+        `waiting_bytes`: how much is not acknowledged; `denied`: TCP sees no queue, `seen`: it sees one.
         """
         while self._carried and self._carried[0][0] < now_s - LATELY_S:
             self._carried.popleft()
         base_s = self.base_s
         if base_s is None:
             return
-        usual_s = base_s + waiting_bytes * 8 / self.rate_bps
         more = DENIED if denied else 1.0
         if not self._acks or self._acks[-1].at_s < now_s - AWAY_S:
-            return  # it is away rather than slow, of which nothing follows
-        if oldest_s is not None and oldest_s - usual_s > LATE_S * more and now_s >= self._late_s:
+            if oldest_s is None:
+                self.queue_s = 0.0  # nothing was sent, so nothing waits
+            return  # else it is away rather than slow, of which nothing follows
+        if oldest_s is not None and self.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen):
             self._late_s = self._step_s = now_s + SETTLE_S / 2
+            self._drains_s = now_s
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
-            self._carried.clear()  # what it was is no measure any more
-            self._down(min(self.rate_bps * 0.7, came_bps * 0.85), came_bps, now_s)
+            share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
+            if self._carried or seen:  # what it was is no measure any more
+                self._carried.clear()
+                self._carried.append((now_s, came_bps))
+            else:  # it may as well stand still: that it is thin its acknowledgements have to say
+                self._doubted_bps = max(self._doubted_bps, self.rate_bps)
+            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self._made), LEAST_BPS)
             return
         if now_s < self._step_s:
             return
         self._forget(now_s)
         recent = self._recent(now_s)
-        if not recent:
-            return
+        if not recent or recent[-1].at_s <= self._looked_s:
+            return  # nothing new was heard
+        self._looked_s = now_s
+        doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
+        made = self._sent_bps(now_s) / self.rate_bps
+        if made >= USED:
+            self._made += (max(min(made, 1.0), LEAST_MADE) - self._made) * 0.1
         full_s, free_s = self._bounds(recent, more)
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
-            self._down(came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN), came_bps, now_s)
+            self._carried.append((now_s, came_bps))
+            less_bps = came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN)
+            self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self._made), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
-        elif self.queue_s < free_s and self._used(now_s):
-            self._up(now_s)
+        elif self.queue_s < free_s:
+            if self._drains_s is not None:
+                self._drained(self._drains_s, now_s)
+            elif self._used(now_s):
+                self._up(now_s)
+
+    def _drained(self, since_s: float, now_s: float) -> None:
+        self._drains_s = None
+        came_bps = sum(ack.carried for ack in self._acks if ack.at_s > since_s) * 8 / max(now_s - since_s, STEP_S)
+        self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self._made)
 
     def _bounds(self, recent: list[_Ack], more: float) -> tuple[float, float]:
         """From which queue on the link is full, and up to which it is free."""
         if self.yields:  # and whatever TCP says
             return GENTLE_FULL_S, GENTLE_FREE_S
         unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
-        return max(FULL_S, unit_s) * more, max(FREE_S, unit_s / 2) * more
+        full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
+        return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
 
     def _up(self, now_s: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
-        sent_bps = sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
+        sent_bps = self._sent_bps(now_s)
         if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
-            self._growth = GENTLE_UP if self.yields else UP_NEAR
+            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps
+            if sent_bps < UP_BACK_BELOW * most_bps:
+                near = max(near, UP_BACK)
+            self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
         self.rate_bps *= 1 + self._growth
-
-    def _down(self, bps: float, came_bps: float, now_s: float) -> None:
-        self._carried.append((now_s, came_bps))
-        self.rate_bps = max(min(self.rate_bps, bps), LEAST_BPS)
 
     def _used(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""
@@ -148,13 +208,16 @@ class Estimator:
             for span_s in (0.4, 1.0)
         )
 
+    def _sent_bps(self, now_s: float) -> float:
+        return sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
+
     def _came_bps(self, now_s: float, span_s: float) -> float:
         """What was acknowledged a second, lately."""
         acks = [ack for ack in self._acks if ack.at_s > now_s - span_s]
         if len(acks) < WINDOW_UNITS:
             acks = list(self._acks)[-WINDOW_UNITS:]
         passed_s = max(now_s - acks[0].at_s, span_s / 2)
-        return sum(ack.bytes for ack in acks[1:]) * 8 / passed_s
+        return sum(ack.carried for ack in acks[1:]) * 8 / passed_s
 
     def _recent(self, now_s: float) -> list[_Ack]:
         within = [ack for ack in self._acks if ack.at_s > now_s - WINDOW_S]

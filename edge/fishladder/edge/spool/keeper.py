@@ -62,6 +62,7 @@ class Keeper:
 
     def __init__(self, settings: Spool, sessions: Sequence[Session], clock: Clock, news: Callable[[], None]) -> None:
         self.settings = settings
+        self.limit_bytes = settings.limit_bytes()
         self._clock = clock
         self._news = news
         self._wake = asyncio.Event()
@@ -106,7 +107,7 @@ class Keeper:
         grows = (size - before) / (now_s - since_s) if now_s - since_s >= 1 else 0.0
         failing = next((store.database.failing for store in stores if store.database.failing), "")
         written = sum(store.written_bytes for store in stores)
-        return Filling(size, self.settings.limit_bytes, written, self._oldest_s, grows, failing)
+        return Filling(size, self.limit_bytes, written, self._oldest_s, grows, failing)
 
     def wake(self) -> None:
         self._wake.set()
@@ -146,7 +147,7 @@ class Keeper:
             lane.grants.popleft()
         await self._spill(lane)
         if lane.journal is not None:
-            lane.journal.forget(session.ring.oldest_unit, session.ring.committed)
+            lane.journal.forget(session.ring.oldest_here, session.ring.committed)
         if lane.forget_before > ORIGIN:
             before, leans = lane.forget_before, session.ring.leans_on_spool
             await self._in_thread(lane.store.forget, before, leans)
@@ -174,7 +175,7 @@ class Keeper:
         if not kept:
             if session.is_open:
                 ring.give_up()
-        elif ring.next <= plan.last:
+        elif plan.holds_for(ring):
             ring.defer(plan.last)
             lane.deferred_to = max(lane.deferred_to, plan.last)
         self._news()
@@ -182,11 +183,11 @@ class Keeper:
     async def _put(self, lane: Lane, plan: spill.Spill) -> bool:
         life = Life(lane.life.id, lane.session.epoch, max(plan.last, lane.session.ring.position))
         size = sum(held.cost for held in plan.entries)
-        if self.settings.policy == "refuse_new" and self._bytes() + size > self.settings.limit_bytes:
+        if self.settings.policy == "refuse_new" and self._bytes() + size > self.limit_bytes:
             return False
         kept = await self._in_thread(lane.store.put, life, plan.entries)
         before = self._bytes() + 1
-        while before > self._bytes() > self.settings.limit_bytes:  # and as long as that helps
+        while before > self._bytes() > self.limit_bytes:  # and as long as that helps
             before = self._bytes()
             fullest = max(self.lanes.values(), key=lambda it: it.store.bytes)
             await self._in_thread(fullest.store.drop_oldest, fullest.drain.sent_to)
@@ -197,6 +198,7 @@ class Keeper:
         if now_s - self._aged_s < AGE_EVERY_S:
             return
         self._aged_s = now_s
+        self.limit_bytes = await self._in_thread(self.settings.limit_bytes)
         lanes = list(self.lanes.values())  # one may be added while the disk is slow
         for lane in lanes:
             while await self._in_thread(lane.store.drop_oldest, lane.drain.sent_to, self.settings.max_age_s):

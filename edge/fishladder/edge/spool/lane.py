@@ -50,7 +50,8 @@ class Lane:
             self.journal.begin(self.life.id, 0)
         session.memory = self
         self._earlier.extend(it for it in known.values() if it.id != self.life.id)
-        self._held_before = bool(self._earlier)
+        # Of a file that cannot be opened now nobody knows what is in it.
+        self._held_before = bool(self._earlier) or bool(self.store.database.failing)
 
     # -- what the session tells and asks
 

@@ -127,10 +127,12 @@ def unlock(descriptors: Sequence[int]) -> None:
 
 
 def default_bytes(directory: Path) -> int:
-    """How much a spool may hold unless told: half of what it holds and what is free, and no more than is sane."""
+    """How much a spool may hold unless told: half of what it holds and what is free, no more than is sane, and no less
+    than it holds, since a disk that others fill is no reason to drop what is there.
+    """
     try:
         held = sum(it.stat().st_size for it in directory.glob("*.sqlite*"))
-        return min(DEFAULT_BYTES, (held + shutil.disk_usage(directory).free) // 2)
+        return max(held, min(DEFAULT_BYTES, (held + shutil.disk_usage(directory).free) // 2))
     except OSError:
         return DEFAULT_BYTES
 

@@ -39,13 +39,19 @@ class SpoolConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Spool:
-    """Where and how much. `memory` is the ring's place in memory, None where there is none."""
+    """Where and how much. `memory` is the ring's place in memory, None where there is none; `given_bytes` 0 = by what
+    is free.
+    """
 
     directory: Path
     memory: Path | None
-    limit_bytes: int
+    given_bytes: int
     max_age_s: float
     policy: Policy
+
+    def limit_bytes(self) -> int:
+        """How much may be kept now, which changes with what else is on the disk. Blocks on the disk."""
+        return self.given_bytes or default_bytes(self.directory)
 
 
 def place(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Path | None:
@@ -78,7 +84,7 @@ def find(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -
     return Spool(
         directory,
         memory_directory(directory, env),
-        config.bytes or default_bytes(directory),
+        config.bytes,
         config.max_age_h * 3600,
         config.policy,
     )

@@ -20,10 +20,17 @@ BLOCKED_US = 1_000_000
 
 
 class Spill(NamedTuple):
-    """`entries` go to the spool; then `last` is the last seq to be deferred."""
+    """`entries` go to the spool; then `first..last` can be deferred, what of it is still unsent."""
 
     entries: list[Held]
+    first: int
     last: int
+
+    def holds_for(self, ring: Ring) -> bool:
+        """Whether what is unsent up to `last` is all in it: while it was written the link may have carried some of it,
+        or have been lost with what was on its way before it, which is unsent again.
+        """
+        return self.first <= ring.next <= self.last
 
 
 def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill | None:
@@ -52,13 +59,13 @@ def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill
     entries = [held for held in unsent if held.last <= last and not _deferred(held)]
     if not any(isinstance(held, HeldUnit) for held in entries):
         return None
-    return Spill(_copies([*ring.context(), *entries]), last)
+    return Spill(_copies([*ring.context(), *entries]), ring.next, last)
 
 
 def everything(ring: Ring) -> Spill | None:
     """What is not committed, for an agent that ends: also what is sent, which the stack may still lose."""
     entries = [held for held in ring if not _deferred(held)]
-    return Spill(_copies(entries), ring.position) if entries and ring.pending else None
+    return Spill(_copies(entries), ring.oldest, ring.position) if entries and ring.pending else None
 
 
 def _copies(entries: list[Held]) -> list[Held]:

@@ -7,7 +7,7 @@ granted it one.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit
@@ -103,11 +103,12 @@ class SpoolStore:
         stamp_s, size = self.now_s(), 0
         with self.database.writing() as writing:
             number = self._number(writing, life)
-            for held in entries:
+            for entry in entries:
+                held = entry if isinstance(entry, HeldUnit) else self._rest(writing, number, entry)
                 unit = isinstance(held, HeldUnit)
                 point = isinstance(held, HeldUnit) and held.unit.entry_point
                 row = (number, held.first, held.last, unit, point, stamp_s, self.host, held.cost, pack(held))
-                # What is there already is the same: it was put before a crash, or as another segment's context.
+                # A unit that is there already is the same: it was put before a crash, or as another segment's context.
                 if writing.execute(_PUT, *row).rowcount:
                     size += held.cost
         if writing.done:
@@ -259,6 +260,14 @@ class SpoolStore:
         self.dropped += units
         self.bytes -= freed - ENTRY_BYTES * len(full)
         return units
+
+    def _rest(self, writing: Writing, number: int, held: HeldRange) -> HeldRange:
+        """What is new of a range, which may have grown since it was put; all of it if nothing is."""
+        first = held.first
+        there = "SELECT last FROM entry WHERE life = ? AND first = ?"
+        while rows := writing.execute(there, number, first).fetchall():
+            first = int(rows[0][0]) + 1
+        return replace(held, first=first) if first <= held.last else held
 
     def _behind(self, after: Position) -> tuple[int, int]:
         """Where dropping may begin: at the entry point after what is on its way."""

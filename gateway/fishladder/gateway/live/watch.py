@@ -17,6 +17,7 @@ from fishladder.gateway.admission import Admission
 from fishladder.gateway.limits import Limits, Occupancy
 from fishladder.gateway.live.tail import CameraTail
 from fishladder.gateway.live.viewer import Viewer
+from fishladder.gateway.pulse import Pulse
 from fishladder.gateway.tokens import Grant, still_valid
 from fishladder.runtime.store import Stores
 from fishladder.wire.errors import WireError
@@ -68,7 +69,7 @@ class Watch:
         if not self._occupancy.enter(grant.subject):
             raise web.HTTPTooManyRequests(text="too many watch already", headers={"Retry-After": "30"})
         metrics.connections.labels("live").inc()
-        socket = web.WebSocketResponse(heartbeat=20.0, timeout=2.0, compress=False, max_msg_size=_MAX_HEARD_BYTES)
+        socket = web.WebSocketResponse(autoping=False, timeout=2.0, compress=False, max_msg_size=_MAX_HEARD_BYTES)
         try:
             transport = request.transport
             if transport is None:
@@ -135,12 +136,15 @@ class Watch:
     ) -> None:
         """Until he goes, is deaf, or may look no longer."""
         hello = {"type": "hello", "now_ms": time.time_ns() // 1_000_000, "cameras": cameras}
-        viewer_gone = asyncio.create_task(self._hear(socket), name="viewer listens")
+        pulse = Pulse(socket, time.monotonic())
+        viewer_gone = asyncio.create_task(self._hear(socket, pulse), name="viewer listens")
         skipped = 0
         try:
             async with asyncio.timeout(_DEAF_S):
                 await socket.send_str(msgspec.json.encode(hello).decode())
             while not viewer_gone.done() and still_valid(grant):
+                if not await pulse.beat(time.monotonic()):
+                    raise TimeoutError
                 take = asyncio.ensure_future(viewer.take())
                 await asyncio.wait((take, viewer_gone), timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 if not take.done():
@@ -164,8 +168,9 @@ class Watch:
         if not socket.closed:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION if not still_valid(grant) else WSCloseCode.OK)
 
-    async def _hear(self, socket: web.WebSocketResponse) -> None:
+    async def _hear(self, socket: web.WebSocketResponse, pulse: Pulse) -> None:
         """Nothing is to be said; returns when the viewer goes."""
         async for message in socket:
-            if message.type is WSMsgType.ERROR:
+            pulse.heard(time.monotonic())
+            if not await pulse.answer(message) and message.type is WSMsgType.ERROR:
                 return

@@ -16,6 +16,7 @@ from fishladder.wire.unit import Codec
 _CODECS = {"H264": Codec.H264, "VP8": Codec.VP8}
 _CLOCK_HZ = 90_000
 _DIGESTS = ("sha-256", "sha-384", "sha-512")
+_SENDING = ("sendonly", "sendrecv")
 _TRANSPORT_CC, _REMB = "transport-cc", "goog-remb"
 _FEEDBACK = ("nack", "nack pli")
 #: Names by which senders tell their encodings apart, the largest first. Full, high, half, medium, quarter, low.
@@ -65,7 +66,7 @@ def plan(offer: Offer) -> Plan:
     if video is None:
         sends = " and ".join(sorted({media.kind for media in offer.media if not media.rejected})) or "nothing"
         raise CannotServe(f"the offer sends no video (it has {sends[:80]})")
-    if video.direction not in ("sendonly", "sendrecv"):
+    if video.direction not in _SENDING:
         raise CannotServe(f"the offer's video is {video.direction}: it has to be sendonly")
     mids = [media.mid for media in offer.media if media.mid is not None]
     bundle = tuple(mid for mid in offer.bundle if mid in mids)
@@ -220,7 +221,8 @@ def write_answer(
         lines += [f"a=mid:{media.mid}"] if media.mid is not None else []
         lines += [f"a=ice-ufrag:{local.ufrag}", f"a=ice-pwd:{local.password}"]
         lines += [f"a=fingerprint:{kind} {value}" for kind, value in fingerprints]
-        lines += [f"a=setup:{'passive' if it.passive else 'active'}", "a=recvonly", "a=rtcp-mux"]
+        direction = "recvonly" if media.direction in _SENDING else "inactive"
+        lines += [f"a=setup:{'passive' if it.passive else 'active'}", f"a={direction}", "a=rtcp-mux"]
         lines += ["a=rtcp-rsize"] if media.reduced else []
         lines += _video_lines(it, ssrc) if media is it.video else _voice_lines(media)
         if not members or media.mid == members[0]:

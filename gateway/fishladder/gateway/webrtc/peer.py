@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 DTLS_AFTER_S = 0.2
 CONNECT_S = 20.0
 _MOST_EARLY = 256
+#: Streams of packets in one session: each that libsrtp knows makes it slower to find the next.
+_MOST_SSRCS = 256
 
 Sink = Callable[[Codec, Assembled], None]
 
@@ -77,6 +79,7 @@ class Peer:
         self._origin = secrets.randbits(62)
         self._named: list[str] = []
         self._early: list[bytes] = []
+        self._ssrcs: set[bytes] = set()
 
     async def answer(self, settings: MediaSettings) -> str:
         """Open sockets and answer (SDP). Raises `UplinkError` if there is no port to receive at."""
@@ -215,6 +218,12 @@ class Peer:
             return
         assert self._ice is not None
         self._ice.heard_at = now
+        ssrc = data[4:8] if control else data[8:12]
+        if ssrc not in self._ssrcs:
+            if len(self._ssrcs) >= _MOST_SSRCS:
+                self.end(f"the peer sends more than {_MOST_SSRCS} streams")
+                return
+            self._ssrcs.add(ssrc)
         if control:
             self._video.take_rtcp(plain, now)
         else:

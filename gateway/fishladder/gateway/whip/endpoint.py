@@ -13,6 +13,7 @@ from aiohttp import web
 from fishladder.gateway import metrics
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.limits import Limits, Places
+from fishladder.gateway.publisher import TooMuch
 from fishladder.gateway.tokens import Grant
 from fishladder.gateway.webrtc.addresses import MediaSettings
 from fishladder.gateway.webrtc.answer import CannotServe
@@ -230,6 +231,9 @@ def _as_http(camera: str) -> Iterator[None]:
     except WireError as error:
         log.warning("whip refused", camera=camera, error=str(error))
         raise web.HTTPBadRequest(text=f"the offer cannot be used: {error}") from None
+    except TooMuch as error:
+        log.warning("whip refused", camera=camera, error=str(error))
+        raise too_many(str(error), error.retry_s) from None
     except UplinkError as error:
         log.warning("whip refused", camera=camera, error=str(error))
         raise unavailable(str(error), 2) from None

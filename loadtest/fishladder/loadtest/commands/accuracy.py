@@ -30,11 +30,11 @@ def accuracy(clips: tuple[str, ...], model: Path | None, instants: int, again: b
     Between two pictures of a low frame rate the last detections stand. The first time takes some minutes; the result
     is cached, and `saturate` uses it to say what the last camera costs.
     """
+    folder = out_dir(out, "accuracy")
     with Progress() as progress:
         found = table(clips or CLIPS, progress.step, model=model, instants=instants, again=again)
     from fishladder.loadtest.report.accuracy import write_report
 
-    folder = out_dir(out, "accuracy")
     write_report(folder, command_line(), found, {"instants": instants, "clips": ", ".join(found.clips)})
     click.echo(columns(rows(found)))
     click.echo(f"report: {folder / 'report.html'}")

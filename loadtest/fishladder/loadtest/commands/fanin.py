@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
-from fishladder.loadtest.commands.options import command_line, law_of, out_dir, out_option, seed_option
+from fishladder.loadtest.commands.options import command_line, gateway_options, law_of, out_dir, out_option, seed_option
+from fishladder.loadtest.commands.own_gateway import foreign_of
 from fishladder.loadtest.console import table
-from fishladder.loadtest.errors import CannotEmulate, SelfTestInvalid
+from fishladder.loadtest.errors import CannotEmulate, Inconclusive, SelfTestInvalid
 from fishladder.loadtest.fanin.contest import Cell, contest, measured, shares_to_measure
+from fishladder.loadtest.links.link import Direction, Link
 from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.model.pool import pool
 from fishladder.loadtest.report.progress import Progress
@@ -29,6 +31,7 @@ _BACKEND = click.Choice(["auto", "model", "netns"])
 @click.option("--seeds", type=click.IntRange(2), default=6, show_default=True, help="Model runs a cell.")
 @click.option("--seconds", type=click.FloatRange(5, 600), default=12.0, show_default=True, help="Counted, a run.")
 @seed_option
+@gateway_options
 @click.option("--backend", type=_BACKEND, default="auto", show_default=True, help="Measure N = 4, 8, 16 as well?")
 @out_option
 def fanin(
@@ -41,6 +44,9 @@ def fanin(
     seeds: int,
     seconds: float,
     seed: int,
+    gateway: str | None,
+    site: str,
+    token_file: Path | None,
     backend: str,
     out: Path | None,
 ) -> None:
@@ -49,12 +55,16 @@ def fanin(
     A set is complete when the frames of all N cameras of one instant are decodable by the deadline, and it is as old as
     its latest. The map shows, by N and by the steady link's rate as a share of the fast one's, which link delivers more
     complete sets (or, where both deliver all, younger ones): on one shared link, and with a link for each camera.
-    Around the border real agents over emulated links are measured at N = 4, 8 and 16.
+    Around the border real agents over emulated links are measured at N = 4, 8 and 16. With --gateway they are over your
+    own line, to your own stack, and nothing is compared.
     """
     camera = CameraSpec(
         width=640, height=360, fps=fps, bitrate_bps=bitrate * 1e6, phases="aligned", deadline_ms=deadline
     )
     law = law_of(congestion)
+    if gateway is not None:
+        _own(gateway, site, token_file, camera, seconds, seed, out)
+        return
     one = Scenario(load_link(fast), camera, law=law, seconds=seconds)
     other = Scenario(load_link(steady), camera, law=law, seconds=seconds)
     if backend != "model":
@@ -67,6 +77,7 @@ def fanin(
                 raise
             click.echo(f"nothing can be measured here, the model answers alone: {error}", err=True)
             backend = "model"
+    folder = out_dir(out, "fanin")
     cells: list[Cell] = []
     note = ""
     with Progress() as progress:
@@ -90,7 +101,6 @@ def fanin(
                 progress.say(note)
     from fishladder.loadtest.report.fanin import write_report
 
-    folder = out_dir(out, "fanin")
     settings = {
         "fast": fast,
         "steady": steady,
@@ -103,6 +113,46 @@ def fanin(
     write_report(folder, command_line(), cells, seed, settings, note)
     click.echo(table(_rows(cells)))
     click.echo(f"report: {folder / 'report.html'}")
+
+
+def _own(
+    gateway: str,
+    site: str,
+    token_file: Path | None,
+    camera: CameraSpec,
+    seconds: float,
+    seed: int,
+    out: Path | None,
+) -> None:
+    from fishladder.loadtest.fanin.own_gateway import over_own_line
+    from fishladder.loadtest.report.fanin import write_own
+
+    foreign = foreign_of(gateway, site, token_file)
+    line = Link(gateway, Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
+    folder = out_dir(out, "fanin")
+    with Progress() as progress:
+        found = list(over_own_line(Scenario(line, camera, seconds=seconds), foreign, seed, progress.step))
+    sets = [it for it, _ in found]
+    limits = [limit for _, limit in found if limit]
+    settings = {"gateway": gateway, "camera": str(camera), "deadline_ms": camera.deadline_ms, "seconds": seconds}
+    write_own(folder, command_line(), sets, seed, settings, limits)
+    rows = [("N", "complete sets", "single frames", "F^N", "p50 set ms", "p95 set ms", "parallelism")]
+    rows += [
+        (
+            str(it.cameras),
+            f"{it.complete:.1%}",
+            f"{it.single:.1%}",
+            f"{it.independent:.1%}",
+            f"{it.set_p50_ms:.0f}",
+            f"{it.set_p95_ms:.0f}",
+            f"{it.parallelism:.2f}",
+        )
+        for it in sets
+    ]
+    click.echo(table(rows))
+    click.echo(f"report: {folder / 'report.html'}")
+    if limits:
+        raise Inconclusive(f"not a result of the line: {limits[0]}")
 
 
 def _tell(progress: Progress, sites: str, note: str, share: float) -> None:

@@ -3,6 +3,7 @@
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +70,22 @@ def out_option(command: F) -> F:
     )(command)
 
 
+def gateway_options(command: F) -> F:
+    for option in (
+        click.option(
+            "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token."
+        ),
+        click.option(
+            "--site", default="loadtest", show_default=True, help="With --gateway: the site the token is for."
+        ),
+        click.option(
+            "--gateway", help="Your own stack: real agents here send to it over your own line, instead of a link."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def seed_option(command: F) -> F:
     return click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The first seed.")(command)
 
@@ -100,13 +117,25 @@ def law_of(chosen: str | None) -> Law:
 
 
 def out_dir(out: Path | None, kind: str) -> Path:
-    """Made if need be. Raises `ConfigError`."""
+    """Made if need be; ask for it before long work, so that nothing is lost. Raises `ConfigError`."""
     path = out or Path(f"loadtest-{kind}-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
     except OSError as error:
         raise ConfigError(f"--out {path}: {error.strerror}") from None
     return path
+
+
+def writable(path: Path | None) -> None:
+    """Insist, before long work, that its result can be written there. Raises `ConfigError`."""
+    if path is None:
+        return
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ConfigError(f"--json {path}: {error.strerror}") from None
 
 
 def command_line() -> str:

@@ -2,24 +2,28 @@
 cannot be begun anew with another seed, so this is a search with one run a step, and no interval.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
-from fishladder.loadtest.commands.options import camera_of, command_line, law_of, out_dir
+from fishladder.loadtest.commands.options import command_line, out_dir
+from fishladder.loadtest.commands.scenarios import scenario_of
 from fishladder.loadtest.console import table
 from fishladder.loadtest.errors import AssertionMissed, Inconclusive
 from fishladder.loadtest.links.link import Direction, Link
-from fishladder.loadtest.model.run import Run, summarise
+from fishladder.loadtest.model.run import Run
 from fishladder.loadtest.report.assertions import Assertion
 from fishladder.loadtest.report.progress import Progress
 from fishladder.loadtest.report.saturation import write_report
 from fishladder.loadtest.report.summary import LinkAnswer, Point
-from fishladder.loadtest.saturation.confirm import generator_limit
+from fishladder.loadtest.saturation.adaptation import judged, reaches
+from fishladder.loadtest.saturation.confirm import emulated_run, generator_limit
 from fishladder.loadtest.scenario import Scenario
-from fishladder.loadtest.sites.site import Foreign, SiteRun, run_site
-from fishladder.loadtest.sources.frames import draw
+from fishladder.loadtest.sites.site import Foreign
+from fishladder.loadtest.sources.ladder import Content
 from fishladder.wire.errors import ConfigError
 
 _SECONDS = 20.0
@@ -27,38 +31,32 @@ _SECONDS = 20.0
 
 def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertion], flags: dict[str, Any]) -> None:
     """Raises `ConfigError`, `CannotEmulate`, `Inconclusive`, `AssertionMissed`."""
-    if links or flags["total"] or flags["splits"] or flags["adaptive"]:
-        raise ConfigError("--gateway goes over your own line: leave out --link, --total, --split and --adaptive")
+    if links or flags["total"] or flags["splits"]:
+        raise ConfigError("--gateway goes over your own line: leave out --link, --total and --split")
+    if flags["infer"]:
+        raise ConfigError("--gateway: your own workers infer, or not: leave out --infer")
     if flags["transport"] != "stream":
         raise ConfigError("--gateway tells frames apart by the stream's acknowledgements: leave out --uplink")
-    token_file = flags["token_file"]
-    if token_file is None:
-        raise ConfigError("--gateway needs --token-file (`fishladder token create --site loadtest` makes a token)")
-    try:
-        token = token_file.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"--token-file {token_file}: {error.strerror}") from None
-    foreign = Foreign(flags["gateway"], flags["site"], token)
-    spec = camera_of(dict(flags))
-    seconds = min(flags["seconds"], _SECONDS)
+    foreign = foreign_of(flags["gateway"], flags["site"], flags["token_file"])
     line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
-    scenario = Scenario(line, spec, law=law_of(flags["congestion"]), seconds=seconds)
     target: float = flags["target"]
+    folder = out_dir(out, "saturate")
     runs: dict[int, Run] = {}
     limits: list[str] = []
     with Progress() as progress:
+        asked, content = scenario_of(line, flags, progress)
+        scenario = replace(asked, seconds=min(asked.seconds, _SECONDS))
 
         def passes(cameras: int) -> bool:
-            run, limit = _run(scenario, cameras, flags["seed"], foreign, progress)
+            run, limit = _run(scenario, content, cameras, flags["seed"], foreign, progress)
             runs[cameras] = run
             limits.extend([limit] if limit else [])
             progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms")
-            return run.decodable >= target
+            return reaches(scenario, run, target)
 
         passing, failing = search(passes, flags["most"])
     said = _answer(scenario, runs, passing, failing, limits, flags)
     checked = [wish.check(said, list(runs.values())) for wish in wishes]
-    folder = out_dir(out, "saturate")
     settings = {name: str(value) for name, value in flags.items() if value not in (None, False)}
     settings |= {name: flags[name] for name in ("seed", "target", "deadline")}
     warnings = [f"Not a result of the line: {limits[0]}."] if limits else []
@@ -72,6 +70,19 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
         raise AssertionMissed("; ".join(f"{it['assertion']} (found {it['found']})" for it in missed))
     if limits:
         raise Inconclusive(warnings[0])
+
+
+def foreign_of(gateway: str, site: str, token_file: Path | None) -> Foreign:
+    """The user's own stack. Raises `ConfigError`."""
+    parsed = urlsplit(gateway)
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
+        raise ConfigError(f"--gateway {gateway}: expected a URL such as https://gw.example:8889")
+    if token_file is None:
+        raise ConfigError(f"--gateway needs --token-file (`fishladder token create --site {site}` makes a token)")
+    try:
+        return Foreign(gateway, site, token_file.read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--token-file {token_file}: {getattr(error, 'strerror', 'is not text')}") from None
 
 
 def search(passes: Any, most: int) -> tuple[int, int | None]:
@@ -91,15 +102,16 @@ def search(passes: Any, most: int) -> tuple[int, int | None]:
     return passing, failing
 
 
-def _run(scenario: Scenario, cameras: int, seed: int, foreign: Foreign, progress: Progress) -> tuple[Run, str]:
+def _run(
+    scenario: Scenario, content: Content, cameras: int, seed: int, foreign: Foreign, progress: Progress
+) -> tuple[Run, str]:
     total_s = scenario.warm_up_s + scenario.seconds
-    plan = draw(scenario.camera, cameras, total_s, seed)
 
     def tell(at_s: float) -> None:
         progress.step(f"{cameras} real cameras to {foreign.url}", at_s, total_s)
 
-    site: SiteRun = run_site(plan, foreign=foreign, size=(scenario.camera.width, scenario.camera.height), progress=tell)
-    run = summarise(scenario, site.traffic, site.outcome, cameras, seed, "own gateway")
+    site = emulated_run(scenario, cameras, seed, None, tell, content=content, foreign=foreign)
+    run = judged(scenario, site, cameras, seed, "own gateway")
     return run, generator_limit(run, site)
 
 

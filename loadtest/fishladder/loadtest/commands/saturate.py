@@ -1,6 +1,7 @@
 """`fishladder loadtest saturate`: how many cameras fit on a link, what breaks first, and what a split would change."""
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +9,25 @@ import click
 import msgspec
 
 from fishladder.loadtest.commands.options import (
-    camera_of,
     camera_options,
     command_line,
-    law_of,
+    gateway_options,
     out_dir,
     out_option,
     seed_option,
 )
+from fishladder.loadtest.commands.scenarios import links_of, scenario_of
 from fishladder.loadtest.console import table
 from fishladder.loadtest.errors import AssertionMissed, CannotEmulate, Inconclusive
 from fishladder.loadtest.links.link import Link
-from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.model.pool import pool
 from fishladder.loadtest.model.run import Run
-from fishladder.loadtest.report.assertions import Assertion, parse_assertion
+from fishladder.loadtest.report.assertions import Assertion, check_links, parse_assertion
 from fishladder.loadtest.report.progress import Progress
 from fishladder.loadtest.report.summary import LinkAnswer
 from fishladder.loadtest.saturation.answer import Question, answer
-from fishladder.loadtest.scenario import Adaptive, Scenario
-from fishladder.loadtest.sources.camera import CameraSpec
-from fishladder.wire.errors import ConfigError
-
-_BASE_OF_SPLITS = "docsis30"
+from fishladder.loadtest.scenario import Scenario
+from fishladder.loadtest.sources.ladder import Content
 
 
 @click.command()
@@ -55,9 +52,7 @@ _BASE_OF_SPLITS = "docsis30"
     help="The model only, or confirmed around the knee with real agents over emulated links (auto: where possible).",
 )
 @click.option("--infer", is_flag=True, help="Real agents: a worker with the default model, not one that only commits.")
-@click.option("--gateway", help="Your own stack: real agents here send to it over your own line, instead of a link.")
-@click.option("--site", default="loadtest", show_default=True, help="With --gateway: the site the token is for.")
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token.")
+@gateway_options
 @click.option(
     "--cameras", "most", type=click.IntRange(1), default=32, show_default=True, help="With --gateway: at most."
 )
@@ -87,7 +82,8 @@ def saturate(links: tuple[str, ...], out: Path | None, asserts: tuple[str, ...],
     backend = flags.pop("backend")
     for name in ("gateway", "site", "token_file", "most"):
         flags.pop(name)
-    chosen = _links(links, flags.pop("total"), flags.pop("splits"))
+    chosen = links_of(links, flags.pop("total"), flags.pop("splits"))
+    check_links(wishes, [link.name for link, _ in chosen])
     if backend != "model":
         from fishladder.loadtest.emulation.privileges import enter
 
@@ -98,45 +94,60 @@ def saturate(links: tuple[str, ...], out: Path | None, asserts: tuple[str, ...],
                 raise
             click.echo(f"real agents cannot be tried here, the model answers alone: {error}", err=True)
             backend = "model"
-    with Progress() as progress:
-        found, runs, warnings = _ask(chosen, flags, backend, progress)
-    _conclude(out, found, runs, warnings, wishes, flags)
+    folder = out_dir(out, "saturate")
+    findings = Findings()
+    try:
+        with Progress() as progress:
+            _ask(chosen, flags, backend, progress, findings)
+    except KeyboardInterrupt:
+        if findings.answers:
+            findings.warnings.append("Interrupted before all was tried.")
+            _write(folder, findings, [], flags, "interrupted")
+            click.echo(f"interrupted; what was found until then: {folder / 'report.html'}", err=True)
+        raise
+    _conclude(folder, findings, wishes, flags)
+
+
+@dataclass
+class Findings:
+    """The answers of links so far, every run, and what a reader must be warned of."""
+
+    answers: list[LinkAnswer] = field(default_factory=list)
+    runs: list[tuple[str, Run]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def _ask(
-    chosen: list[tuple[Link, float | None]], flags: dict[str, Any], backend: str, progress: Progress
-) -> tuple[list[LinkAnswer], list[tuple[str, Run]], list[str]]:
-    """The answers of all links, every run, and what a reader must be warned of."""
-    scenarios = [(scenario_of(link, flags, progress), share) for link, share in chosen]
+    chosen: list[tuple[Link, float | None]],
+    flags: dict[str, Any],
+    backend: str,
+    progress: Progress,
+    findings: Findings,
+) -> None:
+    scenarios = [(*scenario_of(link, flags, progress), share) for link, share in chosen]
     question = Question(
         target=flags["target"],
         seeds=flags["seeds"],
         first_seed=flags["seed"],
         with_tornado=not flags["no_tornado"],
     )
-    found: list[LinkAnswer] = []
-    runs: list[tuple[str, Run]] = []
-    warnings: list[str] = []
     with pool() as workers:
-        for scenario, share in scenarios:
+        for scenario, _, share in scenarios:
             said, made = answer(scenario, question, workers, progress.on_run, up_share=share)
-            found.append(said)
-            runs += [(said.link, run) for run in made]
+            findings.answers.append(msgspec.structs.replace(said, detections=_detections(scenario, said)))
+            findings.runs += [(said.link, run) for run in made]
             progress.say(_line(said))
-    found = [
-        msgspec.structs.replace(said, detections=_detections(s, said))
-        for (s, _), said in zip(scenarios, found, strict=True)
-    ]
-    if backend != "model":
-        for index, (scenario, _) in enumerate(scenarios):
-            found[index], real, warning = _confirmed(scenario, found[index], flags, backend, progress)
-            runs += [(found[index].link, run) for run in real]
-            warnings += [warning] if warning else []
-    return found, runs, warnings
+    if backend == "model":
+        return
+    for index, (scenario, content, _) in enumerate(scenarios):
+        said, real, warning = _confirmed(scenario, content, findings.answers[index], flags, backend, progress)
+        findings.answers[index] = said
+        findings.runs += [(said.link, run) for run in real]
+        findings.warnings += [warning] if warning else []
 
 
 def _confirmed(
-    scenario: Scenario, said: LinkAnswer, flags: dict[str, Any], backend: str, progress: Progress
+    scenario: Scenario, content: Content, said: LinkAnswer, flags: dict[str, Any], backend: str, progress: Progress
 ) -> tuple[LinkAnswer, tuple[Run, ...], str]:
     from fishladder.loadtest.errors import SelfTestInvalid
     from fishladder.loadtest.saturation.confirm import confirm
@@ -149,7 +160,7 @@ def _confirmed(
             around,
             seed=flags["seed"],
             target=flags["target"],
-            units=_units(scenario, flags, progress),
+            content=content,
             model=_model(progress) if flags["infer"] else None,
             progress=progress.step,
         )
@@ -162,14 +173,6 @@ def _confirmed(
     progress.say(f"{said.link}: {real.note}")
     warning = f"{said.link}: not a result of the link: {real.limited}." if real.limited else ""
     return said, real.runs, warning
-
-
-def _units(scenario: Scenario, flags: dict[str, Any], progress: Progress) -> list[bytes] | None:
-    if not flags["footage"]:
-        return None
-    from fishladder.loadtest.sources.ladder import encoded, footage
-
-    return encoded(footage(flags["footage"], progress.step), scenario.camera, progress.step).units
 
 
 def _model(progress: Progress) -> str:
@@ -185,105 +188,20 @@ def _detections(scenario: Scenario, said: LinkAnswer) -> str:
     return what_the_last_costs(scenario, said)
 
 
-def scenario_of(link: Link, flags: dict[str, Any], progress: Progress) -> Scenario:
-    """From the flags. Raises `ConfigError`."""
-    given = dict(flags)
-    spec = camera_of(given)
-    if flags["infer"] and not flags["footage"]:
-        raise ConfigError("--infer needs pictures to look at: give --footage vtest or bikes")
-    if not 0 < flags["target"] <= 1:
-        raise ConfigError(f"--target {flags['target']:g}: expected a fraction above 0 and up to 1")
-    if not 5 <= flags["seconds"] <= 3600:
-        raise ConfigError(f"--seconds {flags['seconds']:g}: expected 5 to 3600")
-    sizes = None
-    if flags["footage"]:
-        from fishladder.loadtest.sources.ladder import encoded, footage
-
-        sizes = encoded(footage(flags["footage"], progress.step), spec, progress.step).sizes
-    return Scenario(
-        link=link,
-        camera=spec,
-        transport=flags["transport"],
-        law=law_of(flags["congestion"]),
-        seconds=flags["seconds"],
-        adaptive=_adaptive(flags, spec, progress),
-        footage=sizes,
-    )
-
-
-def _adaptive(flags: dict[str, Any], spec: CameraSpec, progress: Progress) -> Adaptive | None:
-    floor, floor_f1 = flags["floor"], flags["floor_f1"]
-    if not flags["adaptive"]:
-        if floor is not None or floor_f1 is not None:
-            raise ConfigError("--floor and --floor-f1 go with --adaptive")
-        return None
-    if flags["footage"]:
-        raise ConfigError("--adaptive draws frame sizes for each rate: leave out --footage")
-    if (floor is None) == (floor_f1 is None):
-        raise ConfigError("--adaptive needs to know when a camera is of no use: give --floor MBIT or --floor-f1 F1")
-    if floor_f1 is not None:
-        from fishladder.loadtest.accuracy.table import floor_bps
-
-        return Adaptive(floor_bps(floor_f1, spec, progress.step))
-    if not 0 < floor * 1e6 <= spec.bitrate_bps:
-        raise ConfigError(f"--floor {floor:g}: expected above 0 and up to --bitrate")
-    return Adaptive(floor * 1e6)
-
-
-def _links(names: tuple[str, ...], total: float | None, splits: str | None) -> list[tuple[Link, float | None]]:
-    """Links with the upstream share, where a total is split."""
-    if (total is None) != (splits is None):
-        raise ConfigError("--total and --split go together, such as --total 232 --split 95:5,50:50")
-    if total is None or splits is None:
-        if not names:
-            raise ConfigError("which link? --link NAME (`fishladder loadtest links` lists presets), or --total/--split")
-        return [(load_link(name), None) for name in names]
-    if len(names) > 1:
-        raise ConfigError("--split takes the line's delay, loss and queues from one --link")
-    if not total > 0:
-        raise ConfigError(f"--total {total:g}: expected Mbit/s above 0")
-    base = load_link(names[0] if names else _BASE_OF_SPLITS)
-    if base.up.trace or base.schedule:
-        raise ConfigError(f"--split: the rate of {base.name} changes while it runs and cannot be divided")
-    return [(base.total_split(total * 1e6, share, name), share) for share, name in map(_share, splits.split(","))]
-
-
-def _share(text: str) -> tuple[float, str]:
-    down, colon, up = text.strip().partition(":")
-    try:
-        parts = float(down), float(up)
-    except ValueError:
-        parts = 0.0, 0.0
-    if not colon or min(parts) <= 0:
-        raise ConfigError(f"--split {text!r}: expected DOWN:UP, such as 95:5")
-    return parts[1] / sum(parts), text.strip()
-
-
 def _line(said: LinkAnswer) -> str:
     upto = f"surely fails at {said.failing}" if said.failing else f"no limit found up to {said.limit}"
     return f"{said.link}: N* = {said.passing}, {upto} (fluid bound {said.fluid}); {said.cause}: {said.cause_text}"
 
 
-def _conclude(
-    out: Path | None,
-    found: list[LinkAnswer],
-    runs: list[tuple[str, Run]],
-    warnings: list[str],
-    wishes: list[Assertion],
-    flags: dict[str, Any],
-) -> None:
-    from fishladder.loadtest.report.saturation import write_report
-
+def _conclude(folder: Path, findings: Findings, wishes: list[Assertion], flags: dict[str, Any]) -> None:
+    found, warnings = findings.answers, findings.warnings
     checked = [
-        wish.check(said, [run for link, run in runs if link == said.link and run.backend == "model"])
+        wish.check(said, [run for link, run in findings.runs if link == said.link and run.backend == "model"])
         for wish in wishes
         for said in found
         if wish.link in (None, said.link)
     ]
-    status = "generator-limited" if warnings else "ok"
-    folder = out_dir(out, "saturate")
-    settings = {name: value for name, value in flags.items() if value not in (None, False)}
-    write_report(folder, command_line(), found, runs, settings, checked, warnings, status)
+    _write(folder, findings, checked, flags, "generator-limited" if warnings else "ok")
     click.echo(_table(found))
     for said in found:
         if said.detections:
@@ -296,6 +214,13 @@ def _conclude(
         raise Inconclusive(" ".join(warnings))
     if any(said.failing is None for said in found):
         raise Inconclusive("on some link no N surely failed: more --seeds, or the cameras are too small for it")
+
+
+def _write(folder: Path, findings: Findings, checked: list[dict[str, Any]], flags: dict[str, Any], status: str) -> None:
+    from fishladder.loadtest.report.saturation import write_report
+
+    settings = {name: value for name, value in flags.items() if value not in (None, False)}
+    write_report(folder, command_line(), findings.answers, findings.runs, settings, checked, findings.warnings, status)
 
 
 def _table(found: list[LinkAnswer]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fishladder.loadtest.commands.options import writable
 from fishladder.loadtest.console import table
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.emulation.privileges import enter
@@ -50,6 +51,7 @@ def selftest(names: Sequence[str], seed: int, json_path: Path | None) -> None:
     fishladder loadtest selftest --link docsis30
     fishladder loadtest selftest --link all --json selftest.json
     """
+    writable(json_path)
     links = [load_link(each) for name in names for each in (preset_names() if name == "all" else [name])]
     rights = enter(sys.argv[1:])
     click.echo(f"namespaces as {rights.kind}", err=True)

@@ -17,6 +17,7 @@ from fishladder.loadtest.links.mahimahi import load_trace
 from fishladder.wire.errors import ConfigError
 
 MIN_QUEUE_BYTES = 1514  #: room for one full packet
+_LONGEST_S = 7 * 86_400.0
 
 
 class Figure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,13 +123,15 @@ def parse_link(text: str, name: str, *, where: str, beside: Path) -> Link:
     try:
         table = msgspec.convert(tomllib.loads(text), LinkTable, strict=False)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"link {where}: {error}") from None
+        raise ConfigError(f"link {where}: is no TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"link {where}: {error}") from None
     reader = _Reader(where, beside)
     up, down = reader.direction("up", table.up), reader.direction("down", table.down)
     steps = sorted(reader.schedule(table, up, down), key=lambda step: step.at_ms)
     repeat_ms = table.repeat_s * 1000
+    if not 0 <= table.repeat_s <= _LONGEST_S:
+        reader.refuse("repeat_s", f"{table.repeat_s:g} is not between 0 and {_LONGEST_S:g}")
     if steps and repeat_ms and steps[-1].at_ms >= repeat_ms:
         reader.refuse("repeat_s", f"{table.repeat_s:g} is not after the last step, at {steps[-1].at_ms / 1000:g} s")
     return Link(name, up, down, table.title or name, tuple(steps), repeat_ms, reader.provenance)
@@ -182,8 +185,8 @@ class _Reader:
         jitter = Jitter()
         if table.jitter is not None:
             period_ms = table.jitter.period_ms or (15_000.0 if table.jitter.kind == "steps" else 10.0)
-            if period_ms < 1:
-                self.refuse(f"{way}.jitter.period_ms", f"{period_ms:g} is below 1")
+            if not 1 <= period_ms <= _LONGEST_S * 1000:
+                self.refuse(f"{way}.jitter.period_ms", f"{period_ms:g} is not between 1 and {_LONGEST_S * 1000:g}")
             jitter = Jitter(table.jitter.kind, get("jitter.ms", table.jitter.ms, high=10_000), period_ms)
         loss = Loss()
         if table.loss is not None:
@@ -214,7 +217,7 @@ class _Reader:
             fading = table.trace
             if table.rate_mbps is None:
                 self.refuse(f"{way}.rate_mbps", "is missing: a fading trace varies around it")
-            if not (fading.coherence_ms > 0 and 1 <= fading.seconds <= 600 and 0 <= fading.sigma <= 2):
+            if not (0 < fading.coherence_ms <= 1e6 and 1 <= fading.seconds <= 600 and 0 <= fading.sigma <= 2):
                 self.refuse(f"{way}.trace", "needs coherence_ms above 0, 1 to 600 seconds and a sigma of at most 2")
             rate_mbps = _plain(table.rate_mbps)
             return fading_trace(rate_mbps * 1e6, fading.sigma, fading.coherence_ms, fading.seconds, fading.seed)
@@ -226,8 +229,9 @@ class _Reader:
             self.refuse("schedule", "steps must stand in the order of at_s")
         for index, step in enumerate(table.schedule, start=1):
             where = f"schedule[{index}]"
-            if step.at_s < 0 or step.over_s < 0:
-                self.refuse(where, "times must not be negative")
+            for name, seconds in (("at_s", step.at_s), ("over_s", step.over_s), ("outage_s", step.outage_s or 0.0)):
+                if not 0 <= seconds <= _LONGEST_S:
+                    self.refuse(f"{where}.{name}", f"{seconds:g} is not between 0 and {_LONGEST_S:g}")
             if all(value is None for value in (step.rate_mbps, step.loss, step.delay_ms, step.outage_s)):
                 self.refuse(where, "changes nothing: give rate_mbps, loss, delay_ms or outage_s")
             if step.rate_mbps is not None and not 0.01 <= step.rate_mbps <= 100_000:

@@ -17,8 +17,8 @@ _BETA, _C = 0.7, 0.4  # RFC 9438, sections 4.6 and 4.1
 
 
 class Window(Protocol):
-    """`bytes` may be in flight. Tell it of each piece that is sent (`more` if others wait behind it) and, in order,
-    acknowledged (`limited` if not the camera but the window held sending up).
+    """`bytes` may be in flight. Tell it of each piece that is sent (`held` if it waited for window or pace) and, in
+    order, acknowledged (`limited` if not the camera but the window held sending up).
     """
 
     bytes: float
@@ -26,7 +26,7 @@ class Window(Protocol):
     def not_before(self, now_us: float) -> float:
         """When the next piece may leave."""
 
-    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None: ...
+    def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None: ...
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None: ...
 
@@ -51,7 +51,7 @@ class Cubic:
     def not_before(self, now_us: float) -> float:
         return now_us
 
-    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None:
+    def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None:
         pass
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
@@ -99,13 +99,15 @@ class _Sent(NamedTuple):
     first_us: float
     delivered: int
     delivered_us: float
-    more: bool
+    app_limited: bool
 
 
 class Bbr:
     """BBR version 1 as far as it decides how fast a burst leaves: it paces by the most it saw delivered in the last ten
-    round trips. Cameras that send little between keyframes teach it little, and the keyframe then leaves slowly.
-    Its response to a lost minimum of the round trip is left out, and it does not mind loss.
+    round trips. What is sent into an idle connection, and until the first of it is acknowledged, is limited by the
+    cameras: it may raise the rate but not lower it, and does not end the start-up, in which bursts leave faster. A
+    phase that probes for more ends only when it has filled the path. Its response to a lost minimum of the round trip
+    is left out, and it does not mind loss.
     """
 
     def __init__(self, rtt_us: float) -> None:
@@ -116,22 +118,32 @@ class Bbr:
         self._full_rate, self._level_rounds, self._full = 0.0, 0, False
         self._samples: deque[tuple[int, float]] = deque()  # round and rate, rates descending
         self._round, self._round_ends = 0, 0
+        self._phase, self._phase_us = 0, 0.0
         self._delivered, self._delivered_us, self._first_us = 0, 0.0, 0.0
+        self._limited_to = 0  # what has to be delivered until the cameras limit no more
+        self._in_flight = 0
         self._next_us = 0.0
         self._flight: deque[_Sent] = deque()
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
 
-    def sent(self, now_us: float, size: int, in_flight: int, *, more: bool) -> None:
+    def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None:
         if not in_flight:
             self._first_us = self._delivered_us = now_us
-        self._flight.append(_Sent(now_us, self._first_us, self._delivered, self._delivered_us, more))
+        if not held:
+            self._limited_to = max(self._delivered + in_flight, 1)
+        limited = bool(self._limited_to)
+        self._flight.append(_Sent(now_us, self._first_us, self._delivered, self._delivered_us, limited))
+        self._in_flight = in_flight + size
         self._next_us = max(self._next_us, now_us) + size / (self._gain * self._rate)
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
         piece = self._flight.popleft()
         self._delivered += acked_bytes
+        self._in_flight -= acked_bytes
+        if self._limited_to and self._delivered > self._limited_to:
+            self._limited_to = 0
         began = piece.delivered >= self._round_ends
         if began:
             self._round += 1
@@ -139,16 +151,29 @@ class Bbr:
         took_us = max(piece.at_us - piece.first_us, now_us - piece.delivered_us)
         self._delivered_us, self._first_us = now_us, piece.at_us
         if took_us >= self._rtt_us * 0.99:
-            self._sample((self._delivered - piece.delivered) / took_us, app_limited=not piece.more)
-        if began and piece.more and not self._full:
+            self._sample((self._delivered - piece.delivered) / took_us, app_limited=piece.app_limited)
+        if began and not piece.app_limited and not self._full:
             self._look_for_the_top()
         if self._full:
-            self._gain = _CYCLE[int(now_us / self._rtt_us) % len(_CYCLE)]
+            self._cycle(now_us)
         target = (2.0 if self._full else _STARTUP_GAIN) * self._rate * self._rtt_us + 6 * SEGMENT_BYTES
         self.bytes = max(min(self.bytes + acked_bytes, target), 4.0 * SEGMENT_BYTES)
 
     def lost(self, now_us: float) -> None:
         pass
+
+    def _cycle(self, now_us: float) -> None:
+        """A phase lasts a round trip; one that probes for more until there is as much in flight as it asks for."""
+        gain = _CYCLE[self._phase]
+        held = self._rate * self._rtt_us
+        ends = now_us - self._phase_us > self._rtt_us
+        if gain > 1:
+            ends = ends and self._in_flight >= gain * held
+        elif gain < 1:
+            ends = ends or self._in_flight <= held
+        if ends:
+            self._phase, self._phase_us = (self._phase + 1) % len(_CYCLE), now_us
+        self._gain = _CYCLE[self._phase]
 
     def _sample(self, rate: float, *, app_limited: bool) -> None:
         """The most of the last ten rounds; what the camera limited counts only if it is more."""

@@ -30,6 +30,7 @@ class Run:
     age_p99_ms: float
     queue_p95_ms: float
     lateness_p95_ms: float = 0.0
+    camera_bps: float = 0.0  #: what the camera that got least might send, on average
     backend: str = "model"
 
     def row(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def simulate(scenario: Scenario, cameras: int, seed: int) -> tuple[Traffic, Outc
     """The frames `cameras` offer with this seed, and what became of them."""
     spec = scenario.camera_at(cameras)
     seconds = scenario.warm_up_s + scenario.seconds
-    traffic = draw(spec, cameras, seconds, seed, footage=scenario.footage)
+    traffic = draw(spec, cameras, seconds, seed, footage=scenario.footage_at(cameras))
     up = Way(scenario.link, "up", seed)
     if scenario.transport == "stream":
         return traffic, send_stream(traffic, up, Way(scenario.link, "down", seed), law=scenario.law)
@@ -74,6 +75,7 @@ def summarise(
         age_p99_ms=p99,
         queue_p95_ms=float(np.percentile(waits, 95)) / 1000 if len(waits) else 0.0,
         lateness_p95_ms=float(np.percentile(outcome.lateness_us, 95)) / 1000 if len(outcome.lateness_us) else 0.0,
+        camera_bps=scenario.share_bps(cameras),
         backend=backend,
     )
 

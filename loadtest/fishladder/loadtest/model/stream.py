@@ -82,8 +82,7 @@ class _Stream:
             camera = turns.popleft()
             frame, left = pending[camera].popleft()
             take = min(left, self._fragment)
-            more = left > take or bool(pending[camera]) or bool(turns)
-            now = self._send(now, take + MESSAGE_OVERHEAD_BYTES, more=more)
+            now = self._send(now, take + MESSAGE_OVERHEAD_BYTES)
             if left > take:
                 pending[camera].appendleft((frame, left - take))
             else:
@@ -103,9 +102,9 @@ class _Stream:
             queue_us=waits[:, 1],
         )
 
-    def _send(self, now: float, size: int, *, more: bool) -> float:
+    def _send(self, now: float, size: int) -> float:
         """One fragment, as soon as the window lets it go; when that was."""
-        acks = self._acks
+        acks, ready_us = self._acks, now
         now = self._window.not_before(now)
         while acks and acks[0][0] <= now:
             self._acknowledge(acks[0][0])
@@ -131,7 +130,7 @@ class _Stream:
             if lost == segments:
                 ack_us = max(ack_us, self._up.outage_ends_us(leave_us)) + self._rtt_us
         self._acks.append((max(ack_us, acks[-1][0] if acks else ack_us), size, self._wait_us))
-        self._window.sent(now, size, self._in_flight, more=more)
+        self._window.sent(now, size, self._in_flight, held=now > ready_us)
         self._in_flight += size
         return now
 

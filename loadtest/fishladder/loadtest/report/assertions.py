@@ -10,7 +10,10 @@ from fishladder.loadtest.model.run import Run
 from fishladder.loadtest.report.summary import LinkAnswer
 from fishladder.wire.errors import ConfigError
 
-_FORM = re.compile(r"\s*(\w+)\s*(>=|<=|>|<|==)\s*([\d.]+)\s*(?:@\s*N\s*=\s*(\d+))?\s*(?:@\s*link\s*=\s*(\S+))?\s*")
+_FORM = re.compile(
+    r"\s*(\w+)\s*(>=|<=|>|<|==)\s*(\d+(?:\.\d*)?|\.\d+)\s*"
+    r"(?:@\s*N\s*=\s*([1-9]\d{0,6}))?\s*(?:@\s*link\s*=\s*(\S+))?\s*"
+)
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -42,6 +45,13 @@ class Assertion:
             found = sum(values) / len(values) if values else None
         holds = found is not None and _OPERATORS[self.sign](found, self.value)
         return {"assertion": self.text, "link": answer.link, "found": found, "holds": holds}
+
+
+def check_links(wishes: Sequence[Assertion], links: Sequence[str]) -> None:
+    """Insist that each assertion about one link is about one of those asked for. Raises `ConfigError`."""
+    for wish in wishes:
+        if wish.link is not None and wish.link not in links:
+            raise ConfigError(f"--assert {wish.text!r}: no link {wish.link!r} is tried here, only {', '.join(links)}")
 
 
 def parse_assertion(text: str) -> Assertion:

@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
 from fishladder.loadtest.fanin.contest import COUNTS, SHARES, Cell
+from fishladder.loadtest.fanin.sets import FanIn
 from fishladder.loadtest.report.html import page
 from fishladder.loadtest.report.plots import Plot
 from fishladder.loadtest.report.style import COLOURS, GREY, axes, figure, png
@@ -38,6 +39,47 @@ def write_report(
         plots=made,
         tables=[("Measured with real agents over emulated links", _measured_rows(cells))],
         warnings=[note] if note else [],
+    )
+    (folder / "report.html").write_text(text)
+
+
+def write_own(
+    folder: Path, command: str, found: Sequence[FanIn], seed: int, settings: dict[str, Any], limits: Sequence[str]
+) -> None:
+    """The report of one line, measured with real agents."""
+    rows = [{**asdict(it), "independent": it.independent} for it in found]
+    status = "generator-limited" if limits else "ok"
+    summary = new_summary("fanin", command, seed, settings, findings={"sets": rows}, status=status)
+    write_summary(summary, folder / "summary.json")
+    fig = figure()
+    ax = axes(fig, title="Complete sets in time", x="cameras that must arrive together", y="sets complete in time")
+    n = [it.cameras for it in found]
+    ax.plot(n, [it.complete for it in found], color=COLOURS[0], marker="o", label="measured")
+    ax.plot(
+        n,
+        [it.independent for it in found],
+        color=COLOURS[0],
+        linestyle=":",
+        label="F^N, were they independent",
+    )
+    ax.set_xticks(n)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set_ylim(-0.03, 1.04)
+    fig.legend(loc="outside lower center", ncols=2, frameon=False)
+    last = found[-1]
+    says = (
+        f"Of {last.cameras} cameras {last.complete:.1%} of the sets are complete within {settings['deadline_ms']:g} ms "
+        f"at {settings['gateway']}; half are within {last.set_p50_ms:.0f} ms, 95 % within {last.set_p95_ms:.0f} ms. "
+        f"Effective parallelism is {last.parallelism:.2f}."
+    )
+    plot = Plot("complete", fig, says)
+    (folder / "complete.png").write_bytes(png(fig))
+    text = page(
+        summary,
+        title="Frames that must arrive together, over your own line",
+        answers=[says],
+        plots=[plot],
+        warnings=[f"Not a result of the line: {limit}." for limit in limits],
     )
     (folder / "report.html").write_text(text)
 

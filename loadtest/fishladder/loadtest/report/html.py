@@ -54,8 +54,15 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows[1:])
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cells(row: Sequence[str]) -> str:
+    """What stands alone beside a name has the whole row."""
+    if len(row) > 2 and not any(row[2:]):
+        return f'<td>{escape(row[0])}</td><td colspan="{len(row) - 1}" class="small">{escape(row[1])}</td>'
+    return "".join(f"<td>{escape(cell)}</td>" for cell in row)
 
 
 def _how(summary: Summary) -> str:

@@ -40,7 +40,7 @@ def knees(answers: Sequence[LinkAnswer], target: float) -> Plot:
         if answer.emulated:
             ax.scatter(
                 [it.cameras for it in answer.emulated],
-                [it.decodable for it in answer.emulated],
+                [it.decodable if it.of_use else 0.0 for it in answer.emulated],
                 s=130,
                 facecolors="none",
                 edgecolors=colour,

@@ -126,7 +126,7 @@ def _emulated(found: Sequence[LinkAnswer]) -> list[tuple[str, ...]]:
                 (
                     said.link,
                     str(it.cameras),
-                    f"{it.decodable:.1%}",
+                    f"{it.decodable:.1%}" + (f" at {it.camera_bps / 1000:.0f} kbit/s" if it.camera_bps else ""),
                     f"{it.model:.1%}",
                     f"{it.age_p50_ms:.0f}",
                     f"{it.age_p95_ms:.0f}",

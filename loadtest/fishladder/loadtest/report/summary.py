@@ -38,6 +38,8 @@ class Emulated(msgspec.Struct, frozen=True):
     agrees: bool  #: both reach the target, or neither does
     congestion_control: str
     cores: dict[str, float]
+    camera_bps: float | None = None  #: of cameras that adapt: what was ordered of the one that got least
+    of_use: bool = True  #: it kept its floor
 
 
 class BarRow(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Puts together what the model says of one link: N* with its interval, cause and tornado, and how old frames get."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def _row(
         passing=knee.passing,
         failing=knee.failing,
         limit=knee.limit,
-        fluid=_fluid(scenario),
+        fluid=fluid_bound(scenario),
         every_n=knee.every_n,
         cause=cause.kind,
         cause_text=cause.text,
@@ -91,13 +91,6 @@ def _row(
         ages=ages,
         up_share=up_share,
     )
-
-
-def _fluid(scenario: Scenario) -> int:
-    camera = scenario.camera
-    if scenario.adaptive is not None:
-        camera = replace(camera, bitrate_bps=scenario.adaptive.floor_bps)
-    return fluid_bound(scenario.link, camera, scenario.transport)
 
 
 def _figures(link: Link) -> dict[str, dict[str, object]]:

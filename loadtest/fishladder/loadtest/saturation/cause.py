@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fishladder.loadtest.links.link import Link, Loss
-from fishladder.loadtest.model.fluid import mean_up_bps, wire_bps
+from fishladder.loadtest.model.fluid import load
 from fishladder.loadtest.model.pool import Pool
 from fishladder.loadtest.model.run import Run
 from fishladder.loadtest.scenario import Scenario
@@ -27,10 +27,12 @@ class Cause:
 def find_cause(scenario: Scenario, cameras: int, seeds: Sequence[int], pool: Pool, *, target: float) -> Cause:
     """Why `cameras` on this link do not reach the target."""
     link = scenario.link
-    up_bps = mean_up_bps(link)
-    load = cameras * wire_bps(scenario.camera_at(cameras), scenario.transport, up_bps) / up_bps
-    offered = f"{cameras} cameras offer {load:.0%} of what the uplink carries, headers included"
-    if load >= 1:
+    if scenario.adaptive is not None and not scenario.of_use(share := scenario.share_bps(cameras)):
+        floor = f"the floor is {scenario.adaptive.floor_bps / 1000:.0f}"
+        return Cause("rate", f"{cameras} cameras are left {share / 1000:.0f} kbit/s each; {floor}.")
+    offered_share = load(scenario, cameras)
+    offered = f"{cameras} cameras offer {offered_share:.0%} of what the uplink carries, headers included"
+    if offered_share >= 1:
         return Cause("rate", f"{offered}: what waits grows without end.")
 
     def passes(changed: Link) -> bool:

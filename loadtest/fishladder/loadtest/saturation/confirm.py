@@ -5,25 +5,26 @@ one run a point is no interval. What the generator of the traffic limited is cal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import fmean
 
 from fishladder.loadtest.emulation.network import Network, emulate
 from fishladder.loadtest.emulation.selftest import SelfTest, self_test
 from fishladder.loadtest.model.congestion import Law
-from fishladder.loadtest.model.run import Run, run_once, summarise
+from fishladder.loadtest.model.run import Run, run_once
 from fishladder.loadtest.report.summary import Emulated
+from fishladder.loadtest.saturation.adaptation import judged, reaches
 from fishladder.loadtest.scenario import Scenario
-from fishladder.loadtest.sites.site import Clip, SiteRun, run_site
+from fishladder.loadtest.sites.site import Clip, Foreign, Ladder, SiteRun, run_site
 from fishladder.loadtest.sources.frames import draw_indexed
+from fishladder.loadtest.sources.ladder import Content
 from fishladder.wire.errors import ConfigError
 
 #: A frame handed over this much later than planned, at the 95th percentile, is the generator's fault, not the link's.
 LATE_MS = 40.0
 #: A process that used this much of a core was at its end.
 FULL_CORE = 0.92
-_MODEL_SEEDS = 4
 #: Counted seconds of an emulated run; a knee shows in fewer than the model can afford.
 _SECONDS = 20.0
+MADE_UP = Content()
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,11 @@ def confirm(
     *,
     seed: int,
     target: float,
-    units: Sequence[bytes] | None = None,
+    content: Content = MADE_UP,
     model: str | None = None,
     progress: Callable[[str, float, float], None],
 ) -> Confirmation:
-    """`units` are those of the scenario's footage; without, frames are made up. `model`: a real worker infers with it.
+    """`content` is the scenario's footage; without, frames are made up. `model`: a real worker infers with it.
 
     Raises `CannotEmulate` and `SelfTestInvalid`.
     """
@@ -65,8 +66,8 @@ def confirm(
             total = short.warm_up_s + short.seconds
             what = f"{link.name}: {count} real cameras, run {index + 1} of {len(cameras)}"
             tell = partial(_tell, progress, what, total)
-            site = emulated_run(short, count, seed, network, tell, units=units, model=model)
-            run = summarise(short, site.traffic, site.outcome, count, seed, "netns")
+            site = emulated_run(short, count, seed, network, tell, content=content, model=model)
+            run = judged(short, site, count, seed, "netns")
             runs.append(run)
             limited = limited or generator_limit(run, site)
             points.append(_point(short, run, site, seed, target))
@@ -84,19 +85,27 @@ def emulated_run(
     network: Network | None,
     progress: Callable[[float], None],
     *,
-    units: Sequence[bytes] | None = None,
+    content: Content = MADE_UP,
     model: str | None = None,
+    foreign: Foreign | None = None,
 ) -> SiteRun:
-    """The model's very frames of this seed, sent by real agents."""
-    spec = scenario.camera_at(cameras)
+    """The model's very frames of this seed, sent by real agents; of cameras that adapt, what agents order of them.
+
+    `network` None: over loopback, or to a stack that is not ours.
+    """
+    spec = scenario.camera
     seconds = scenario.warm_up_s + scenario.seconds
     plan, frame = draw_indexed(spec, cameras, seconds, seed, footage=scenario.footage)
+    clip: Clip | Ladder | None = Clip(content.clip.units, frame) if content.clip else None
+    if scenario.adaptive is not None:
+        clip = Ladder(spec, content.rungs)
     return run_site(
         plan,
         network=network,
+        foreign=foreign,
         uplink="whip" if scenario.transport == "whip" else "stream",
         size=(spec.width, spec.height),
-        clip=Clip(units, frame) if units else None,
+        clip=clip,
         model=model,
         progress=progress,
     )
@@ -115,16 +124,18 @@ def generator_limit(run: Run, site: SiteRun) -> str:
 def _point(scenario: Scenario, run: Run, site: SiteRun, seed: int, target: float) -> Emulated:
     laws: dict[str, Law] = {"cubic": "cubic", "bbr": "bbr"}
     same = replace(scenario, law=laws.get(site.congestion_control, scenario.law))
-    model = fmean(run_once(same, run.cameras, seed + k).decodable for k in range(_MODEL_SEEDS))
+    model = run_once(same, run.cameras, seed)  # which meets the same losses and fades
     return Emulated(
         cameras=run.cameras,
         decodable=run.decodable,
-        model=model,
+        model=model.decodable,
         age_p50_ms=run.age_p50_ms,
         age_p95_ms=run.age_p95_ms,
         lateness_p95_ms=run.lateness_p95_ms,
         offered_bps=run.offered_bps,
-        agrees=(run.decodable >= target) == (model >= target),
+        agrees=reaches(scenario, run, target) == reaches(scenario, model, target),
+        camera_bps=run.camera_bps if scenario.adaptive else None,
+        of_use=scenario.of_use(run.camera_bps),
         congestion_control=site.congestion_control,
         cores=site.cores,
     )

@@ -25,19 +25,20 @@ class Sweep:
         self._on_run = on_run
 
     def evaluate(self, cameras: int, seeds: int) -> Sample:
-        """The worst camera's decodable fraction of each seed. Those that were run before are not run again."""
+        """The worst camera's decodable fraction of each seed, 0 if it was left less than its floor. Those that were run
+        before are not run again.
+        """
         known = self.runs.setdefault(cameras, {})
         wanted = range(self._first_seed, self._first_seed + seeds)
         jobs = [(self.scenario, cameras, seed) for seed in wanted if seed not in known]
         for run in self._pool.runs(jobs):
             known[run.seed] = run
             self._on_run(self._what, run, len(known), seeds)
-        return Sample(tuple(known[seed].decodable for seed in wanted))
+        runs = [known[seed] for seed in wanted]
+        return Sample(tuple(run.decodable if self.scenario.of_use(run.camera_bps) else 0.0 for run in runs))
 
     def knee(self, *, target: float, seeds: int, guess: int | None = None, all_below: bool = True) -> Knee:
-        fluid = fluid_bound(self.scenario.link, self.scenario.camera_at(guess or 1), self.scenario.transport)
-        if self.scenario.adaptive is not None:
-            fluid = fluid_bound(self.scenario.link, self.scenario.camera_at(10**6), self.scenario.transport)
+        fluid = fluid_bound(self.scenario)
         limit = max(2 * fluid + 4, 2 * (guess or 0) + 4)
         start = guess if guess is not None else max(fluid, 1)
         return find_knee(

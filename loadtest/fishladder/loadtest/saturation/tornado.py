@@ -57,14 +57,10 @@ def tornado(
         for label, variant in ends:
             sweep = Sweep(variant, pool, first_seed=first_seed, what=f"{what}, if {name} {label}", on_run=on_run)
             # What the assumption does to the mean rates is known beforehand: begin the search there.
-            guess = max(passing + _fluid(variant) - _fluid(scenario), 1)
+            guess = max(passing + fluid_bound(variant) - fluid_bound(scenario), 1)
             found.append(sweep.knee(target=target, seeds=SEEDS, guess=guess, all_below=False).passing)
         bars.append(Bar(name, ends[0][0], ends[1][0], found[0], found[1]))
     return sorted(bars, key=lambda bar: -bar.swing)
-
-
-def _fluid(scenario: Scenario) -> int:
-    return fluid_bound(scenario.link, scenario.camera, scenario.transport)
 
 
 def _variants(scenario: Scenario) -> Iterator[tuple[str, list[tuple[str, Scenario]]]]:
@@ -85,7 +81,7 @@ def _variants(scenario: Scenario) -> Iterator[tuple[str, list[tuple[str, Scenari
             for factor in (low, high)
         ]
         yield f"{'down' if way == 'down' else 'up'} {said}", ends
-    if scenario.footage is None:
+    if scenario.footage is None and scenario.adaptive is None:  # whose encoders smooth both
         yield (
             "keyframe size",
             [(f"{ratio:g} x P", replace(scenario, camera=replace(camera, ip_ratio=ratio))) for ratio in (5.0, 20.0)],

@@ -9,23 +9,23 @@ import os
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Literal, TextIO
 
 import msgspec
 import numpy as np
 
 from fishladder.edge.agent import Agent
-from fishladder.edge.capture import Command
-from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.capture_records import Captured, CapturedUnit, Left
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.feed import Feed
 from fishladder.edge.session import State
 from fishladder.edge.spool.settings import SpoolConfig
-from fishladder.loadtest.sites.payload import marked, synthetic
+from fishladder.loadtest.sites.cameras import Adaptive, Cast, Fixed, Plan, Player
 from fishladder.loadtest.sites.tcp_info import busiest, congestion_control
+from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.runtime.logs import configure_logging
 from fishladder.wire.errors import FishladderError, UplinkError
+from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Codec, Flag
 
 _LOOK_S = 0.01
@@ -35,8 +35,8 @@ NO_SPOOL = SpoolConfig(enabled=False)
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
-    """`plan` is an .npz with `camera, at_us, size_bytes, key` and, with `clip`, `frame`: which of the clip's units.
-    `clip` is MessagePack, a list of encoded H.264 units. `result` is the .npz that is written: see `play`.
+    """`plan` is an .npz, see `cameras.Plan`. `clip` is MessagePack: a list of encoded H.264 units, or of `Rung`s if the
+    cameras adapt (`adaptive` says what they would send). `result` is the .npz that is written: see `play`.
     """
 
     gateway: str
@@ -48,6 +48,7 @@ class SiteSpec(msgspec.Struct, frozen=True):
     result: str
     uplink: Literal["stream", "whip"] = "stream"
     clip: str = ""
+    adaptive: CameraSpec | None = None
     ca_file: str = ""
     proxy: str = "none"
     width: int = 1280
@@ -55,27 +56,6 @@ class SiteSpec(msgspec.Struct, frozen=True):
     open_s: float = 30.0
     settle_s: float = 5.0
     ring_bytes: int = 64 << 20
-
-
-class Player:
-    """In the place of a camera's capture process, which the plan is for."""
-
-    restarts = 0
-    error = ""
-    failed = False
-
-    def __init__(self) -> None:
-        self.keyframes_asked = 0
-        self._stopping = asyncio.Event()
-
-    def command(self, command: Command) -> None:
-        self.keyframes_asked += command.keyframe
-
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        await self._stopping.wait()
 
 
 class Acknowledged:
@@ -112,7 +92,7 @@ def agent_to_play(config: EdgeConfig) -> Agent:
     """An agent that captures nothing by itself: its feeds are given records by whoever plays."""
     agent = Agent(config)
     for feed in agent.feeds:
-        feed.child = Player()  # type: ignore[assignment]
+        feed.child = Player(feed.settings)  # type: ignore[assignment]
     return agent
 
 
@@ -126,6 +106,7 @@ def _agent(spec: SiteSpec) -> Agent:
             proxy=spec.proxy,
             uplink=spec.uplink,
             ring_bytes=spec.ring_bytes,
+            bitrate_kbps=max(round(spec.adaptive.bitrate_bps / 1000), 10) if spec.adaptive else 1500,
             drain_s=0.5,
             metrics_port=0,
             spool=NO_SPOOL,
@@ -152,32 +133,15 @@ async def _all_open(agent: Agent) -> None:
         await asyncio.sleep(0.02)
 
 
-class Plan:
-    """What is to be sent."""
-
-    def __init__(self, spec: SiteSpec) -> None:
-        with np.load(spec.plan) as plan:
-            self.camera: list[int] = plan["camera"].tolist()
-            self.at_us: list[int] = plan["at_us"].tolist()
-            self.key: list[bool] = plan["key"].tolist()
-            self._size: list[int] = plan["size_bytes"].tolist()
-            self._frame: list[int] = plan["frame"].tolist() if spec.clip else []
-        clip = Path(spec.clip).read_bytes() if spec.clip else msgspec.msgpack.encode([])
-        self._clip = msgspec.msgpack.decode(clip, type=list[bytes])
-
-    def payload(self, index: int) -> bytes:
-        if self._clip:
-            return marked(index, self._clip[self._frame[index]])
-        return synthetic(index, self._size[index], key=self.key[index])
-
-
-async def play(spec: SiteSpec, plan: Plan, agent: Agent, start_ns: int) -> None:
+async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: int) -> None:
     """Hand over each frame when its time has come, wait until all is committed or `settle_s` has passed, and write, for
-    each frame: sent_us (handed over, after the start), size_bytes, kept, logged_us, committed_us; and how TCP is paced.
+    each frame: sent_us (handed over, after the start), size_bytes, key, kept, what became of it (see `cameras`), the
+    bitrate that was ordered, logged_us, committed_us; and how TCP is paced.
     """
-    camera, at_us, key = plan.camera, plan.at_us, plan.key
+    camera, at_us = plan.camera, plan.at_us
     sent_us, kept = np.zeros(len(at_us)), np.zeros(len(at_us), bool)
-    sizes = np.zeros(len(at_us), np.int64)
+    sizes, key = np.zeros(len(at_us), np.int64), np.zeros(len(at_us), bool)
+    became, ordered_bps = np.zeros(len(at_us), np.int64), np.zeros(len(at_us), np.int64)
     heard = Acknowledged(agent, len(at_us))
     watching = asyncio.create_task(heard.watch(start_ns))
     duration_us = round(1e6 / spec.fps)
@@ -188,14 +152,31 @@ async def play(spec: SiteSpec, plan: Plan, agent: Agent, start_ns: int) -> None:
             await asyncio.sleep(wait_s)
         elif index % 16 == 0:
             await asyncio.sleep(0)  # the uplink has its turn, however late we are
-        payload = plan.payload(index)
-        sizes[index] = len(payload)
-        flags = Flag.CLEAN if key[index] else Flag(0)
-        unit = CapturedUnit(Codec.H264, flags, spec.width, spec.height, duration_us, due_us, due_ns // 1000, payload)
         feed = agent.feeds[camera[index]]
-        sent_us[index] = (time.monotonic_ns() - start_ns) / 1000
-        kept[index] = _hand_over(feed, unit)
         heard.frame_of[camera[index]].append(index)
+        sent_us[index] = (time.monotonic_ns() - start_ns) / 1000
+        picture = cast.take(index)
+        if isinstance(picture, int):
+            became[index] = picture
+            feed.on_record(Captured(due_ns // 1000))
+            feed.on_record(Left(Fate.SHED))
+            continue
+        sizes[index], key[index] = len(picture.payload), picture.key
+        ordered_bps[index] = picture.ordered_bps
+        flags = Flag.CLEAN if picture.key else Flag(0)
+        kept[index] = _hand_over(
+            feed,
+            CapturedUnit(
+                Codec.H264,
+                flags,
+                picture.width,
+                picture.height,
+                duration_us,
+                due_us,
+                due_ns // 1000,
+                picture.payload,
+            ),
+        )
         if not control and spec.uplink == "stream" and index % 64 == 0:
             control = _congestion_control()
     with suppress(TimeoutError):
@@ -208,7 +189,10 @@ async def play(spec: SiteSpec, plan: Plan, agent: Agent, start_ns: int) -> None:
         spec.result,
         sent_us=sent_us,
         size_bytes=sizes,
+        key=key,
         kept=kept,
+        became=became,
+        ordered_bps=ordered_bps,
         logged_us=heard.logged_us,
         committed_us=heard.committed_us,
         congestion_control=np.array(control or "none"),
@@ -240,18 +224,24 @@ def _insist_on_every_frame(spec: SiteSpec, agent: Agent) -> None:
 
 
 async def _run(spec: SiteSpec, talk: TextIO) -> None:
-    plan = Plan(spec)
+    plan = Plan(spec.plan)
     agent = _agent(spec)
+    cast: Cast = (
+        Fixed(plan, spec.clip, (spec.width, spec.height))
+        if spec.adaptive is None
+        else Adaptive(plan, spec.adaptive, spec.clip, agent)
+    )
     stopping = asyncio.Event()
     running = asyncio.create_task(agent.run(stopping))
     try:
         await all_open(agent, spec.open_s)
-        _insist_on_every_frame(spec, agent)
+        if spec.adaptive is None:
+            _insist_on_every_frame(spec, agent)
         talk.write("open\n")
         talk.flush()
         told = (await asyncio.to_thread(sys.stdin.readline)).split()
         if len(told) == 2:
-            await play(spec, plan, agent, int(told[1]))
+            await play(spec, plan, cast, agent, int(told[1]))
     finally:
         stopping.set()
         await running

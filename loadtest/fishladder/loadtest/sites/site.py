@@ -17,11 +17,14 @@ from fishladder.loadtest.emulation.network import Network, Report
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.links.timeline import WAYS, Way
 from fishladder.loadtest.sites.agents import SiteSpec
+from fishladder.loadtest.sites.cameras import HELD, SENT, THINNED
 from fishladder.loadtest.sites.null_worker import read_arrivals
 from fishladder.loadtest.sites.place import run_folder
 from fishladder.loadtest.sites.processes import Part
 from fishladder.loadtest.sites.stack import SITE, Stack, run_stack
-from fishladder.loadtest.traffic import Floats, Ints, Outcome, Traffic
+from fishladder.loadtest.sources.camera import CameraSpec
+from fishladder.loadtest.sources.ladder import Rung
+from fishladder.loadtest.traffic import Bools, Floats, Ints, Outcome, Traffic
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.store import open_stores
 from fishladder.wire import keys, result
@@ -41,10 +44,33 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """Cameras that adapt: what they would send, and the clip at each rate they may be ordered to (none: sizes follow
+    from the orders).
+    """
+
+    camera: CameraSpec
+    rungs: Sequence[Rung] = ()
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What agents made of cameras that adapt, for each picture that was to be sent: its camera, when it was taken, the
+    bitrate it was made for, and whether it was held back since too much waited for the link.
+    """
+
+    camera: Ints
+    at_us: Ints
+    bitrate_bps: Ints
+    held: Bools
+
+
+@dataclass(frozen=True)
 class SiteRun:
-    """`traffic` is the plan as it was really sent. `outcome` holds arrivals at the gateway (on a stack that is not
-    ours: the gateway's acknowledgement, which took the way back as well); `committed_us` when the agent heard that a
-    frame's result is committed, nan if it did not. All times in us after the start.
+    """`traffic` is the plan as it was really sent, without what `orders` left out. `outcome` holds arrivals at the
+    gateway (on a stack that is not ours: the gateway's acknowledgement, which took the way back as well);
+    `committed_us` when the agent heard that a frame's result is committed, nan if it did not. All times in us after the
+    start.
     """
 
     traffic: Traffic
@@ -53,6 +79,7 @@ class SiteRun:
     congestion_control: str
     reports: dict[Way, Report]  #: of the link, empty without one
     cores: dict[str, float]  #: CPU used by agents, gateway and worker
+    orders: Orders | None = None  #: of cameras that adapt
 
 
 @dataclass(frozen=True)
@@ -71,7 +98,7 @@ def run_site(
     *,
     network: Network | None = None,
     uplink: Literal["stream", "whip"] = "stream",
-    clip: Clip | None = None,
+    clip: Clip | Ladder | None = None,
     model: str | None = None,
     foreign: Foreign | None = None,
     open_s: float = 30.0,
@@ -86,6 +113,10 @@ def run_site(
 
     Raises `CannotEmulate` if a part does not start or ends early, `ConfigError` for what cannot be combined.
     """
+    if uplink == "whip" and isinstance(clip, Ladder):
+        raise ConfigError(
+            "agents adapt on their own stream: with --adaptive leave out --uplink, or use --backend model"
+        )
     if uplink == "whip" and (model or foreign):
         raise ConfigError(
             "with --uplink whip only the null worker knows frames again: infer, or use your own gateway, with stream"
@@ -118,12 +149,14 @@ def run_site(
         with np.load(spec.result) as done:
             found = {name: done[name] for name in done.files}
         arrival_us = _arrivals(plan, ours, found, wall_start_us)
+        sent = np.flatnonzero(found["became"] == SENT)
         return SiteRun(
-            traffic=_as_sent(plan, found),
-            outcome=_outcome(plan, arrival_us, found, watch, reports.get("up")),
-            committed_us=found["committed_us"],
+            traffic=_as_sent(plan, found, sent),
+            outcome=_outcome(plan, arrival_us, found, watch, reports.get("up"), sent),
+            committed_us=found["committed_us"][sent],
             congestion_control=str(found["congestion_control"]),
             reports=reports,
+            orders=_orders(plan, found) if isinstance(clip, Ladder) else None,
             cores={part.name: (after - b) / elapsed_s for part, b, after in zip(parts, before, used, strict=True)},
         )
 
@@ -134,16 +167,17 @@ def _spec(
     stack: Stack | Foreign | None,
     *,
     uplink: Literal["stream", "whip"],
-    clip: Clip | None,
+    clip: Clip | Ladder | None,
     size: tuple[int, int],
 ) -> SiteSpec:
     assert stack is not None
     columns = {"camera": plan.camera, "at_us": plan.at_us, "size_bytes": plan.size_bytes, "key": plan.key}
     clip_file = ""
-    if clip is not None:
+    if isinstance(clip, Clip):
         columns["frame"] = clip.frame
+    if content := list(clip.units if isinstance(clip, Clip) else clip.rungs if clip else ()):
         clip_file = str(folder / "clip.msgpack")
-        Path(clip_file).write_bytes(msgspec.msgpack.encode(list(clip.units)))
+        Path(clip_file).write_bytes(msgspec.msgpack.encode(content))
     np.savez(folder / "plan.npz", **columns)  # type: ignore[arg-type]
     return SiteSpec(
         gateway=stack.url,
@@ -155,6 +189,7 @@ def _spec(
         result=str(folder / "result.npz"),
         uplink=uplink,
         clip=clip_file,
+        adaptive=clip.camera if isinstance(clip, Ladder) else None,
         ca_file=stack.ca_file if isinstance(stack, Foreign) else "",
         proxy=stack.proxy if isinstance(stack, Foreign) else "none",
         width=size[0],
@@ -187,26 +222,47 @@ class _Watch:
         return used
 
 
-def _as_sent(plan: Traffic, found: dict[str, Floats]) -> Traffic:
-    sent_us = np.rint(np.maximum.accumulate(found["sent_us"])).astype(np.int64) if len(plan) else plan.at_us
+def _as_sent(plan: Traffic, found: dict[str, Any], sent: Ints) -> Traffic:
+    at_us = np.rint(np.maximum.accumulate(found["sent_us"])).astype(np.int64) if len(plan) else plan.at_us
     return Traffic(
-        plan.cameras, plan.fps, plan.deadline_us, plan.camera, sent_us, found["size_bytes"].astype(np.int64), plan.key
+        plan.cameras,
+        plan.fps,
+        plan.deadline_us,
+        plan.camera[sent],
+        at_us[sent],
+        found["size_bytes"].astype(np.int64)[sent],
+        found["key"].astype(bool)[sent],
+    )
+
+
+def _orders(plan: Traffic, found: dict[str, Any]) -> Orders:
+    wanted = np.flatnonzero(found["became"] != THINNED)
+    return Orders(
+        plan.camera[wanted],
+        plan.at_us[wanted],
+        found["ordered_bps"].astype(np.int64)[wanted],
+        found["became"][wanted] == HELD,
     )
 
 
 def _outcome(
-    plan: Traffic, arrival_us: Floats, found: dict[str, Floats], watch: _Watch, report: Report | None
+    plan: Traffic,
+    arrival_us: Floats,
+    found: dict[str, Any],
+    watch: _Watch,
+    report: Report | None,
+    sent: Ints,
 ) -> Outcome:
     queue = np.array(watch.queue).reshape(-1, 2)
     rate_bps = watch._network.link.up.rate_bps if watch._network else 1.0
     return Outcome(
-        arrival_us=arrival_us,
+        arrival_us=arrival_us[sent],
         packets=report.offered if report else 0,
         packets_dropped=report.dropped if report else 0,
         packets_lost=report.relay.lost_count if report else 0,
         queue_at_us=queue[:, 0],
         queue_us=queue[:, 1] * 8e6 / rate_bps,
-        lateness_us=found["sent_us"] - plan.at_us,
+        lateness_us=(found["sent_us"] - plan.at_us)[sent],
     )
 
 

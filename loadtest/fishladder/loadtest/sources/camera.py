@@ -5,6 +5,7 @@ keyframe comes and how large. Drawing frames from it is `parametric`'s, encoding
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fishladder.edge.encode import vbv_s
 from fishladder.wire.errors import ConfigError
 
 Phases = Literal["staggered", "aligned"]
@@ -70,6 +71,22 @@ class CameraSpec:
         nothing caps it and keyframes stand out less (assumptions).
         """
         return replace(self, bitrate_bps=self.bitrate_bps * 1.5, ip_ratio=max(self.ip_ratio / 2.5, 1.0))
+
+    def with_buffer(self, seconds: float) -> "CameraSpec":
+        """The same camera with an encoder whose rate buffer is so long: no keyframe is larger than what it holds, and
+        other frames have the rest.
+        """
+        most = seconds * self.fps  # mean frames
+        gop = self.gop_frames
+        if most >= gop:
+            return self
+        return replace(self, ip_ratio=min(self.ip_ratio, max(most * (gop - 1) / (gop - most), 1.0)))
+
+    def ordered(self, bitrate_bps: float, fps: float, keyframe_s: float) -> "CameraSpec":
+        """The same camera under an agent's order, made with its encoder's short buffer."""
+        rate = max(min(bitrate_bps, self.bitrate_bps), 1000.0)
+        gop_s = max(self.gop_s, keyframe_s)
+        return replace(self, bitrate_bps=rate, fps=fps, gop_s=gop_s).with_buffer(vbv_s(fps))
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}, {self.fps:g} fps, {self.bitrate_bps / 1e6:g} Mbit/s"

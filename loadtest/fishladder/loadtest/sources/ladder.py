@@ -3,8 +3,8 @@ cameras be played without encoding anything while it counts.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import av
@@ -13,14 +13,15 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
-from fishladder.edge.encode import X264, EncoderSettings
+from fishladder.edge.encode import X264, EncoderSettings, scaled
+from fishladder.edge.rate.ladder import fitting
 from fishladder.inference.assets.cache import cache_dir, fetch
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.frames import EncodedSizes
 
 #: Of a clip, at most so much is encoded and looped.
 MOST_S = 20.0
-_VERSION = 1
+_VERSION = 2
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -32,6 +33,52 @@ class Encoded(msgspec.Struct, frozen=True):
     @property
     def sizes(self) -> EncodedSizes:
         return EncodedSizes(np.array([len(unit) for unit in self.units], np.int64), np.array(self.key, bool))
+
+
+class Rung(Encoded, frozen=True):
+    """A clip as an agent's encoder makes it when it is ordered to this rate."""
+
+    bitrate_bps: float
+    fps: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What cameras show: a clip, or, of those that adapt, a ladder of it. With neither, frames are made up."""
+
+    clip: Encoded | None = None
+    rungs: Sequence[Rung] = ()
+
+
+#: Rates of a ladder stand apart by this.
+_APART = 0.7
+
+
+def rung_rates(most_bps: float, least_bps: float) -> list[float]:
+    """From the camera's own rate down to the floor, which is one of them."""
+    rates = [most_bps]
+    while rates[-1] * _APART > least_bps:
+        rates.append(rates[-1] * _APART)
+    return rates if rates[-1] <= least_bps else [*rates, least_bps]
+
+
+def ladder(
+    clip: "Footage", spec: CameraSpec, floor_bps: float, progress: Callable[[str, float, float], None] | None = None
+) -> list[Rung]:
+    """The clip at the rates an agent may order of this camera, and at its pictures a second and size then. Below the
+    floor there are two rungs more: what is ordered there is obeyed, and called too little.
+    """
+    rungs = []
+    for rate in [*rung_rates(spec.bitrate_bps, floor_bps), floor_bps * _APART, floor_bps * _APART**2]:
+        at = fitting(rate, spec.width, spec.height, spec.fps)
+        width, height = scaled(spec.width, spec.height, round(spec.width * at.width))
+        made = encoded(
+            clip, replace(spec, bitrate_bps=rate, fps=at.fps, width=width, height=height), progress, buffer_s=0.0
+        )
+        rungs.append(Rung(made.units, made.key, rate, at.fps, width, height))
+    return rungs
 
 
 @dataclass(frozen=True)
@@ -66,12 +113,19 @@ def footage(name: str, progress: Callable[[str, float, float], None] | None = No
     return Footage(name, fetch(name, tell))
 
 
-def encoded(clip: Footage, spec: CameraSpec, progress: Callable[[str, float, float], None] | None = None) -> Encoded:
-    """The clip as this camera would send it, from the cache if it was encoded before.
+def encoded(
+    clip: Footage,
+    spec: CameraSpec,
+    progress: Callable[[str, float, float], None] | None = None,
+    *,
+    buffer_s: float = 1.0,
+) -> Encoded:
+    """The clip as this camera would send it, from the cache if it was encoded before. `buffer_s` is the encoder's rate
+    buffer, as cameras have it; 0 as agents have it.
 
     Pictures are repeated or left out where the camera's rate is not the clip's.
     """
-    kept = cache_dir() / "loadtest" / f"{clip.name}-{_key(spec)}.msgpack"
+    kept = cache_dir() / "loadtest" / f"{clip.name}-{_key(spec, buffer_s)}.msgpack"
     try:
         return msgspec.msgpack.decode(kept.read_bytes(), type=Encoded)
     except (OSError, msgspec.MsgspecError):
@@ -80,6 +134,7 @@ def encoded(clip: Footage, spec: CameraSpec, progress: Callable[[str, float, flo
             clip.fps,
             spec,
             lambda done, total: progress and progress(f"encoding {clip.name}", done, total),
+            buffer_s=buffer_s,
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(".part")
@@ -93,10 +148,12 @@ def encode_pictures(
     source_fps: float,
     spec: CameraSpec,
     progress: Callable[[float, float], object] | None = None,
+    *,
+    buffer_s: float = 1.0,
 ) -> Encoded:
-    """Encode as cameras do: H.264 at a constant bit rate with a second's buffer, a keyframe each `gop_s`."""
+    """Encode as cameras do: H.264 at a constant bit rate, a keyframe each `gop_s`."""
     encoder = X264(
-        EncoderSettings(bitrate_bps=round(spec.bitrate_bps), keyframe_s=spec.gop_s, qp_min=0, buffer_s=1.0),
+        EncoderSettings(bitrate_bps=round(spec.bitrate_bps), keyframe_s=spec.gop_s, qp_min=0, buffer_s=buffer_s),
         (spec.width, spec.height),
         spec.fps,
         round(spec.bitrate_bps),
@@ -116,6 +173,8 @@ def encode_pictures(
     return Encoded(units, key)
 
 
-def _key(spec: CameraSpec) -> str:
-    said = f"{_VERSION} {spec.width} {spec.height} {spec.fps} {spec.bitrate_bps} {spec.gop_s} {av.__version__}"
+def _key(spec: CameraSpec, buffer_s: float) -> str:
+    said = (
+        f"{_VERSION} {spec.width} {spec.height} {spec.fps} {spec.bitrate_bps} {spec.gop_s} {buffer_s} {av.__version__}"
+    )
     return hashlib.sha256(said.encode()).hexdigest()[:16]

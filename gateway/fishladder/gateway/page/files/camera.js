@@ -124,8 +124,7 @@ function does({ reported }) {
   if (!reported) return "not said";
   const { does, at_ms } = reported;
   const facts = [does.paused ? "paused" : rated(does.fps)];
-  if (does.bitrate_bps) facts.push(`at most ${rate(does.bitrate_bps)}`);
-  if (does.thin_fps) facts.push(`${rated(does.thin_fps)} of it go through the uplink`);
+  if (does.cap_bps) facts.push(`at most ${rate(does.cap_bps)}`);
   return `${facts.join(", ")} (at ${timeOf(at_ms)})`;
 }
 

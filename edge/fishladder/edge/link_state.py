@@ -1,0 +1,35 @@
+"""What the system knows of a connection's way. Where it knows nothing, the acknowledgements have to do."""
+
+from dataclasses import dataclass
+
+#: A round trip so much longer than the shortest means that something queues, and one this little longer that nothing
+#: does: a receiver may hold an acknowledgement back for 40 ms.
+QUEUE_US = 50_000
+IDLE_US = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What the system knows of a connection; None = it does not say. `limited_by_us`: the rate was all we gave it to
+    carry, so the link may be faster.
+    """
+
+    rate_bytes_s: float | None = None
+    limited_by_us: bool = True
+    rtt_us: int | None = None
+    min_rtt_us: int | None = None
+    notsent_bytes: int | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits on the way, as far as TCP sees."""
+        if self.rtt_us is None or self.min_rtt_us is None or self.notsent_bytes is None:
+            return False
+        return not self.notsent_bytes and self.rtt_us - self.min_rtt_us < IDLE_US
+
+    @property
+    def queues(self) -> bool:
+        """Whether something waits on the way, as far as TCP sees."""
+        if self.rtt_us is None or self.min_rtt_us is None:
+            return False
+        return self.rtt_us - self.min_rtt_us > QUEUE_US

@@ -1,0 +1,62 @@
+"""What follows from acknowledgements, and what does not."""
+
+from fishladder.edge.rate.estimator import FULL_S, LEAST_BPS, Estimator
+
+
+def fed(*, delay_s: float, seconds: float = 2.0, first_bps: float = 1e6, start_s: float = 0.0) -> Estimator:
+    """Units of 4 KB, 30 a second: an undisturbed second, then so much delay."""
+    it = Estimator(first_bps)
+    for tick in range(int((1.0 + seconds) * 30)):
+        now_s = start_s + tick / 30
+        it.sent(4000, now_s)
+        it.acked(4000, 0.02 if tick < 30 else 0.02 + delay_s, now_s)
+        it.step(now_s, 0.02 if tick < 30 else 0.02 + delay_s, 4000)
+    return it
+
+
+def test_a_standing_queue_lowers_the_rate_and_none_raises_it() -> None:
+    assert fed(delay_s=0.0).rate_bps > 1e6
+    queued = fed(delay_s=0.06)
+    assert queued.queue_s > FULL_S
+    assert LEAST_BPS < queued.rate_bps < 1e6
+    assert queued.carried_bps is not None
+
+
+def test_where_nothing_is_sent_nothing_queues() -> None:
+    it = fed(delay_s=0.06)
+    it.step(9.0, None)
+    assert it.queue_s == 0.0
+
+
+def test_a_link_that_is_away_says_nothing_of_its_rate() -> None:
+    it = fed(delay_s=0.0)
+    before = it.rate_bps
+    for tick in range(100):
+        it.step(4.0 + tick / 10, 1.0 + tick / 10, 40_000)
+    assert it.rate_bps == before
+    assert it.carried_bps is None
+
+
+def test_where_tcp_sees_a_queue_lateness_is_believed_sooner_and_where_it_sees_none_later() -> None:
+    it = fed(delay_s=0.0)
+    late = [it.late(3.1, oldest_s, 0, seen=seen, denied=denied) for oldest_s in (0.12, 0.2, 0.6) for seen, denied in
+            ((True, False), (False, False), (False, True))]  # fmt: skip
+    assert late == [True, False, False, True, True, False, True, True, True]
+
+
+def test_once_the_queue_has_drained_the_rate_is_what_came_meanwhile() -> None:
+    it = fed(delay_s=0.0, first_bps=4e6)
+    now_s = 3.0
+    it.step(now_s, 0.5, 60_000)
+    low_bps = it.rate_bps
+    for tick in range(24):  # the link carries 32 units of 4 KB a second: a megabit
+        now_s += 1 / 32
+        waits_s = max(0.4 - tick * 0.03, 0.0)
+        it.acked(4000, 0.02 + waits_s, now_s)
+        it.step(now_s, 0.02 + waits_s, 4000)
+    assert low_bps < 1e6
+    for _ in range(10):
+        now_s += 1 / 32
+        it.acked(4000, 0.02, now_s)
+        it.step(now_s, 0.02, 4000)
+    assert 0.8e6 < it.rate_bps < 1.4e6

@@ -1,0 +1,183 @@
+"""A camera's memory as a whole: ring, journal and spool, with a link that comes and goes, an agent that is killed, and
+a disk that is slow. Whatever the order, every seq is logged, in the ring, or in the spool, and as what it was.
+"""
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.held import Held, HeldRange, HeldUnit
+from fishladder.edge.ring import Ring
+from fishladder.edge.spool import spill
+from fishladder.edge.spool.journal import SEGMENT_BYTES, Journal
+from fishladder.edge.spool.store import Life, SpoolStore
+from fishladder.wire.fates import Fate
+from fishladder.wire.ids import Position
+from fishladder.wire.unit import NO_FLAGS, Codec, Flag
+
+LIFE = Life(77, 1, 0)
+STEP_US = 200_000
+
+
+class Survival(RuleBasedStateMachine):
+    """`logged` is what the stack has of the live lane: `unit`, a fate's label, or `deferred`, by seq."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.place = Path(self.folder.name)
+        self.store = SpoolStore(self.place / "door.sqlite", 1)
+        self.journal = Journal(self.place / "ring")
+        self.journal.begin(LIFE.id, LIFE.epoch)
+        self.ring = Ring()
+        self.was: dict[int, str] = {}
+        self.logged: dict[int, str] = {}
+        self.committed = 0
+        self.connected = True
+        self.plan: spill.Spill | None = None  #: what the disk is writing
+        self.now_us = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.journal.close()
+            self.store.close()
+            self.folder.cleanup()
+
+    # -- the camera
+
+    @rule(clean=st.booleans())
+    def unit(self, clean: bool) -> None:
+        self.now_us += STEP_US
+        flags = Flag.CLEAN if clean or not self.ring.position else NO_FLAGS
+        unit = CapturedUnit(Codec.H264, flags, 64, 48, STEP_US, self.now_us, self.now_us, b"x" * 20)
+        assert self.ring.append_unit(unit, wall_us=0, ready_us=0)
+        self.was[self.ring.position] = "unit"
+        self.journal.append(HeldUnit(self.ring.position, unit, 0, 0))
+
+    @rule(count=st.integers(1, 3), fate=st.sampled_from([Fate.SAMPLED_OUT, Fate.SHED]))
+    def left_out(self, count: int, fate: Fate) -> None:
+        first = self.ring.position + 1
+        self.now_us += STEP_US * count
+        self.ring.append_range(count, fate, mono_us=self.now_us, wall_us=0)
+        self.was.update(dict.fromkeys(range(first, first + count), fate.label))
+        self.journal.append(HeldRange(first, self.ring.position, fate, self.now_us, 0))
+
+    @rule(seconds=st.integers(1, 6))
+    def time_passes(self, seconds: int) -> None:
+        self.now_us += seconds * 1_000_000
+
+    # -- the link
+
+    @precondition(lambda self: self.connected)
+    @rule(count=st.integers(1, 6), arrives=st.booleans(), heard=st.booleans())
+    def send(self, count: int, arrives: bool, heard: bool) -> None:
+        for _ in range(count):
+            first = self.ring.next
+            held = self.ring.take(self.now_us)
+            if held is None:
+                break
+            if arrives and first == len(self.logged) + 1:
+                what = "unit" if isinstance(held, HeldUnit) else held.fate.label
+                self.logged.update(dict.fromkeys(range(first, held.last + 1), what))
+        if heard:
+            self.ring.acknowledge(len(self.logged), self.committed)
+
+    @rule()
+    def commit(self) -> None:
+        self.committed = len(self.logged)
+
+    @precondition(lambda self: self.connected)
+    @rule()
+    def lose_connection(self) -> None:
+        self.connected = False
+        self.ring.disconnected()
+
+    @precondition(lambda self: not self.connected)
+    @rule()
+    def connect(self) -> None:
+        self.connected = True
+        assert self.ring.oldest <= len(self.logged) + 1 <= self.ring.position + 1
+        self.ring.rewind(len(self.logged) + 1)
+        self.ring.set_committed(self.committed)
+
+    # -- the keeper
+
+    @precondition(lambda self: self.plan is None)
+    @rule(freshest=st.booleans())
+    def begin_to_write(self, freshest: bool) -> None:
+        self.plan = spill.due(self.ring, self.now_us, live=self.connected, freshest=freshest)
+        if self.plan is not None:
+            assert self.store.put(Life(LIFE.id, LIFE.epoch, self.ring.position), self.plan.entries)
+
+    @precondition(lambda self: self.plan is not None)
+    @rule()
+    def it_is_written(self) -> None:
+        plan, self.plan = self.plan, None
+        assert plan is not None
+        if plan.holds_for(self.ring):
+            self.ring.defer(plan.last)
+        self.journal.forget(self.ring.oldest_here, self.ring.committed)
+
+    @rule()
+    def kill(self) -> None:
+        self.connected, self.plan = False, None
+        self.store = SpoolStore(self.place / "door.sqlite", 1)
+        self.journal = Journal(self.place / "ring")
+        self.ring = Ring()
+        found = self.journal.recover()
+        if found is not None and found.entries:
+            self.ring.restore(found.entries, committed=found.committed)
+
+    # -- what must hold
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if not hasattr(self, "ring"):
+            return
+        reading = self.store.read(Position(LIFE.epoch, 1), self.ring.position, 1 << 30)
+        spooled: dict[int, str] = {}
+        for held in () if reading is None else (stored.held for stored in reading.entries):
+            spooled.update(dict.fromkeys(range(held.first, held.last + 1), self.name(held)))
+        here = {seq: self.name(held) for held in self.ring for seq in range(held.first, held.last + 1)}
+        assert self.ring.position == len(self.was)
+        for seq, was in self.was.items():
+            what = self.logged.get(seq, here.get(seq, "nowhere"))
+            if what == "deferred":
+                what = spooled.get(seq, "not in the spool")
+            assert what == was, f"seq {seq}"
+
+    @staticmethod
+    def name(held: Held) -> str:
+        return "unit" if isinstance(held, HeldUnit) else held.fate.label
+
+
+Survival.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestSurvival = Survival.TestCase
+
+
+def test_the_journal_of_a_long_outage_holds_no_more_than_the_ring(tmp_path: Path) -> None:
+    """What is in the spool is not kept in memory as well, though the ring still holds what came before the outage."""
+    ring, journal, now_us = Ring(), Journal(tmp_path), 0
+    journal.begin(LIFE.id, LIFE.epoch)
+    for second in range(1200):
+        for picture in range(10):
+            now_us += 100_000
+            flags = Flag.CLEAN if picture == 0 else NO_FLAGS
+            unit = CapturedUnit(Codec.H264, flags, 64, 48, 100_000, now_us, now_us, bytes(2000))
+            ring.append_unit(unit, wall_us=0, ready_us=0)
+            journal.append(HeldUnit(ring.position, unit, 0, 0))
+        if second < 5:
+            while ring.take(now_us) is not None:
+                pass
+            ring.acknowledge(ring.position, ring.position)
+        elif (plan := spill.due(ring, now_us, live=False)) is not None:
+            ring.defer(plan.last)
+        journal.forget(ring.oldest_here, ring.committed)
+    journal.close()
+    assert sum(it.stat().st_size for it in tmp_path.iterdir()) < 3 * SEGMENT_BYTES

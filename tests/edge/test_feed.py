@@ -1,0 +1,62 @@
+"""One camera inside the agent: what it says of how its pictures are sent."""
+
+from fishladder.edge.cameras.kinds import CameraSettings
+from fishladder.edge.capture import CaptureSettings
+from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened
+from fishladder.edge.clock import SystemClock
+from fishladder.edge.feed import Feed
+from fishladder.edge.gate import GateSettings
+from fishladder.edge.ring import Ring
+from fishladder.edge.session import Session
+from fishladder.edge.uplink_status import Sending
+from fishladder.wire.fates import Fate
+from fishladder.wire.messages import Policy
+from fishladder.wire.unit import Codec, Flag
+
+
+def feed(gate: GateSettings | None = None) -> Feed:
+    settings = CaptureSettings(CameraSettings("test:"), gate=gate)
+    sink = Session("a/one", 0, Ring(1 << 20))
+    return Feed("a/one", settings, sink, SystemClock(), lambda: None)
+
+
+def tell(it: Feed, *fates: Fate | None) -> None:
+    """Pictures and what became of them; None: it was sent."""
+    for fate in fates:
+        it.on_record(Captured(1))
+        if fate is None:
+            it.on_record(CapturedUnit(Codec.H264, Flag.CLEAN, 64, 64, 0, 1, 1, b"unit"))
+        else:
+            it.on_record(Left(fate))
+
+
+def test_a_gate_is_closed_while_it_holds_back_and_its_sign_of_life_does_not_open_it() -> None:
+    it = feed(GateSettings())
+    assert it.sending is None
+    it.on_record(Opened("encode", "h264", 64, 64, 10.0))
+    assert it.sending == Sending("encode", True)
+    tell(it, None, Fate.GATED, Fate.GATED)
+    assert it.sending == Sending("encode", False)
+    tell(it, None)
+    assert it.sending == Sending("encode", False)
+    tell(it, Fate.GATED, None, None)
+    assert it.sending == Sending("encode", True)
+
+
+def test_what_has_no_gate_says_none() -> None:
+    it = feed()
+    it.on_record(Opened("passthrough", "h264"))
+    assert it.sending == Sending("passthrough", None)
+    assert it.wish(1.0) is None
+
+
+def test_a_camera_wishes_for_no_more_pictures_than_the_stack_wants() -> None:
+    it = feed()
+    it.on_record(Opened("encode", "h264", 640, 480, 10.0))
+    wish = it.wish(1.0)
+    assert wish is not None
+    assert wish.fps == 10.0
+    it.obey(Policy(fps=3.0))
+    wish = it.wish(1.0)
+    assert wish is not None
+    assert wish.fps == 3.0
