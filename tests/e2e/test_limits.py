@@ -41,8 +41,8 @@ async def test_an_agent_keeps_to_its_operators_limits_and_says_so(tmp_path: Path
             toml.write_text(EDGE.format(gateway=way.url, spool=tmp_path / "spool", limits=lines))
 
         limit('max_up = "8M"\nmonthly_gb = 500\n[[limits.schedule]]\nmax_up = "300 kbit/s"')
-        env = {"FISHLADDER_EDGE_TOKEN": await system.token("shop")}
-        edge = await system.start("edge", "edge", "run", "--config", str(toml), env=env)
+        system.environment = {"FISHLADDER_EDGE_TOKEN": await system.token("shop")}
+        edge = await system.start("edge", "edge", "run", "--config", str(toml))
         log = keys.log(partition_of(CAMERA, stores.partitions), CAMERA)
 
         async def in_time() -> bool:

@@ -10,7 +10,7 @@ from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import CameraReport, Policy
 from fishladder.wire.unit import Codec, Flag
 
 
@@ -60,3 +60,39 @@ def test_a_camera_wishes_for_no_more_pictures_than_the_stack_wants() -> None:
     wish = it.wish(1.0)
     assert wish is not None
     assert wish.fps == 3.0
+
+
+def test_a_paused_camera_sends_nothing_and_goes_on_with_a_keyframe() -> None:
+    it = feed()
+    it.on_record(Opened("passthrough", "h264"))
+    session = it.sink
+    assert isinstance(session, Session)
+
+    def came(flags: Flag) -> bool:
+        """Whether a unit is kept to be sent."""
+        before, at = session.held_bytes, session.position
+        it.on_record(CapturedUnit(Codec.H264, flags, 64, 64, 0, at, at + 1, bytes(10_000)))
+        assert session.position == at + 1, "every picture is numbered"
+        return session.held_bytes > before + 9000
+
+    assert came(Flag.CLEAN)
+    it.obey(Policy(pause=True, cap_bps=100_000))
+    assert it.report(3) == CameraReport(3, "passthrough", paused=True, cap_bps=100_000)
+    assert not came(Flag(0))
+    assert not came(Flag.CLEAN)
+    it.obey(Policy())
+    assert not came(Flag(0)), "what leans on pictures that were left out is left out"
+    assert came(Flag.CLEAN)
+    assert came(Flag(0))
+    assert it.report(3) == CameraReport(3, "passthrough")
+
+
+def test_a_cap_bounds_what_a_camera_wishes_for() -> None:
+    it = feed()
+    it.on_record(Opened("encode", "h264", 640, 480, 10.0))
+    it.obey(Policy(cap_bps=200_000))
+    wish = it.wish(1.0)
+    assert wish is not None
+    assert wish.most_bps == 200_000
+    it.obey(Policy(pause=True))
+    assert it.wish(1.0) is None

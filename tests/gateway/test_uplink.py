@@ -12,12 +12,14 @@ from support.stores import wait_until
 from fishladder.gateway.credit import FIRST_BYTES
 from fishladder.runtime import state
 from fishladder.runtime.store import Stores
-from fishladder.wire import keys
+from fishladder.wire import keys, reports
 from fishladder.wire.entry import EpochStart, LoggedUnit
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.messages import (
+    Asked,
     CameraHello,
+    CameraReport,
     Control,
     Credit,
     Drain,
@@ -274,3 +276,33 @@ async def test_draining_agents_are_told_and_what_they_sent_is_logged(stores: Sto
         await client.socket.close()
         await asyncio.wait_for(it.task, 10)
         assert (await logged(stores, CAMERA))[-1].position.seq == 30
+
+
+async def test_what_the_stack_asks_within_the_policy_reaches_the_agent_and_is_remembered(
+    stores: Stores, tmp_path: Path
+) -> None:
+    partition = partition_of(CAMERA, stores.partitions)
+    async with gateway(tmp_path, stores.urls, fps=5) as it:
+        async with agent(it.url, it.token("shop-7")) as client:
+            await client.open(CAMERA)
+            await state.set_asked(stores.state, partition, {CAMERA: Asked(2, "workers")})
+            told = await client.hear(Control, lambda said: said.policy is not None)
+            assert told.policy == Policy(fps=2)
+            await state.set_policy(stores.state, partition, CAMERA, Policy(fps=1, pause=True))
+            await client.hear(Control, lambda said: said.policy == Policy(fps=1, pause=True))
+            # Nobody told of this one: it is found.
+            await stores.state.hset(keys.camera(partition, CAMERA), "policy", msgspec.json.encode(Policy(fps=4)))
+            await wait_until(lambda: client.all(Control)[-1].policy == Policy(fps=2), 30, "what was not heard is found")
+            report = CameraReport(0, "encode", fps=2.0)
+            await client.socket.send_str(encode(Positions([(0, 0)], reports=[report])))
+
+            async def written() -> bool:
+                raw = await stores.state.hget(keys.camera(partition, CAMERA), "reported")
+                found = reports.read(reports.Reported, raw)
+                return found is not None and found.does == report and found.at_ms > 0
+
+            await wait_until(written, what="what the agent says is in the store")
+        async with agent(it.url, it.token("shop-7"), boot="boot-2") as client:
+            assert (await client.open(CAMERA)).policy == Policy(fps=2)
+            await state.set_asked(stores.state, partition, {CAMERA: Asked()})
+            await client.hear(Control, lambda said: said.policy == Policy(fps=4))

@@ -27,6 +27,7 @@ COMMANDS = {
     "sink": Lazy("fishladder.sinks.cli:sink", "Deliver results to webhooks and MQTT brokers.", "sinks"),
     "demo": Lazy("fishladder.operate.demo:demo", "Run all of it on this machine, with real footage.", "all"),
     "status": Lazy("fishladder.operate.status:status", "Say how sites, cameras and workers do.", "gateway"),
+    "control": Lazy("fishladder.operate.control:control", "Say what is wanted of a camera.", "gateway"),
     "results": Lazy("fishladder.operate.results:results", "Print detections, or follow them with -f.", "gateway"),
     "ledger": Lazy("fishladder.operate.ledger:ledger", "Show what became of every captured frame.", "gateway"),
     "forget": Lazy("fishladder.operate.forget:forget", "Remove what was seen in a span of time.", "gateway"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fishladder.view.models import CameraView, Finding, Severity, UplinkView
 from fishladder.view.words import count, duration, rate
+from fishladder.wire.messages import Asked
 
 #: An agent says each second how far it is; not heard of for so long, it is away.
 AWAY_S = 10.0
@@ -38,6 +39,8 @@ class CameraFacts:
     deferred: int
     unaccounted: int
     captured: int
+    paused: bool = False
+    asked: Asked | None = None
     thinned: str = ""  #: what the uplink takes from it that can be seen
 
 
@@ -46,7 +49,9 @@ def _ms(us: int) -> int | None:
 
 
 def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
-    """The first of these that holds: away, out of balance, silent, stuck, behind, backlog, thinned, fine."""
+    """The first of these that holds: away, out of balance, silent, stuck, behind, paused, asked for less, backlog,
+    thinned, fine.
+    """
     heard_s = (now_us - facts.heard_us) / 1e6
     if not facts.heard_us:
         return Finding(Severity.DOWN, "never heard from")
@@ -67,6 +72,12 @@ def judge_camera(facts: CameraFacts, now_us: int) -> Finding:
         return Finding(Severity.TROUBLE, "not analysed", _ms(facts.oldest_us), queue)
     if waited_s > BEHIND_S:
         return Finding(Severity.NOTE, f"analysis is {duration(waited_s)} behind")
+    if facts.paused:
+        return Finding(Severity.NOTE, "paused")
+    if facts.asked is not None and facts.asked.why == "workers" and facts.asked.fps:
+        of = f" of {facts.wanted_fps:g}" if facts.wanted_fps else ""
+        less = f": analysed at {facts.asked.fps:.2g}{of} fps"
+        return Finding(Severity.NOTE, "workers are behind", facts.asked.at_ms, less)
     if facts.deferred:
         return Finding(Severity.NOTE, f"live; {count(facts.deferred, 'frame')} from an outage still to come")
     if facts.thinned:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from fishladder.wire.messages import MonthStatus, Policy
+from fishladder.wire.messages import Asked, MonthStatus, Policy
+from fishladder.wire.reports import Reported
 
 
 class Severity(StrEnum):
@@ -87,8 +88,11 @@ class CameraView(msgspec.Struct, frozen=True):
     oldest_pending_s: float  #: how long the oldest frame without a fate has waited
     seen: dict[str, int]  #: what the last analysed frame showed
     worker: str
-    policy: Policy
+    policy: Policy  #: what is desired of it
     ledger: LedgerView
+    policy_ms: int | None = None  #: since when that is desired; None = its gateway's default
+    asked: Asked | None = None  #: what the stack asks beyond that
+    reported: Reported | None = None  #: what its agent said last that it does
     sending: SendingView | None = None  #: None = nobody has said, or it was too long ago
 
 
@@ -138,6 +142,8 @@ class WorkerView(msgspec.Struct, frozen=True):
     fps: float
     lag_s: float | None
     backlog_bytes: int
+    oldest_s: float  #: how long the oldest unit it has read waits
+    capacity_fps: float | None
     since_ms: int
 
 

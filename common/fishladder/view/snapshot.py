@@ -29,8 +29,8 @@ from fishladder.view.sites import site_view, worst_first
 from fishladder.wire import keys, reports, result
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import site_of
-from fishladder.wire.messages import Policy
-from fishladder.wire.reports import Flow, Heartbeat, SinkReport, UplinkReport
+from fishladder.wire.messages import Asked, Policy
+from fishladder.wire.reports import Flow, Heartbeat, Reported, SinkReport, UplinkReport
 
 #: Cameras asked for in one exchange.
 _AT_ONCE = 256
@@ -144,6 +144,7 @@ def camera_view(
     ledger, fields = ledger_of(camera, books, now_us=now_us), books.camera
     flow = reports.read(Flow, fields.get("flow")) or _NOBODY
     policy = reports.read(Policy, fields.get("policy")) or Policy()
+    asked = reports.read(Asked, fields.get("asked"))
     heard_us = int(fields.get("position_us", 0))
     lately, worker = _lately(recent)
     hops = lately.hops_ms()
@@ -160,6 +161,8 @@ def camera_view(
         deferred=ledger.deferred,
         unaccounted=ledger.unaccounted,
         captured=ledger.captured,
+        paused=policy.pause,
+        asked=asked,
         thinned=sending.what if sending is not None and sending.step in ("pictures", "size") else "",
     )
     return CameraView(
@@ -179,6 +182,9 @@ def camera_view(
         seen=dict(lately.now_seen()),
         worker=worker,
         policy=policy,
+        policy_ms=int(fields["policy_ms"]) if "policy_ms" in fields else None,
+        asked=asked,
+        reported=reports.read(Reported, fields.get("reported")),
         ledger=ledger_view(ledger),
         sending=sending,
     )
@@ -246,6 +252,8 @@ def _worker(name: str, beat: Heartbeat, now_ms: int) -> WorkerView:
         fps=beat.fps,
         lag_s=lag_s,
         backlog_bytes=beat.backlog_bytes,
+        oldest_s=beat.oldest_ms / 1000,
+        capacity_fps=beat.capacity_fps,
         since_ms=beat.since_ms,
     )
 

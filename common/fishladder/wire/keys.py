@@ -12,7 +12,8 @@ State store (durable)
     fl:{p}:cameras          set     names
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
                                     policy_set (1: for this camera, not its gateway's default), meta,
-                                    flow (what its gateway sees of it, see `reports`)
+                                    policy_ms (when it was set), asked (what the stack asks beyond it), flow (what its
+                                    gateway sees of it, see `reports`), reported (what its agent says that it does)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
                                     bytes = size of the results stream; poison = units that crash their worker;
                                     begun:<lane>, trying:<lane> = the worker at it, and the unit under suspicion
@@ -34,7 +35,8 @@ State store (durable)
 Publish/subscribe (state store)
     fl:{p}:committed        [[camera, epoch, seq], ...] after each durable commit
     fl:{p}:control          {"camera": ..., "keyframe": true} or {"camera": ..., "settled": true} (its open set has
-                            changed) from workers to gateways, {"camera": ..., "policy": {...}} from who sets one
+                            changed) or {"camera": ..., "asked": {...}} from workers to gateways,
+                            {"camera": ..., "policy": {...}} from who sets one
 """
 
 SCHEMA = 1

@@ -61,6 +61,43 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     )
     policy: Literal["all", "fresh"] = "all"
     weight: Positive = 1.0
+    pause: bool = False  #: send no picture; what is captured meanwhile is `sampled_out`
+    cap_bps: Annotated[int, Meta(ge=10_000)] | None = None  #: bits a second its encoder may make at most
+    #: To how few pictures a second workers may go when they cannot keep up; None = a fifth of `fps`, and where that is
+    #: None, every one is wanted whatever it takes.
+    least_fps: Positive | None = None
+    #: And while nothing has been seen for `idle_after_s`; None = as many as ever.
+    idle_fps: Positive | None = None
+    idle_after_s: Positive = 60.0
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the stack asks of a camera by itself, within its policy: fewer pictures to analyse, None = what the policy
+    says. `why`: workers cannot keep up, or nothing is seen there.
+    """
+
+    fps: Positive | None = None
+    why: Literal["", "workers", "quiet"] = ""
+    at_ms: int = 0
+
+
+def in_force(policy: Policy, asked: Asked | None) -> Policy:
+    """The policy an agent is told: its camera's, with what is asked beyond it."""
+    if asked is None or asked.fps is None:
+        return policy
+    return msgspec.structs.replace(policy, fps=min(asked.fps, policy.fps or asked.fps))
+
+
+class CameraReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a camera's agent obeys at the moment, for people to see beside what is wanted. `fps` None = every picture;
+    `mode` is encode or passthrough, empty before the camera delivers.
+    """
+
+    channel: Channel
+    mode: str = ""
+    fps: float | None = None
+    paused: bool = False
+    cap_bps: int | None = None
 
 
 class CameraHello(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -195,11 +232,14 @@ class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Positions(_Message, frozen=True):
-    """[channel, last captured seq] of each camera, and now and then how the uplink is and what is sent of cameras."""
+    """[channel, last captured seq] of each camera, now and then how the uplink is, what is sent of cameras, and what
+    they obey.
+    """
 
     cameras: list[tuple[Channel, Number]]
     uplink: UplinkStatus | None = None
     senders: Annotated[list[tuple[Channel, SenderStatus]], Meta(max_length=MAX_CAMERAS)] = []
+    reports: Annotated[list[CameraReport], Meta(max_length=MAX_CAMERAS)] = []
 
 
 class Probe(_Message, frozen=True):

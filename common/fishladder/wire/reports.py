@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from fishladder.wire.messages import SenderStatus, UplinkStatus
+from fishladder.wire.messages import CameraReport, SenderStatus, UplinkStatus
 
 
 class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,6 +21,13 @@ class Flow(msgspec.Struct, frozen=True, omit_defaults=True):
     height: int = 0
     gateway: str = ""
     sender: SenderStatus | None = None  #: what its agent says that it sends of it
+
+
+class Reported(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a camera's agent last said that it does; field `reported` of the camera's hash."""
+
+    at_ms: int
+    does: CameraReport
 
 
 class UplinkReport(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -48,6 +55,8 @@ class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
     fps: float = 0.0  #: frames inferred a second
     lag_ms: int | None = None  #: age of the newest committed frame of the camera that is furthest behind; None = none
     backlog_bytes: int = 0  #: read and not yet decoded
+    oldest_ms: int = 0  #: how long the oldest unit it has read waits
+    capacity_fps: float | None = None  #: frames a second it would do if there was always one; None = not known yet
 
 
 class SinkReport(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -83,6 +83,7 @@ class Agent:
             on_keyframe=self._ask_keyframe,
             on_rate=lambda channel, order: self.feeds[channel].limit(order),
             wish=lambda channel, weight: self.feeds[channel].wish(weight),
+            report=lambda channel: self.feeds[channel].report(channel),
             sending=lambda channel: self.feeds[channel].sending,
             agent=f"fishladder/{version('fishladder')}",
             limits=config.limits,

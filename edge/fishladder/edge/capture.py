@@ -38,7 +38,7 @@ class CaptureSettings(msgspec.Struct, frozen=True):
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """A further line on stdin. `fps` 0 = every picture; `thin_fps` 0 = all of those, `width` and `keyframe_s` 0 = as
-    the settings say; `hold`: encode nothing. What is None stays as it is.
+    the settings say; `hold`: encode nothing; `pause`: nothing is wanted at all. What is None stays as it is.
     """
 
     stop: bool = False
@@ -49,6 +49,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     width: int | None = None
     hold: bool | None = None
     keyframe_s: float | None = None
+    pause: bool | None = None
 
 
 class Orders:
@@ -61,6 +62,7 @@ class Orders:
         self.width = 0
         self.hold = False
         self.keyframe_s = 0.0
+        self.pause = False
         self.stop = False
         self._keyframe = False
 
@@ -79,6 +81,8 @@ class Orders:
             self.hold = command.hold
         if command.keyframe_s is not None:
             self.keyframe_s = command.keyframe_s
+        if command.pause is not None:
+            self.pause = command.pause
 
     def keyframe_wanted(self) -> bool:
         wanted, self._keyframe = self._keyframe, False
@@ -124,7 +128,7 @@ def _encode(camera: Camera, found: Description, settings: CaptureSettings, order
 
     live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
-        live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted())
+        live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted(), pause=orders.pause)
         live.thin(fps=orders.thin_fps, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
         for record in live.take(picture):
             emit(record)

@@ -18,7 +18,8 @@ from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import CameraReport, Policy
+from fishladder.wire.unit import Flag
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +110,7 @@ class Feed:
         self._timeline = Timeline()
         self._asked_us = 0
         self._policy: Policy | None = None
+        self._clean_wanted = False  # it was paused: what comes next needs a keyframe before it
         self._let_through = _OPEN  # units since the gate last held something back
         self.counts = metrics.of_camera(name)
 
@@ -153,9 +155,33 @@ class Feed:
         return self.ended and self.sink.pending == 0
 
     def obey(self, policy: Policy) -> None:
-        self._policy = policy
-        limits = [fps for fps in (policy.fps, self._limit_fps) if fps]
-        (self._next or self.child).command(Command(fps=min(limits, default=0.0)))
+        before, self._policy = self._policy, policy
+        (self._next or self.child).command(Command(fps=self._fps or 0.0, pause=policy.pause))
+        if before is not None and before.pause and not policy.pause:
+            self._asked_us = 0
+            self.ask_keyframe()
+
+    @property
+    def _fps(self) -> float | None:
+        """Pictures a second that are wanted; None = every one."""
+        policy = self._policy
+        return min((fps for fps in (policy.fps if policy else None, self._limit_fps) if fps), default=None)
+
+    @property
+    def paused(self) -> bool:
+        return self._policy is not None and self._policy.pause
+
+    @property
+    def _most_bps(self) -> int:
+        """What its encoder may make."""
+        own = self.child.settings.encoder.bitrate_bps
+        return min(own, self._policy.cap_bps or own) if self._policy is not None else own
+
+    def report(self, channel: int) -> CameraReport:
+        """What it obeys at the moment, for people to see."""
+        mode = self.opened.mode if self.opened is not None else ""
+        cap_bps = self._policy.cap_bps if self._policy is not None else None
+        return CameraReport(channel, mode, self._fps, self.paused, cap_bps)
 
     def limit(self, order: Order) -> None:
         """What the uplink has for this camera."""
@@ -172,12 +198,11 @@ class Feed:
     def wish(self, weight: float) -> Wish | None:
         """What this camera would send; None if that cannot be changed: it passes on what the camera makes."""
         opened = self.opened
-        if opened is None or opened.mode != "encode":
+        if opened is None or opened.mode != "encode" or self.paused:
             return None
         encoder = self.child.settings.encoder
-        wanted = self._policy.fps if self._policy is not None else None
-        fps = min(it for it in (wanted, self._limit_fps, opened.fps or 25.0) if it)
-        return Wish(weight, encoder.bitrate_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+        fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
+        return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width))
 
     @property
     def sending(self) -> Sending | None:
@@ -201,7 +226,10 @@ class Feed:
                 if self._waiting:
                     self._waiting.popleft()
                 self._let_through += 1
-                self._unit(record, now_us)
+                if self._left_out(record):
+                    self._range(1, Fate.SAMPLED_OUT, record.mono_us, now_us)
+                else:
+                    self._unit(record, now_us)
             case Sampled():
                 self._range(record.count, Fate.SAMPLED_OUT, now_us, now_us)
             case Captured():
@@ -228,6 +256,16 @@ class Feed:
         self._timeline.interrupted()
         self.counts.restarts.set(self.child.restarts)
         self._wake()
+
+    def _left_out(self, unit: CapturedUnit) -> bool:
+        """Whether a unit is not wanted: the camera is paused, or was, and this is nothing to begin with."""
+        if self.paused:
+            self._clean_wanted = True
+        elif self._clean_wanted:
+            self._clean_wanted = not unit.flags & (Flag.CLEAN | Flag.RECOVERY)
+            if self._clean_wanted:
+                self.ask_keyframe()
+        return self._clean_wanted
 
     def _wall_us(self, mono_us: int, now_us: int) -> int:
         return self._clock.wall_us() - (now_us - mono_us)

@@ -30,12 +30,14 @@ class LiveCapture:
         self._reducer = VideoReformatter()
         self._thinner = Sampler(phase=phase)
         self._hold = False
+        self._pause = False
 
-    def obey(self, *, fps: float | None, bitrate_bps: int, keyframe: bool) -> None:
+    def obey(self, *, fps: float | None, bitrate_bps: int, keyframe: bool, pause: bool = False) -> None:
         self._encoder.set_fps(fps)
         self._encoder.set_bitrate(bitrate_bps)
-        if keyframe:
+        if keyframe or (self._pause and not pause):
             self._encoder.force_keyframe()
+        self._pause = pause
 
     def thin(self, *, fps: float | None, width: int, hold: bool, keyframe_s: float) -> None:
         """What the link allows: so many of the pictures wanted, at most so wide, or none at the moment, and keyframes
@@ -55,6 +57,9 @@ class LiveCapture:
                 yield from self._told(self._gate.close())
             yield Captured(picture.mono_us)
             yield Left(Fate.ENCODER)
+        elif self._pause:
+            yield from self.close()
+            yield Sampled(1)
         elif not self._encoder.wants(picture.pts_us, picture.mono_us):
             if self._gate is None or self._gate.open:
                 yield Sampled(1)

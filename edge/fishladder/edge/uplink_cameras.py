@@ -18,11 +18,13 @@ from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.spill import LATE_US
 from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
-from fishladder.wire.messages import VERSIONS, Policy
+from fishladder.wire.messages import VERSIONS, CameraReport, Policy
 from fishladder.wire.unit import UNIT_HEADER_BYTES, Range, Unit
 
 log = structlog.get_logger(__name__)
 
+#: What cameras do is said again so often, in case it was not heard.
+REPORT_S = 30.0
 #: Cameras of one hello. With all the clean points and digits there can be that is 147 KB, within MAX_TEXT_BYTES; and
 #: the hellos of as many cameras as one connection may name are 32, of which a gateway lets 64 wait.
 _HELLO_CAMERAS = 32
@@ -41,6 +43,7 @@ class UplinkCameras:
         *,
         on_policy: Callable[[int, Policy], None],
         on_keyframe: Callable[[int], None],
+        report: Callable[[int], CameraReport] | None = None,
         agent: str,
         renews: bool,
     ) -> None:
@@ -51,6 +54,9 @@ class UplinkCameras:
         self._offset = offset
         self._on_policy = on_policy
         self._on_keyframe = on_keyframe
+        self._report = report
+        self._reported: dict[int, CameraReport] = {}  # on this connection
+        self._reported_s = 0.0
         self._agent = agent
         self.rate = RateControl(len(sessions))
         self._weights: dict[int, float] = {}
@@ -67,6 +73,7 @@ class UplinkCameras:
         self._boot, self._hellos, self._boot_is_old = boot, hellos, hellos > 0
 
     def connected(self) -> None:
+        self._reported = {}
         self.scheduler = Scheduler()
         self.rate = RateControl(len(self.sessions))
 
@@ -95,14 +102,30 @@ class UplinkCameras:
             versions=VERSIONS, boot=boot, hello=number, cameras=cameras, agent=self._agent, renews=self._renews
         )
 
+    def _news(self, now_s: float) -> list[CameraReport]:
+        if self._report is None:
+            return []
+        if now_s - self._reported_s >= REPORT_S:
+            self._reported, self._reported_s = {}, now_s
+        news = []
+        for channel, session in self.sessions.items():
+            if session.is_open:
+                does = self._report(channel)
+                if self._reported.get(channel) != does:
+                    self._reported[channel] = does
+                    news.append(does)
+        return news
+
     def positions(
         self,
         uplink: messages.UplinkStatus | None = None,
         senders: Sequence[tuple[int, messages.SenderStatus]] = (),
     ) -> messages.Positions | None:
-        """How far each has captured, how the uplink does, and what is new of what is sent."""
+        """How far each has captured, how the uplink does, and what is new of what is sent and obeyed."""
         cameras = [(it.channel, it.ring.position) for it in self.sessions.values() if it.is_open]
-        return messages.Positions(cameras, uplink, list(senders)) if cameras else None
+        if not cameras:
+            return None
+        return messages.Positions(cameras, uplink, list(senders), self._news(self._clock.mono_us() / 1e6))
 
     def senders(
         self, sending: Callable[[int], Sending | None], wish: Callable[[int, float], Wish | None]

@@ -31,7 +31,7 @@ from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkDown, UplinkError, VersionMismatch, WireError
-from fishladder.wire.messages import VERSIONS, Policy
+from fishladder.wire.messages import VERSIONS, CameraReport, Policy
 
 log = structlog.get_logger(__name__)
 
@@ -53,9 +53,9 @@ class _Draining(Exception):
 
 class StreamUplink:
     """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
-    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed, and
-    `sending(channel)` how. Call `wake` when a camera has something new. `state` is where what the month's limit counts
-    is kept, None = in memory.
+    as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed,
+    `sending(channel)` how, and `report(channel)` what it obeys. Call `wake` when a camera has something new. `state` is
+    where what the month's limit counts is kept, None = in memory.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class StreamUplink:
         on_keyframe: Callable[[int], None],
         on_rate: Callable[[int, Order], None] = lambda channel, order: None,
         wish: Callable[[int, float], Wish | None] = lambda channel, weight: None,
+        report: Callable[[int], CameraReport] | None = None,
         sending: Callable[[int], Sending | None] = lambda channel: None,
         agent: str = "",
         limits: LimitsConfig | None = None,
@@ -87,6 +88,7 @@ class StreamUplink:
             self.offset,
             on_policy=on_policy,
             on_keyframe=on_keyframe,
+            report=report,
             agent=agent,
             renews=self._token.renews,
         )

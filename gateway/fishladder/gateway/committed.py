@@ -3,6 +3,7 @@ needs a keyframe or has another policy. A message may be lost, so cameras with s
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -12,15 +13,17 @@ from redis.exceptions import RedisError
 
 from fishladder.gateway.asking import asking
 from fishladder.gateway.session import LogSession
-from fishladder.runtime.state import cursor_field
+from fishladder.runtime.state import cursor_field, read_wanted
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreUnavailable, WireError
 from fishladder.wire.ids import Position
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import Asked, Policy, in_force
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 1.0
+#: So often what is wanted is read again, in case nobody heard of a change.
+WANTED_S = 10.0
 #: How often a subscription that hears nothing looks whether its connection still stands.
 PING_S = 5.0
 _POLL_AT_ONCE = 256
@@ -34,6 +37,7 @@ class _Wanted(msgspec.Struct, frozen=True):
     keyframe: bool = False
     settled: bool = False  #: its open set has changed
     policy: Policy | None = None
+    asked: Asked | None = None
 
 
 _committed: msgspec.json.Decoder[list[tuple[str, int, int]]] = msgspec.json.Decoder(list[tuple[str, int, int]])
@@ -91,16 +95,32 @@ class CommittedFeed:
             return
         if wanted.keyframe:
             session.owner.keyframe_wanted(session)
-        if wanted.policy is not None:
-            session.owner.policy_changed(session, wanted.policy)
+        if wanted.policy is not None or wanted.asked is not None:
+            _want(session, wanted.policy or session.policy, wanted.asked or session.asked)
 
     async def poll(self) -> None:
-        """Ask after uncommitted seqs, each second, until the store fails: raises `StoreUnavailable`."""
+        """Ask after uncommitted seqs, each second, and now and then after what is wanted, until the store fails: raises
+        `StoreUnavailable`.
+        """
+        looked_s = time.monotonic()
         while True:
             await asyncio.sleep(POLL_S)
+            if time.monotonic() - looked_s >= WANTED_S:
+                looked_s = time.monotonic()
+                await self._look_at_wanted()
             waiting = [session for session in self._sessions.values() if session.committed < session.logged]
             for first in range(0, len(waiting), _POLL_AT_ONCE):
                 await self._ask(waiting[first : first + _POLL_AT_ONCE])
+
+    async def _look_at_wanted(self) -> None:
+        sessions = list(self._sessions.values())
+        for first in range(0, len(sessions), _POLL_AT_ONCE):
+            some = sessions[first : first + _POLL_AT_ONCE]
+            async with asking(self._state, "state store, reading what is wanted"):
+                stored = await read_wanted(self._state, [(it.partition, it.camera) for it in some])
+            for session, (policy, asked) in zip(some, stored, strict=True):
+                if self._sessions.get(session.camera) is session:
+                    _want(session, policy or session.policy, asked or session.asked)
 
     async def _ask(self, sessions: list[LogSession]) -> None:
         pipe = self._state.pipeline(transaction=False)
@@ -120,3 +140,11 @@ class CommittedFeed:
         if session is not None and session.epoch == cursor.epoch and session.committed < cursor.seq:
             session.committed = cursor.seq
             session.owner.advanced(session)
+
+
+def _want(session: LogSession, policy: Policy, asked: Asked | None) -> None:
+    """Tell a session's owner what is wanted, if that is news."""
+    before = in_force(session.policy, session.asked)
+    session.policy, session.asked = policy, asked
+    if (now := in_force(policy, asked)) != before:
+        session.owner.policy_changed(session, now)

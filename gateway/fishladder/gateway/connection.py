@@ -146,6 +146,9 @@ class Connection:
                     if session is not None and session.position <= position <= MOST_SEQ:
                         session.position = position
                         self._intake.positions.report(session)
+                for report in message.reports:
+                    if (session := self._channels.get(report.channel)) is not None:
+                        self._intake.positions.reported(session, report)
                 for channel, status in message.senders:
                     if (session := self._channels.get(channel)) is not None:
                         session.sender = status

@@ -18,7 +18,7 @@ from fishladder.runtime.store import Stores
 from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position, partition_of
-from fishladder.wire.messages import CameraHello, Policy, Refusal
+from fishladder.wire.messages import CameraHello, Policy, Refusal, in_force
 from fishladder.wire.open_set import OpenRange
 
 log = structlog.get_logger(__name__)
@@ -129,6 +129,7 @@ async def _open(
             continue
         if hello.epoch and opened.kept and opened.next > hello.position + 1:
             return _behind(hello, opened.next - 1)
+        [(_, asked)] = await state.read_wanted(stores.state, [(partition, hello.camera)])
         session = LogSession(
             camera=hello.camera,
             partition=partition,
@@ -139,8 +140,10 @@ async def _open(
             owner=owner,
             position=hello.position,
             defers=hello.backfill,
+            policy=claimed.policy,
+            asked=asked,
         )
-        return Opened(session, claimed.policy, opened.kept, cursor, claimed.open)
+        return Opened(session, in_force(claimed.policy, asked), opened.kept, cursor, claimed.open)
     return _refuse(hello, "unavailable", "the stores disagree on this camera's epoch", _RETRY_S)
 
 

@@ -17,8 +17,8 @@ from fishladder.gateway.flow import FlowMeter
 from fishladder.gateway.session import LogSession
 from fishladder.runtime.scripts import script
 from fishladder.wire import keys
-from fishladder.wire.messages import UplinkStatus
-from fishladder.wire.reports import UplinkReport
+from fishladder.wire.messages import CameraReport, UplinkStatus
+from fishladder.wire.reports import Reported, UplinkReport
 
 EVERY_S = 1.0
 _AT_ONCE = 512
@@ -33,18 +33,25 @@ _UPLINKS = 4096
 
 
 class Positions:
-    """`report` and `uplink` never wait; `run` writes."""
+    """`report`, `reported` and `uplink` never wait; `run` writes."""
 
     def __init__(self, state: Redis, gateway: str = "") -> None:
         self._state = state
         self._gateway = gateway
         self._news: dict[str, tuple[LogSession, int, int]] = {}  # with epoch and seq
         self._uplinks: dict[str, UplinkReport] = {}
+        self._reported: dict[str, tuple[str, bytes]] = {}  # by camera: its key, and what its agent says that it does
         self._meters: dict[str, FlowMeter] = {}
 
     def report(self, session: LogSession) -> None:
         """Note `session.position`."""
         self._news[session.camera] = (session, session.epoch, session.position)
+
+    def reported(self, session: LogSession, does: CameraReport) -> None:
+        """Note what an agent says that a camera does."""
+        report = Reported(wall_us() // 1000, msgspec.structs.replace(does, channel=0, mode=does.mode[:20]))
+        key = keys.camera(session.partition, session.camera)
+        self._reported[session.camera] = (key, msgspec.json.encode(report))
 
     def uplink(self, site: str, subject: str, status: UplinkStatus, agent: str) -> None:
         """Note what an agent says of its uplink."""
@@ -69,6 +76,13 @@ class Positions:
             for camera, news in some.items():
                 if self._news.get(camera) is news:
                     del self._news[camera]
+        while self._reported:
+            reported = [self._reported.pop(name) for name in list(self._reported)[:_AT_ONCE]]
+            async with asking(self._state, "state store, recording what cameras do"):
+                pipe = self._state.pipeline(transaction=False)
+                for key, report in reported:
+                    pipe.hset(key, "reported", report)
+                await pipe.execute()
         if self._uplinks:
             reports, self._uplinks = self._uplinks, {}
             async with asking(self._state, "state store, recording uplinks"):

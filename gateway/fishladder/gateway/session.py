@@ -12,7 +12,7 @@ from fishladder.wire.entry import Stamp
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
 from fishladder.wire.ids import MAX_SEQ
-from fishladder.wire.messages import Policy, SenderStatus
+from fishladder.wire.messages import Asked, Policy, SenderStatus
 from fishladder.wire.unit import MAX_UNIT_BYTES, UNIT_HEADER_BYTES, VERSION, Clock, Codec, Flag, Header, Range
 
 #: A capture time may be this far ahead of the gateway's clock before it is taken for impossible.
@@ -80,6 +80,8 @@ class LogSession:
     units: int = 0  #: logged in this session, with their bytes
     unit_bytes: int = 0
     header: bytes = b""  #: the first bytes of the unit logged last
+    policy: Policy = field(default_factory=Policy)  #: what is wanted of the camera, and what the stack asks beyond that
+    asked: Asked | None = None
     sender: SenderStatus | None = None  #: what its sender says that it sends of it
 
     def __post_init__(self) -> None:

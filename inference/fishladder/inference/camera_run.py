@@ -2,14 +2,16 @@
 place in the compute thread, and what of it is under way.
 """
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from fishladder.inference.leases import Lease
 from fishladder.inference.pipeline import Lane, Settlement, Worked
-from fishladder.inference.progress import Job, Progress
+from fishladder.inference.progress import Job, Progress, Push
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import ORIGIN, Position
+from fishladder.wire.messages import Asked, Policy
 
 #: An entry's size before any was read, in bytes.
 _FIRST_GUESS = 16_384.0
@@ -34,6 +36,12 @@ class CameraRun:
     forgotten_at: float = 0.0
     committed_us: int = 0  #: when the newest frame with a committed result was captured, and when that landed
     landed_us: int = 0
+    policy: Policy = field(default_factory=Policy)  #: what is desired of it; its progress has what is in force
+    asked: Asked = field(default_factory=Asked)
+    asked_at: float = 0.0
+    seen_at: float = field(default_factory=time.monotonic)  #: when something was seen in it last
+    came: int = 0  #: wanted pictures since this was last looked at, and how many a second there have been
+    came_fps: float = 0.0
     _jobs: int = 0
     _held: int = 0
 
@@ -52,6 +60,7 @@ class CameraRun:
     def submitted(self, jobs: list[Job]) -> None:
         self._jobs += len(jobs)
         self.backlog_bytes += sum(job.size_bytes for job in jobs)
+        self.came += sum(isinstance(job, Push) and job.wanted for job in jobs)
 
     def report(self, report: Settlement | Worked, now: float) -> None:
         """Take in what the compute thread says."""
@@ -61,5 +70,7 @@ class CameraRun:
             self.backlog_bytes -= report.size_bytes
             return
         self.progress.settle(report.position, report.fate, report.frame, now)
+        if report.frame is not None and report.frame.detections:
+            self.seen_at = now
         if report.fate in (Fate.NO_REFERENCE, Fate.UNDECODABLE):
             self.keyframe_wanted = True

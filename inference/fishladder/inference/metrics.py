@@ -24,6 +24,7 @@ lease_moves = Counter("fishladder_worker_lease_moves", "Partitions taken, left t
 cameras = Gauge("fishladder_worker_cameras", "Cameras of the partitions held.")
 read_bytes = Counter("fishladder_worker_read_bytes", "Payload bytes read from frame logs.")
 backlog_bytes = Gauge("fishladder_worker_backlog_bytes", "Payload bytes read and not yet decoded.")
+asked_level = Gauge("fishladder_worker_asked_level", "Part of the wanted pictures that is asked for (weight 1).")
 resets = Counter("fishladder_worker_resets", "Cameras begun anew at their cursor.")
 poison = Counter("fishladder_worker_poison_units", "Units found to crash their worker.")
 

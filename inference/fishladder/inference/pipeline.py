@@ -122,6 +122,8 @@ class Pipeline:
         self._later: set[Lane] = set()  # the same of backfill
         self._at_work: set[Lane] = set()  # in hand, or with reports that are not delivered
         self._stopping = False
+        self._busy_s = 0.0  # written by the compute thread alone
+        self._done = 0
         self._reports: list[tuple[Lane, Report]] = []  # the compute thread's own
 
     def submit(self, lane: Lane, jobs: Sequence[Job]) -> None:
@@ -146,6 +148,18 @@ class Pipeline:
         """Whether something of a camera is in hand or queued; once it is not, everything was delivered."""
         with self._wake:
             return bool(lane.queue) or lane in self._at_work or self._batch.holds(lambda ready: ready.lane is lane)
+
+    def worked(self) -> tuple[float, int]:
+        """Seconds spent at work, and frames inferred, so far."""
+        return self._busy_s, self._done
+
+    def waiting(self, lanes: Sequence[Lane]) -> tuple[int | None, int]:
+        """When the unit that waits longest of these came out of its log, None if none waits; and how many pictures to
+        analyse wait.
+        """
+        with self._wake:
+            waits = [job for lane in lanes for job in lane.queue if isinstance(job, Push)]
+        return min((job.read_us for job in waits), default=None), sum(job.wanted for job in waits)
 
     def stop(self) -> None:
         """Make `run` return after what it does at the moment."""
@@ -201,7 +215,9 @@ class Pipeline:
         for outcome in lane.advance(job):
             self._take_outcome(lane, outcome)
         self._reports.append((lane, Worked(job.size_bytes, lane.held)))
-        self._turns.charge(lane, time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._busy_s += took_s
+        self._turns.charge(lane, took_s)
 
     def _take_outcome(self, lane: Lane, outcome: Outcome) -> None:
         begun = lane.begun.pop(outcome.seq)
@@ -233,6 +249,8 @@ class Pipeline:
         began = time.perf_counter()
         found = self._detector.infer([ready.prepared for ready in fresh])
         took_s = time.perf_counter() - began
+        self._busy_s += took_s
+        self._done += len(fresh)
         metrics.batch_size.observe(len(fresh))
         for ready, detections in zip(fresh, found, strict=True):
             self._turns.charge(ready.lane, took_s / len(fresh))

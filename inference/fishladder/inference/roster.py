@@ -29,10 +29,10 @@ from fishladder.inference.suspects import (
 )
 from fishladder.runtime.scripts import text
 from fishladder.runtime.state import cursor_field
-from fishladder.wire import keys
+from fishladder.wire import keys, reports
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import ORIGIN, Position, check_camera
-from fishladder.wire.messages import Policy
+from fishladder.wire.messages import Asked, Policy, in_force
 
 log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
@@ -175,10 +175,10 @@ class Roster:
         async with self._state.pipeline(transaction=False) as pipe:
             for name, lease in new:
                 pipe.hmget(keys.cursor(lease.partition, name), _CURSOR_FIELDS)
-                pipe.hget(keys.camera(lease.partition, name), "policy")
+                pipe.hmget(keys.camera(lease.partition, name), "policy", "asked")
             replies = await pipe.execute()
         begun: list[str] = []
-        for (name, lease), (cursor, *crashes), policy in zip(new, replies[::2], replies[1::2], strict=True):
+        for (name, lease), (cursor, *crashes), (policy, asked) in zip(new, replies[::2], replies[1::2], strict=True):
             if self._held.get(lease.partition) is not lease or lease.leaving:
                 continue
             try:
@@ -188,8 +188,17 @@ class Roster:
                 self._not_before[name] = time.monotonic() + _UNUSABLE_S
                 continue
             wanted = _policy(name, policy) or Policy()
-            progress = Progress(name, at, wanted, parse_poison(crashes[2]))
-            run = CameraRun(name, lease, progress, Lane(name, weight=wanted.weight), read_at=time.monotonic())
+            before = reports.read(Asked, asked) or Asked()
+            progress = Progress(name, at, in_force(wanted, before), parse_poison(crashes[2]))
+            run = CameraRun(
+                name,
+                lease,
+                progress,
+                Lane(name, weight=wanted.weight),
+                read_at=time.monotonic(),
+                policy=wanted,
+                asked=before,
+            )
             self._runs[name] = run
             self._lanes[run.lane] = run
             key = keys.cursor(lease.partition, name)
@@ -212,9 +221,9 @@ class Roster:
             policies = await pipe.execute()
         for run, raw in zip(runs, policies, strict=True):
             policy = _policy(run.camera, raw)
-            if policy is not None and policy != run.progress.policy and self._runs.get(run.camera) is run:
-                run.lane.weight = policy.weight
-                self._feed.submit(run, run.progress.set_policy(policy))
+            if policy is not None and policy != run.policy and self._runs.get(run.camera) is run:
+                run.policy, run.lane.weight = policy, policy.weight
+                self._feed.submit(run, run.progress.set_policy(in_force(policy, run.asked)))
 
 
 def _policy(camera: str, raw: bytes | None) -> Policy | None:

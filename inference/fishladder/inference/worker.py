@@ -26,6 +26,7 @@ from fishladder.inference.pipeline import Lane, Pipeline, Report
 from fishladder.inference.retention import Retention
 from fishladder.inference.roster import LEAVE_S, Roster
 from fishladder.inference.slack import Slack, trim
+from fishladder.inference.steering import Steering
 from fishladder.inference.suspects import Suspects
 from fishladder.inference.trim import Trimmer
 from fishladder.inference.vitals import VitalSigns
@@ -157,6 +158,7 @@ class Worker:
             lease_lost=lambda run: self._leases.drop(run.lease),
             deferred=self._backfill.deferred,
         )
+        self._steering = Steering(stores.state, self._pipeline, self._runs)
         self._vital_signs = VitalSigns()
         self._slack = Slack()
         self._loop = asyncio.get_running_loop()
@@ -187,6 +189,7 @@ class Worker:
                     self._keep(group, "log trimming", self._trimmer.run),
                     self._keep(group, "backfill", self._backfill.run),
                     self._keep(group, "suspects", self._suspects.run),
+                    self._keep(group, "steering", self._steering.run),
                     group.create_task(self._roster.watch_unusable(), name="unusable logs"),
                     group.create_task(self._empty_idle_decoders(), name="idle decoders"),
                 ]
@@ -228,6 +231,8 @@ class Worker:
             fps=vitals.fps,
             lag_ms=vitals.lag_ms,
             backlog_bytes=vitals.backlog_bytes,
+            oldest_ms=round(self._steering.load.oldest_s * 1000),
+            capacity_fps=round(capacity, 1) if (capacity := self._steering.load.capacity_fps) is not None else None,
         )
 
     def _compute(self) -> None:

@@ -254,7 +254,7 @@ class RateControl:
         return news
 
     def _late(self, unsent_ready_s: Mapping[int, float], now_s: float, *, denied: bool, seen: bool) -> bool:
-        ready_s = [it.in_flight[0].ready_s for it in self._cameras.values() if it.in_flight]
+        ready_s = [self._since(it.in_flight[0]) for it in self._cameras.values() if it.in_flight]
         oldest_s = now_s - min([*ready_s, *unsent_ready_s.values()], default=now_s)
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
         return self.estimator.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen)

@@ -5,6 +5,7 @@ so only tokens for all sites see them.
 
 import functools
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -18,6 +19,7 @@ from fishladder.gateway.asking import asking
 from fishladder.gateway.tokens import Grant
 from fishladder.runtime import state
 from fishladder.view.models import Cameras, CameraView, LedgerView, Overview, SinkView, SiteDetail, WorkerView
+from fishladder.view.reader import StateReader
 from fishladder.view.snapshot import Snapshot
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import check_camera, check_name, partition_of
@@ -58,6 +60,23 @@ class Rest:
                 self._set_policy,
                 Policy,
                 takes=Policy,
+                parameters=one,
+            ),
+            Endpoint(
+                "PATCH",
+                f"{here}/policy",
+                "Change some of what is wanted of a camera. Needs the scope admin.",
+                self._change_policy,
+                Policy,
+                takes=Policy,
+                parameters=one,
+            ),
+            Endpoint(
+                "POST",
+                f"{here}/keyframe",
+                "Have its agent send a keyframe now. Needs the scope admin.",
+                self._ask_keyframe,
+                None,
                 parameters=one,
             ),
             get("/v1/workers", "Workers, worst first.", self._workers, Workers),
@@ -129,21 +148,40 @@ class Rest:
         return answer((await self._one(request)).policy)
 
     async def _set_policy(self, request: web.Request) -> web.Response:
+        return await self._put(request, whole=True)
+
+    async def _change_policy(self, request: web.Request) -> web.Response:
+        return await self._put(request, whole=False)
+
+    async def _put(self, request: web.Request, *, whole: bool) -> web.Response:
+        """Set a policy, or what of it the body names."""
+        grant, name, reader = self._in_charge(request)
+        partition, body = partition_of(name, reader.partitions), await request.read()
+        policy = _changed(Policy(), body)
+        async with asking(reader.state, "state store, setting a policy"):
+            await _known(reader, name)
+            if not whole:
+                [(before, _)] = await state.read_wanted(reader.state, [(partition, name)])
+                policy = _changed(before or Policy(), body)
+            await state.set_policy(reader.state, partition, name, policy)
+        log.info("policy set", camera=name, who=grant.subject)
+        return answer(policy)
+
+    async def _ask_keyframe(self, request: web.Request) -> web.Response:
+        grant, name, reader = self._in_charge(request)
+        async with asking(reader.state, "state store, asking for a keyframe"):
+            await _known(reader, name)
+            await state.ask_keyframe(reader.state, partition_of(name, reader.partitions), name)
+        log.info("keyframe asked for", camera=name, who=grant.subject)
+        return web.Response(status=204)
+
+    def _in_charge(self, request: web.Request) -> tuple[Grant, str, StateReader]:
+        """Who may change what is wanted of a camera, which, and the store."""
         # By the header alone: a cookie goes along with whatever page makes a browser ask.
         grant, name = self._admission.camera(request, "admin")
         if self._snapshots is None:
             raise web.HTTPServiceUnavailable(text="not ready yet, see /readyz", headers={"Retry-After": "2"})
-        try:
-            policy = msgspec.json.decode(await request.read(), type=Policy)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise web.HTTPBadRequest(text=f"not a policy: {error}") from None
-        reader = self._snapshots.reader
-        async with asking(reader.state, "state store, setting a policy"):
-            if not await reader.known_cameras(name):
-                raise web.HTTPNotFound(text=f"camera {name} has never been heard of")
-            await state.set_policy(reader.state, partition_of(name, reader.partitions), name, policy)
-        log.info("policy set", camera=name, who=grant.subject)
-        return answer(policy)
+        return grant, name, self._snapshots.reader
 
     async def _workers(self, request: web.Request) -> web.Response:
         _, snapshot = await self._read(request, None)
@@ -152,6 +190,20 @@ class Rest:
     async def _sinks(self, request: web.Request) -> web.Response:
         _, snapshot = await self._read(request, None)
         return answer(Sinks(snapshot.overview().sinks))
+
+
+async def _known(reader: StateReader, name: str) -> None:
+    if not await reader.known_cameras(name):
+        raise web.HTTPNotFound(text=f"camera {name} has never been heard of")
+
+
+def _changed(before: Policy, body: bytes) -> Policy:
+    """A policy with what a JSON object says."""
+    try:
+        told = msgspec.json.decode(body, type=dict[str, Any])
+        return msgspec.convert(msgspec.to_builtins(before) | told, Policy)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of which a ValidationError is one
+        raise web.HTTPBadRequest(text=f"not a policy: {error}") from None
 
 
 _OF_SITE = Parameter("site", "query", "Only this site's.", SITE.schema)

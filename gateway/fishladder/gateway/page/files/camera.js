@@ -6,7 +6,7 @@ import { Painter } from "./painter.js";
 import { Player } from "./player.js";
 import { whyNoVideo } from "./stills.js";
 import { NAMES } from "./units.js";
-import { duration, fps, ms, number, rate, seen, sentence } from "./words.js";
+import { duration, fps, ms, number, rate, seen, sentence, timeOf } from "./words.js";
 
 const HOPS = {
   capture: "capture and encode",
@@ -121,6 +121,26 @@ function gate({ sending }) {
   return sending.gate === "open" ? "open: something moves" : "closed: nothing moves";
 }
 
+const rated = (value) => (value ? `${value.toFixed(value < 2 ? 2 : 1)} fps` : "every picture");
+
+// What is desired of a camera, and what the stack asks within that.
+function asked({ policy, policy_ms, asked }) {
+  const facts = [policy.pause ? "pause" : rated(policy.fps)];
+  if (policy.cap_bps) facts.push(`at most ${rate(policy.cap_bps)}`);
+  if (policy_ms) facts[facts.length - 1] += ` since ${timeOf(policy_ms)}`;
+  if (asked?.fps) facts.push(`${rated(asked.fps)} for now: ${asked.why === "quiet" ? "nothing is seen" : "workers are behind"}`);
+  return facts.join(", ");
+}
+
+// And what its agent says that it does.
+function does({ reported }) {
+  if (!reported) return "not said";
+  const { does, at_ms } = reported;
+  const facts = [does.paused ? "paused" : rated(does.fps)];
+  if (does.cap_bps) facts.push(`at most ${rate(does.cap_bps)}`);
+  return `${facts.join(", ")} (at ${timeOf(at_ms)})`;
+}
+
 class Figures {
   constructor() {
     this.list = h("dl.figures");
@@ -140,6 +160,8 @@ class Figures {
         ["Analysed", it.policy.analyse === "keyframes" ? "keyframes only" : wanted],
         ["Sends", it.sending ? it.sending.what : "nobody has said"],
         ["Motion gate", gate(it)],
+        ["Asked of it", asked(it)],
+        ["Does", does(it)],
         ["Sees", seen(it.seen)],
         ["Oldest pending", it.ledger.pending ? duration(it.oldest_pending_s) : "nothing pending"],
         ["Agent heard", it.heard_age_s === null ? "never" : `${duration(it.heard_age_s)} ago`],
