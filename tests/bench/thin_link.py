@@ -3,7 +3,7 @@ how old frames are when they have come, how often the picture stands still, what
 of RFC 8867. One table at the end, with what was asked for and whether it is met.
 
     python tests/bench/thin_link.py [--only CASE[,CASE...]] [--variant NAME] [--seeds 3] [--seconds 60]
-                                    [--jobs N] [--json FILE] [--markdown FILE]
+                                    [--jobs N] [--minutes M] [--json FILE] [--markdown FILE]
 
 Each cell (case, variant, seed) is a process of its own; its figures are written to the JSON file as soon as it ends,
 and a run with the same file goes on where the last one stopped. Needs root, or `unshare -Urn`.
@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ from thin.table import markdown, rows
 from fishladder.loadtest.emulation import privileges
 
 Cell = tuple[str, str, int]
+#: What a cell takes besides its run.
+_AROUND_S = 18.0
 
 
 def wanted(names: Sequence[str], variants: Sequence[str], seeds: int) -> list[Cell]:
@@ -70,7 +73,12 @@ def run_all(cells: Sequence[Cell], args: argparse.Namespace, done: list[dict[str
         for quiet_s in {0.0, case.quiet_s}:
             footage(clips, "people" if case.detect else "street", case.fps, quiet_s)
 
+    ends_s = time.monotonic() + args.minutes * 60
+
     def start(cell: Cell) -> None:
+        takes_s = (CASES[cell[0]].seconds or args.seconds) + _AROUND_S
+        if args.minutes and time.monotonic() + takes_s > ends_s:
+            return
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
             command = [sys.executable, __file__, "--cell", *map(str, cell), "--out", out.name, "--clips", str(clips)]
             subprocess.run([*command, "--seconds", str(args.seconds)], check=False)
@@ -99,6 +107,7 @@ def main() -> None:
     parser.add_argument("--variant", action="append", default=[], choices=["ours", "fixed", "stock"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time, each with links of its own")
+    parser.add_argument("--minutes", type=float, default=0.0, help="begin no cell that would not end within so long")
     parser.add_argument("--json", type=Path, help="figures; a file that is there is continued")
     parser.add_argument("--markdown", type=Path, help="where the table is written besides standard output")
     parser.add_argument("--again", action="store_true", help="run also what the JSON file has already")

@@ -16,11 +16,13 @@ from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.clock import SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, address
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session, State
 from fishladder.edge.uplink_stream import StreamUplink
+from fishladder.edge.websocket import connect
 from fishladder.wire import messages
-from fishladder.wire.errors import ConfigError
+from fishladder.wire.errors import ConfigError, UplinkDown
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import MAX_CLEAN_POINTS
 from fishladder.wire.unit import Codec, Flag
@@ -203,3 +205,19 @@ def test_addresses_that_cannot_work_are_refused_at_once(url: str, options: dict[
     with pytest.raises(ConfigError, match=said) as error:
         address(url, **{"token": "t", "env": {}, **options})  # type: ignore[arg-type]
     assert "pass" not in str(error.value)
+
+
+async def test_a_connection_just_lost_is_asked_of_and_told_things_without_harm() -> None:
+    """Whoever controls the rate does not know yet; the one that reads says so."""
+    async with gateway_double() as gateway, connect(trusting(gateway, None)) as link:
+        link._transport.abort()
+        await until(lambda: link._socket.fileno() == -1)
+        link.hold_back(4096)
+        assert link.state() == LinkState()
+
+        async def read() -> None:
+            while True:
+                await link.receive()
+
+        with pytest.raises(UplinkDown):
+            await read()

@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -43,13 +43,17 @@ class WebSocket:
         for layer in _layers(transport):
             layer.set_write_buffer_limits(high=1)  # with 0 a TLS layer would never say that it is empty
         self._socket: socket.socket = transport.get_extra_info("socket")
+        self._held_back_bytes = 0
+        self.hold_back(MOST_UNSENT_BYTES)
         if sys.platform == "linux":
-            self.hold_back(MOST_UNSENT_BYTES)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
 
     def hold_back(self, most_bytes: int) -> None:
         """The kernel takes no more while it has so much that is not yet on its way (Linux)."""
-        if sys.platform == "linux":
+        if sys.platform != "linux" or most_bytes == self._held_back_bytes:
+            return
+        self._held_back_bytes = most_bytes
+        with suppress(OSError):  # it is lost, which whoever reads is told
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, most_bytes)
 
     @property

@@ -152,8 +152,8 @@ MUST_SHOW = (
             at_least("backfilled", 1, "backfill came"),
         ),
     ),
-    Case("2%-loss-bbr", 2.0, rtt_ms=60.0, loss=0.02, congestion="bbr", bounds=_LOSSY),
-    Case("2%-loss-cubic", 2.0, rtt_ms=60.0, loss=0.02, congestion="cubic", bounds=_LOSSY),
+    Case("loss-bbr", 2.0, rtt_ms=60.0, loss=0.02, congestion="bbr", bounds=_LOSSY),
+    Case("loss-cubic", 2.0, rtt_ms=60.0, loss=0.02, congestion="cubic", bounds=_LOSSY),
     Case(
         "2-agents",
         2.0,

@@ -41,10 +41,11 @@ def captured(index: int, captured_us: int) -> bytes:
 
 
 def read(sent: Path, received: Path, began_s: float) -> Camera:
-    """Put together what a sender and a receiver wrote, each frame of which refers to the one before it."""
+    """Put together what a sender and a receiver wrote. Each frame refers to the one sent before it."""
     data = sent.read_bytes()
     whole = len(data) // _CAPTURED.size * _CAPTURED.size
     taken = dict(_CAPTURED.iter_unpack(data[:whole]))
+    order = {index: n for n, index in enumerate(taken)}
     data, at = received.read_bytes(), 0
     camera, last, good = Camera(), None, False
     while at + _RECORD.size <= len(data):
@@ -53,8 +54,8 @@ def read(sent: Path, received: Path, began_s: float) -> Camera:
         at += _RECORD.size + size
         if len(payload) < size or index not in taken:
             continue
-        good = key or (good and last is not None and index == last + 1)
-        last = index
+        good = key or (good and last is not None and order[index] == last + 1)
+        last = order[index]
         times = (taken[index] / 1e6 - began_s, received_us / 1e6 - began_s)
         camera.frames.append(Frame(index, *times, size, key, good, payload))
     return camera
