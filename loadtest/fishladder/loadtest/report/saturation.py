@@ -78,7 +78,7 @@ def _sentence(said: LinkAnswer, target: float) -> str:
 def _tables(found: Sequence[LinkAnswer], runs: Sequence[tuple[str, Run]]) -> list[tuple[str, list[tuple[str, ...]]]]:
     if any(said.up_bps for said in found):
         return [("Links", _links(found)), ("Real agents against the model", _emulated(found)), *_sources(found)]
-    rows = [("N", "decodable", "p50 ms", "p95 ms", "p99 ms", "Mbit/s offered", "late p95 ms")]
+    rows: list[tuple[str, ...]] = [("N", "decodable", "p50 ms", "p95 ms", "p99 ms", "Mbit/s offered", "late p95 ms")]
     rows += [
         (
             str(run.cameras),
