@@ -11,11 +11,12 @@ from msgspec.structs import asdict
 
 from fishladder.edge import metrics
 from fishladder.edge.capture import CaptureSettings, Command
-from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened, Record, Sampled
+from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left, Opened, Record, Sampled, Trouble
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.passing import Passing, PassingRung, use_bps
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
@@ -106,6 +107,8 @@ class Feed:
         self._timeline = Timeline()
         self._asked_us = 0
         self._policy: Policy | None = None
+        self._flows: Flows | None = None
+        self._trouble = ""
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -162,17 +165,30 @@ class Feed:
                 width=order.width,
                 hold=order.hold,
                 keyframe_s=order.keyframe_s,
+                sub=order.passing.sub,
+                keep=order.passing.keep,
             )
         )
 
     def wish(self, weight: float) -> Wish | None:
-        """What this camera would send; None if that cannot be changed: it passes on what the camera makes."""
+        """What this camera would send; None if that cannot be changed: it passes on all the camera makes, or it is not
+        known yet how much that is.
+        """
         opened = self.opened
-        if opened is None or opened.mode != "encode":
+        if opened is None:
             return None
+        if opened.mode != "encode":
+            return self._passing(weight, opened.fps or 25.0)
         encoder = self.child.settings.encoder
         fps = min((it for it in (self.child.settings.fps, opened.fps or 25.0) if it), default=25.0)
         return Wish(weight, encoder.bitrate_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+
+    def _passing(self, weight: float, fps: float) -> Wish | None:
+        flows, steps = self._flows, self.child.settings.steps
+        if flows is None or not flows.main.bps or not steps:
+            return None
+        passing = Passing(flows.main, flows.sub, steps)
+        return Wish(weight, use_bps(PassingRung(), passing), fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""
@@ -196,8 +212,17 @@ class Feed:
             case Left():
                 if self._waiting:
                     self._range(1, record.fate, self._waiting.popleft(), now_us)
+            case Flows():
+                self._flows = record
+                return
+            case Trouble():
+                if record.error != self._trouble:  # it is tried again and again
+                    self._trouble = record.error
+                    log.warning("the sub-stream cannot be had, will retry", camera=self.name, error=record.error)
+                return
             case Opened():
-                self.opened = record
+                self.opened, self._trouble = record, ""
+                self._timeline.interrupted()
                 log.info("camera delivers", camera=self.name, **_facts(record))
                 return
         if self.sink.wants_keyframe:
