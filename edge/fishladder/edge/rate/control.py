@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.estimator import LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
-from fishladder.edge.rate.passing import Passing, PassingLadder, PassingRung, use_bps
+from fishladder.edge.rate.passing import Passing, PassingLadder, PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
@@ -101,6 +101,7 @@ class RateControl:
         self._heard_s = 0.0
         self._stalled_to_s = 0.0
         self._proven = Proven()
+        self._alone: tuple[int, int] | None = None  # the last unit that found nothing on its way
         self._full_s = -FULL_S
 
     @property
@@ -111,6 +112,8 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
+        if not any(it.in_flight for it in self._cameras.values()):
+            self._alone = (channel, seq)
         camera.in_flight.append(_InFlight(seq, ready_s, now_s, size))
         camera.produced += size
         camera.waiting += size
@@ -131,7 +134,8 @@ class RateControl:
             camera.waiting -= unit.bytes
             if unit.ready_s >= self._stalled_to_s:
                 self.estimator.acked(unit.bytes, now_s - unit.ready_s, now_s)
-                self._proven.came(unit.bytes, now_s - unit.ready_s - (self.estimator.base_s or 0.0), now_s)
+                if self._alone == (channel, unit.seq):
+                    self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
 
     def forget(self, channel: int) -> None:
         """What was on its way of a camera is not any more."""
@@ -187,7 +191,7 @@ class RateControl:
         shares = share(total_bps, claims)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
-            shares = share(total_bps, claims)
+            shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
@@ -226,8 +230,9 @@ class RateControl:
             most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
             needs[channel] = most
             claims[index] = claims[index]._replace(most_bps=most, least_bps=min(max(least, room_bps * SURE), most))
-            if rung != before and most > shares[index]:  # more is tried than the estimator knows of
-                self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + most)
+            if rung != before and not full:  # more may be tried than the estimator knows of
+                least = need_bps(rung, wish.passing)
+                self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + min(least, most))
 
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
