@@ -24,18 +24,20 @@ class Made(NamedTuple):
     gop: int = 10
     options: tuple[tuple[str, str], ...] = ()
     pix_fmt: str = "yuv420p"
+    width: int = 160
+    height: int = 96
 
 
 def make(path: Path, made: Made, pictures: int = 30) -> Path:
     file = path / made.name
     with av.open(file, "w") as out:
         stream = out.add_stream(made.encoder, rate=FPS, options=dict(made.options))
-        stream.width, stream.height, stream.pix_fmt = 160, 96, made.pix_fmt
+        stream.width, stream.height, stream.pix_fmt = made.width, made.height, made.pix_fmt
         stream.codec_context.gop_size = made.gop
         stream.codec_context.max_b_frames = made.b_frames
         stream.codec_context.thread_count = 1
         for index in range(pictures):
-            frame = scene(index, 160, 96).reformat(format=made.pix_fmt)
+            frame = scene(index, made.width, made.height).reformat(format=made.pix_fmt)
             frame.pts = index
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
