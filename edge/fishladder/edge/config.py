@@ -53,6 +53,7 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whip_url: str = ""
     whip_token: str = ""
     whip_token_file: str = ""
+    weight: float = 1.0
     gate: bool | None = None
     gate_keepalive_s: float | None = None
     gate_preroll_s: float | None = None
@@ -292,6 +293,7 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         _more(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
         _more(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
         _more(camera.speed, 0.01, f"{what}: speed")
+        _more(camera.weight, 0.01, f"{what}: weight")
         _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
         if capture.fps is not None:
             _more(capture.fps, 0.01, f"{what}: fps")
