@@ -25,7 +25,7 @@ def clip(file: Path, width: int, height: int, kbps: int, encoder: str, seconds: 
     """At a constant bit rate, with a keyframe a second."""
     rate = {
         "libx264": {"x264-params": "nal-hrd=cbr:scenecut=0"},
-        "libx265": {"x265-params": "log-level=none:bframes=0"},
+        "libx265": {"x265-params": "log-level=none:bframes=0:open-gop=0"},
     }
     with av.open(str(file), "w") as out:
         stream = out.add_stream(encoder, rate=FPS, options={"preset": "ultrafast", "bf": "0", **rate[encoder]})
@@ -80,5 +80,4 @@ async def test_the_sub_stream_comes_on_a_thin_link_and_the_main_one_back(encoder
         account = await system.account(stores, CAMERA)
         fates = set(account.fates.values())
         assert fates <= {Fate.INFERRED, Fate.SHED, Fate.DEFERRED}, ledger
-        assert not any(fate is Fate.NO_REFERENCE for fate in fates)
         assert len(account.frames()) > 0.5 * ledger.captured

@@ -78,7 +78,7 @@ def test_all_is_all_and_a_hold_ends_at_a_keyframe() -> None:
 
 def test_a_stream_is_measured_whether_it_is_passed_on_or_not() -> None:
     measured = Measured()
-    for it in stream(1.5):
+    for it in stream(0.8):
         measured.add(it)
     assert measured.flow.bps == 0
     for it in stream(30):

@@ -147,12 +147,14 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if camera.password_file:
             own_password = read_secret(Path(camera.password_file), f"camera {camera.name}: password_file")
 
+        _, main_user, main_password = split_login(camera.source)
+
         def stream(url: str) -> CameraSettings:
             source, user, password = split_login(url)
             return CameraSettings(
                 source,
-                user=camera.user or user,
-                password=own_password or password,
+                user=camera.user or user or main_user,
+                password=own_password or password or main_password,
                 loop=camera.loop,
                 speed=camera.speed,
                 timeout_s=camera.timeout_s,

@@ -16,7 +16,7 @@ from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
-from fishladder.edge.rate.passing import Passing, PassingRung, use_bps
+from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import Policy
 
@@ -171,9 +171,7 @@ class Feed:
         )
 
     def wish(self, weight: float) -> Wish | None:
-        """What this camera would send; None if that cannot be changed: it passes on all the camera makes, or it is not
-        known yet how much that is.
-        """
+        """What this camera would send; None if that cannot be changed: it passes on all that the camera makes."""
         opened = self.opened
         if opened is None:
             return None
@@ -185,9 +183,11 @@ class Feed:
 
     def _passing(self, weight: float, fps: float) -> Wish | None:
         flows, steps = self._flows, self.child.settings.steps
-        if flows is None or not flows.main.bps or not steps:
+        if not steps:
             return None
-        passing = Passing(flows.main, flows.sub, steps)
+        main = flows.main if flows is not None and flows.main.bps else Flow(GUESS_BPS)
+        sub = None if self.child.settings.sub is None else flows.sub if flows is not None else Flow()
+        passing = Passing(main, sub, steps)
         return Wish(weight, use_bps(PassingRung(), passing), fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:

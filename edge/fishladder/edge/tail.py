@@ -14,7 +14,7 @@ BURST_S = 1.0
 #: What was not used is kept for so long.
 SAVED_S = 0.1
 #: Rates are measured over so long, and not before so long.
-WINDOW_S, LEAST_S = 8.0, 2.0
+WINDOW_S, LEAST_S = 8.0, 1.0
 
 
 class Tail:

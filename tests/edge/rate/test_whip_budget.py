@@ -52,7 +52,7 @@ def test_the_sum_is_never_more_than_what_comes_through(cameras: list[tuple[float
     assert len(found) == len(cameras)
     room = sum(max(bps, 24_000.0) for bps, _, _ in cameras)
     assert sum(order.bitrate_bps for order in found.values()) <= room + len(cameras)
-    assert all(found[index].bitrate_bps <= max(most, 10_000) for index, (_, _, most) in enumerate(cameras))
+    assert all(found[index].bitrate_bps <= max(most, 10_000) + 1 for index, (_, _, most) in enumerate(cameras))
 
 
 def test_losses_alone_bring_it_down_and_their_absence_up() -> None:

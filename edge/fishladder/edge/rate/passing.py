@@ -25,6 +25,10 @@ TRIAL_S, LASTED_S, WAIT_MOST_S = 60.0, 20.0, 900.0
 UPS_A_MINUTE = 3
 
 
+#: What a main stream is taken for until it is measured.
+GUESS_BPS = 4e6
+
+
 class Flow(NamedTuple):
     """What a stream is measured to be: bits a second, those of its keyframes alone. 0 = not known."""
 
