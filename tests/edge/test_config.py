@@ -26,8 +26,10 @@ def test_the_example_is_valid_but_for_the_files_it_names(tmp_path: Path) -> None
     for named in ("/etc/fishladder/door.password", "/etc/fishladder/token"):
         text = text.replace(named, str(secret))
     config = load(write(tmp_path, text), {})
-    assert [camera.name for camera in config.cameras] == ["door", "yard", "sample", "pattern"]
-    door, yard, *_ = (config.capture(camera) for camera in config.cameras)
+    assert [camera.name for camera in config.cameras] == ["door", "hall", "yard", "sample", "pattern"]
+    door, hall, yard, *_ = (config.capture(camera) for camera in config.cameras)
+    assert hall.sub is not None
+    assert (hall.camera.source[-3:], hall.sub.source[-3:]) == ("101", "102")
     assert (door.camera.user, door.camera.password) == ("viewer", "s3cret")
     assert (yard.fps, yard.encoder.width, yard.encoder.bitrate_bps) == (2.0, 640, 1_500_000)
 
@@ -40,6 +42,7 @@ def test_what_the_example_shows_as_defaults_is_so() -> None:
     for name, value in shown.items():
         actual = getattr(config, name) if hasattr(config, name) else getattr(camera, name)
         if name not in ("fps", "size", "camera_fps", "gate_ignore"):  # examples, where there is no default
+            actual = str(list(actual)).replace("'", '"') if isinstance(actual, tuple) else actual
             assert str(actual).lower() == value.strip('"').lower(), name
 
 
@@ -151,3 +154,23 @@ def test_each_mistake_is_named(flags: dict[str, object], cameras: list[str], sai
 def test_each_mistake_in_a_file_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load(write(tmp_path, text), FLAGS)
+
+
+def test_a_camera_of_two_streams(tmp_path: Path) -> None:
+    head = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n[[camera]]\nname="x"\n'
+    both = 'main="rtsp://u:p@10.0.0.7/1"\nsub="rtsp://10.0.0.7/2"\n'
+    config = load(write(tmp_path, f'{head}{both}user="v"\n'), {})
+    capture = config.capture(config.cameras[0])
+    assert capture.sub is not None
+    assert (capture.camera.source, capture.camera.password, capture.sub.password) == ("rtsp://10.0.0.7/1", "p", "p")
+    assert capture.steps == ("sub", "tail", "keyframes")
+    for more, said in (
+        ('source="test:"\n', "main and source are the same"),
+        ('mode="encode"\n', "sub is for a camera that is passed on"),
+        ("gate=true\n", "sub is for a camera that is passed on"),
+        ('step_down=["tail"]\n', 'step_down does not name "sub"'),
+        ('step_down=["sub", "sub"]\n', "names a step twice"),
+        ('step_down=["up"]\n', "Invalid enum value"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            load(write(tmp_path, f"{head}{both}{more}"), {})

@@ -1,6 +1,7 @@
 """Pushing to a WHIP server that is not ours: a real peer connection, and pictures that arrive as they were drawn."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 from support.gateway_double import until
+from support.link_relay import Link, relayed
 from support.whip_double import WhipDouble, whip_double
 
 from fishladder.edge.agent import Agent
@@ -166,3 +168,22 @@ def test_a_whip_url_that_cannot_be_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="camera door: whip_url") as error:
         EdgeConfig(site="shop", uplink="whip", cameras=(camera,)).whip(camera)
     assert "s3cret" not in str(error.value)
+
+
+async def test_over_a_thin_link_a_camera_sends_what_comes_through() -> None:
+    """600 kbit/s for one that would send 3 Mbit/s, by way of the receiver's own estimate."""
+    thin = Link("thin", rtt_s=0.04, rate_bps=600_000)
+    async with whip_double() as server, relayed(thin, f"{server.url}/whip/shop/door") as (relay, url):
+        camera = CameraConfig("door", "test:640x360@15", bitrate_kbps=3000, whip_url=url, whip_token="good")
+        async with running(config(server, camera)):
+
+            def lately() -> tuple[float, float]:
+                """Of the last 4 s: the bits a second that came in, and how many packets found no room."""
+                packets = [it for it in relay.uplink.packets if it[0] > time.time() - 4]
+                lost = sum(fate != "sent" for _, _, fate in packets)
+                return sum(size for _, size, _ in packets) * 2, lost / max(len(packets), 1)
+
+            await until(lambda: len(server.seen.get("door", [])) >= 30, 60)
+            await until(lambda: lately()[1] < 0.01 and 250_000 < lately()[0] < 620_000, 60)
+            count = len(server.seen["door"])
+            await until(lambda: len(server.seen["door"]) >= count + 30, 30)

@@ -130,6 +130,7 @@ class Relay:
         self.uplink.ssrc = int((re.search(r"a=ssrc-group:FID (\d+)", video) or re.search(r"a=ssrc:(\d+)", video))[1])  # type: ignore[index]
         offer = re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", offer)
         kind = {"Content-Type": "application/sdp"}
+        kind |= {name: value for name, value in request.headers.items() if name == "Authorization"}
         async with aiohttp.ClientSession() as http, http.post(self.upstream, data=offer, headers=kind) as reply:
             answer = await reply.text()
             self.session = reply.headers.get("Location", "")

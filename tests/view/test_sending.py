@@ -19,6 +19,14 @@ FULL = SenderStatus("encode", None, 600_000, 600_000, 5.0, 5.0, 640, 640)
         ({"width": 320, "fps": 1.0}, "size", "smaller pictures: 320 of 640 pixels wide, 1.0 of 5.0 fps"),
         ({"hold": True, "width": 320}, "hold", "held back until the uplink is less full"),
         ({"mode": "passthrough"}, "as_is", "passed on as the camera makes it"),
+        ({"mode": "passthrough", "sub": True}, "sub", "its sub-stream, as the camera makes it"),
+        (
+            {"mode": "passthrough", "sub": True, "keep": "tail"},
+            "tail",
+            "the first pictures of each group, of its sub-stream",
+        ),
+        ({"mode": "passthrough", "keep": "keyframes"}, "keyframes", "keyframes alone, of its main stream"),
+        ({"mode": "passthrough", "hold": True}, "hold", "held back until the uplink is less full"),
     ],
 )
 def test_the_step_is_the_furthest_down_of_those_taken(changes: dict[str, object], step: str, what: str) -> None:

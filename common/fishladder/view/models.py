@@ -53,12 +53,13 @@ class LedgerView(msgspec.Struct, frozen=True):
     position_age_s: float | None
 
 
-Step = Literal["full", "bits", "pictures", "size", "hold", "as_is"]
+Step = Literal["full", "bits", "pictures", "size", "hold", "as_is", "sub", "tail", "keyframes"]
 
 
 class SendingView(msgspec.Struct, frozen=True):
     """What its agent sends of a camera of what it would; the ladder's steps are `full` to `hold`, the furthest down of
-    those that apply. `as_is`: it passes on what the camera makes, and can take nothing away. 0 = not known.
+    those that apply. Of a camera that is passed on: all that it makes `as_is`, its `sub`-stream, without the `tail` of
+    each group of pictures, `keyframes` alone. 0 = not known.
     """
 
     step: Step

@@ -29,10 +29,19 @@ def gate_words(it: SendingView) -> str:
 
 
 def _step(it: SenderStatus) -> tuple[Step, str]:
-    if it.mode == "passthrough":
-        return "as_is", "passed on as the camera makes it"
     if it.hold:
         return "hold", "held back until the uplink is less full"
+    if it.mode == "passthrough":
+        stream = "its sub-stream" if it.sub else "its main stream"
+        if it.keep == "keyframes":
+            return "keyframes", f"keyframes alone, of {stream}"
+        if it.keep == "tail":
+            return "tail", f"the first pictures of each group, of {stream}"
+        return (
+            ("sub", "its sub-stream, as the camera makes it")
+            if it.sub
+            else ("as_is", "passed on as the camera makes it")
+        )
     fewer = f"{it.fps:.1f} of {it.of_fps:.1f} fps" if it.fps < it.of_fps else ""
     bits = f"{rate(it.bitrate_bps)} of {rate(it.of_bps)}" if it.bitrate_bps < _ALL * it.of_bps else ""
     if it.width < it.of_width:

@@ -100,7 +100,13 @@ class Agent:
             WhipCamera(f"{config.site}/{camera.name}", url)
             for camera, (_, url) in zip(config.cameras, where, strict=True)
         ]
-        self.uplink = WhipUplink([to for to, _ in where], cameras, on_keyframe=self._ask_keyframe)
+        self.uplink = WhipUplink(
+            [to for to, _ in where],
+            cameras,
+            on_keyframe=self._ask_keyframe,
+            on_rate=lambda index, order: self.feeds[index].limit(order),
+            wish=lambda index: self.feeds[index].wish(config.cameras[index].weight),
+        )
         return cameras
 
     def _obey(self, channel: int, policy: Policy) -> None:

@@ -9,19 +9,23 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import BinaryIO, Literal, NoReturn
 
 import msgspec
 
 from fishladder.edge.cameras.camera import Camera, Description
-from fishladder.edge.cameras.kinds import CameraSettings, open_camera
-from fishladder.edge.capture_records import Ended, Opened, Record, pack
+from fishladder.edge.cameras.kinds import CameraSettings, kind_of, open_camera
+from fishladder.edge.capture_records import Ended, Flows, Opened, Record, pack
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
-from fishladder.wire.errors import ConfigError, FishladderError
+from fishladder.edge.passthrough import CODECS
+from fishladder.edge.rate.passing import STEPS, Keep, Step
+from fishladder.wire.errors import CameraError, ConfigError, FishladderError
 
 Mode = Literal["auto", "encode", "passthrough"]
+_FLOWS_S = 1.0
 
 
 class CaptureSettings(msgspec.Struct, frozen=True):
@@ -34,11 +38,14 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     phase: float = 0.0  #: when within 1/fps a picture is taken: each camera of an agent has its own
     only_h264: bool = False  #: the uplink carries nothing else
     gate: GateSettings | None = None  #: send only what moves; pictures are needed for that, so nothing is passed on
+    sub: CameraSettings | None = None  #: the camera's smaller stream, for a thin link
+    steps: tuple[Step, ...] = STEPS  #: what is done of its own stream where that is too much
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """A further line on stdin. `fps` 0 = every picture; `thin_fps` 0 = all of those, `width` and `keyframe_s` 0 = as
-    the settings say; `hold`: encode nothing; `pause`: nothing is wanted at all. What is None stays as it is.
+    the settings say; `hold`: encode nothing; `pause`: nothing is wanted at all; `sub`: pass on the sub-stream; `keep`:
+    what of a stream that is passed on. What is None stays as it is.
     """
 
     stop: bool = False
@@ -50,6 +57,8 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     hold: bool | None = None
     keyframe_s: float | None = None
     pause: bool | None = None
+    sub: bool | None = None
+    keep: Keep | None = None
 
 
 class Orders:
@@ -63,6 +72,8 @@ class Orders:
         self.hold = False
         self.keyframe_s = 0.0
         self.pause = False
+        self.sub = False
+        self.keep: Keep = "all"
         self.stop = False
         self._keyframe = False
 
@@ -83,6 +94,10 @@ class Orders:
             self.keyframe_s = command.keyframe_s
         if command.pause is not None:
             self.pause = command.pause
+        if command.sub is not None:
+            self.sub = command.sub
+        if command.keep is not None:
+            self.keep = command.keep
 
     def keyframe_wanted(self) -> bool:
         wanted, self._keyframe = self._keyframe, False
@@ -94,7 +109,7 @@ Emit = Callable[[Record], None]
 
 def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
     """Capture until the camera ends, fails, or `orders.stop`. Raises `CameraError`, `ConfigError`."""
-    camera = open_camera(settings.camera)
+    camera, passing = open_camera(settings.camera), False
     try:
         found = camera.description
         fitting = ("h264",) if settings.only_h264 else ("h264", "hevc")
@@ -106,21 +121,54 @@ def capture(settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
         mode = "passthrough" if passing else "encode"
         emit(Opened(mode, found.codec, found.width, found.height, found.fps))
         if passing:
-            _pass_on(camera, found, orders, emit)
+            _pass_on(camera, settings, orders, emit)
         else:
             _encode(camera, found, settings, orders, emit)
     finally:
+        if not passing:
+            camera.close()
+
+
+def _pass_on(camera: Camera, settings: CaptureSettings, orders: Orders, emit: Emit) -> None:
+    """`camera` is closed by the thread that reads it."""
+    from fishladder.edge.two_streams import TwoStreams
+
+    sub = settings.sub
+    streams = TwoStreams(
+        camera,
+        None if sub is None else lambda: open_sub(sub, only_h264=settings.only_h264),
+        early=sub is not None and kind_of(sub.source) == "file",
+    )
+    said_s = time.monotonic()
+
+    def obey() -> None:
+        nonlocal said_s
+        streams.wanted = orders.sub
+        tail = streams.tail
+        tail.rate_bps, tail.hold, tail.keep = orders.bitrate_bps, orders.hold, orders.keep
+        if streams.changing:  # what there is until then must not be too much, or is little
+            tail.keep = "all" if streams.on_sub else "tail" if orders.keep == "all" else orders.keep
+        if time.monotonic() - said_s >= _FLOWS_S:
+            said_s = time.monotonic()
+            emit(Flows(*streams.flows))
+
+    try:
+        for record in streams.records(obey):
+            emit(record)
+            if orders.stop:
+                break
+    finally:
+        streams.close()
+
+
+def open_sub(settings: CameraSettings, *, only_h264: bool) -> Camera:
+    """A camera's sub-stream. Raises `CameraError` also where it cannot be passed on."""
+    camera = open_camera(settings)
+    codec = camera.description.codec
+    if codec not in CODECS or (only_h264 and codec != "h264"):
         camera.close()
-
-
-def _pass_on(camera: Camera, found: Description, orders: Orders, emit: Emit) -> None:
-    from fishladder.edge.passthrough import Passthrough
-
-    units = Passthrough(found)
-    for packet in camera.packets():
-        emit(units.take(packet))
-        if orders.stop:
-            break
+        raise CameraError(f"its sub-stream is {codec}, which cannot be passed on: set the camera to H.264")
+    return camera
 
 
 def _encode(camera: Camera, found: Description, settings: CaptureSettings, orders: Orders, emit: Emit) -> None:

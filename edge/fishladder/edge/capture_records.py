@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from fishladder.edge.rate.passing import Flow
 from fishladder.wire.errors import TooLarge, WireError
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import MAX_UNIT_BYTES, Codec, Flag
@@ -114,7 +115,30 @@ class Ended(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-Record = Opened | Captured | Sampled | CapturedUnit | Left | Ended
+class Flows(msgspec.Struct, frozen=True):
+    """What a camera's streams are, whether passed on or not; `sub` None: it has none."""
+
+    main: Flow
+    sub: Flow | None = None
+
+    kind: ClassVar[int] = 7
+
+    def body(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """The sub-stream cannot be had at the moment; what is captured goes on with the main stream."""
+
+    error: str
+
+    kind: ClassVar[int] = 8
+
+    def body(self) -> bytes:
+        return msgspec.json.encode(self)
+
+
+Record = Opened | Captured | Sampled | CapturedUnit | Left | Ended | Flows | Trouble
 
 
 def pack(record: Record) -> bytes:
@@ -140,6 +164,10 @@ def unpack(kind: int, body: bytes) -> Record:
                 return Left(Fate(body[0]))
             case Ended.kind:
                 return msgspec.json.decode(body, type=Ended)
+            case Flows.kind:
+                return msgspec.json.decode(body, type=Flows)
+            case Trouble.kind:
+                return msgspec.json.decode(body, type=Trouble)
     except (struct.error, ValueError, msgspec.DecodeError) as error:
         raise WireError(f"a capture record of kind {kind} is damaged: {error}") from None
     raise WireError(f"a capture record of kind {kind} and {len(body)} bytes is not known here")

@@ -60,7 +60,7 @@ class Child:
         """Tell the process; what must outlive it is kept for the next one."""
         if command.fps is not None:
             self.settings = msgspec.structs.replace(self.settings, fps=command.fps or None)
-        for name in ("bitrate_bps", "thin_fps", "width", "hold", "keyframe_s"):
+        for name in ("bitrate_bps", "thin_fps", "width", "hold", "keyframe_s", "sub", "keep"):
             if (value := getattr(command, name)) is not None:
                 self._thin = msgspec.structs.replace(self._thin, **{name: value})
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():

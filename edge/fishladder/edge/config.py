@@ -18,6 +18,7 @@ from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.limits.settings import LimitsConfig
 from fishladder.edge.motion import Ignored
+from fishladder.edge.rate.passing import STEPS, Step
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
 from fishladder.runtime.encoders import H264, best_h264
@@ -35,6 +36,7 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     source: str
+    sub: str = ""
     user: str = ""
     password: str = ""
     password_file: str = ""
@@ -52,12 +54,14 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whip_url: str = ""
     whip_token: str = ""
     whip_token_file: str = ""
+    weight: float = 1.0
     gate: bool | None = None
     gate_keepalive_s: float | None = None
     gate_preroll_s: float | None = None
     gate_hold_s: float | None = None
     gate_sensitivity: float | None = None
     gate_ignore: tuple[str, ...] = ()
+    step_down: tuple[Step, ...] | None = None
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,6 +86,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gate_preroll_s: float = 1.0
     gate_hold_s: float = 5.0
     gate_sensitivity: float = 1.0
+    step_down: tuple[Step, ...] = STEPS
     ring_bytes: int = 64 << 20
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -140,23 +145,30 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def capture(self, camera: CameraConfig) -> CaptureSettings:
         """What a camera's capture process is told. Raises `ConfigError` when a password file cannot be read."""
-        source, user, password = split_login(camera.source)
+        own_password = camera.password
         if camera.password_file:
-            password = read_secret(Path(camera.password_file), f"camera {camera.name}: password_file")
-        chosen = {name: getattr(camera, name) for name in ("keyframe_s", "width", "preset")}
-        whip = self.uplink == "whip"
-        kbps = self.bitrate_kbps if camera.bitrate_kbps is None else camera.bitrate_kbps
-        return CaptureSettings(
-            CameraSettings(
+            own_password = read_secret(Path(camera.password_file), f"camera {camera.name}: password_file")
+
+        _, main_user, main_password = split_login(camera.source)
+
+        def stream(url: str) -> CameraSettings:
+            source, user, password = split_login(url)
+            return CameraSettings(
                 source,
-                user=camera.user or user,
-                password=camera.password or password,
+                user=camera.user or user or main_user,
+                password=own_password or password or main_password,
                 loop=camera.loop,
                 speed=camera.speed,
                 timeout_s=camera.timeout_s,
                 size=camera.size,
                 camera_fps=camera.camera_fps,
-            ),
+            )
+
+        chosen = {name: getattr(camera, name) for name in ("keyframe_s", "width", "preset")}
+        whip = self.uplink == "whip"
+        kbps = self.bitrate_kbps if camera.bitrate_kbps is None else camera.bitrate_kbps
+        return CaptureSettings(
+            stream(camera.source),
             EncoderSettings(
                 codec=self.encoder if self.encoder in H264 else "libx264",
                 bitrate_bps=kbps * 1000,
@@ -168,6 +180,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             phase=phase_of(self.cameras.index(camera)),
             only_h264=whip,
             gate=self._gate(camera),
+            sub=stream(camera.sub) if camera.sub else None,
+            steps=self.step_down if camera.step_down is None else camera.step_down,
         )
 
     def _gate(self, camera: CameraConfig) -> GateSettings | None:
@@ -247,10 +261,21 @@ def _cameras(file: Path | None) -> list[CameraConfig]:
     tables = tomllib.loads(file.read_text()).get("camera", [])  # load_config has read it: it can be read
     if not isinstance(tables, list):
         raise ConfigError(f"settings file {file}: cameras are written [[camera]], with two brackets")
+    tables = [_with_source(table) if isinstance(table, dict) else table for table in tables]
     try:
         return msgspec.convert(tables, list[CameraConfig])
     except msgspec.ValidationError as error:
         raise ConfigError(f"settings of [[camera]] in {file}: {error}") from None
+
+
+def _with_source(table: dict[str, Any]) -> dict[str, Any]:
+    """`main` is another word for `source`, for a camera that has a `sub` beside it."""
+    if "main" not in table:
+        return table
+    if "source" in table:
+        raise ConfigError(f"camera {table.get('name', '?')}: main and source are the same: give one of them")
+    rest = dict(table)
+    return {"source": rest.pop("main"), **rest}
 
 
 def _check(config: EdgeConfig, needs_gateway: bool) -> None:
@@ -280,6 +305,7 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         _more(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
         _more(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
         _more(camera.speed, 0.01, f"{what}: speed")
+        _more(camera.weight, 0.01, f"{what}: weight")
         _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
         if capture.fps is not None:
             _more(capture.fps, 0.01, f"{what}: fps")
@@ -287,6 +313,7 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a gate needs pictures to look at: use mode = "encode", or gate = false')
             _check_gate(capture.gate, what)
+        _check_sub(capture, what)
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
         if kind_of(capture.camera.source) == "test":
@@ -299,6 +326,19 @@ def _check_gate(gate: GateSettings, what: str) -> None:
     for name in ("keepalive_s", "preroll_s", "hold_s"):
         _more(getattr(gate, name), 0.0, f"{what}: gate_{name}")
     _more(gate.sensitivity, 0.1, f"{what}: gate_sensitivity")
+
+
+def _check_sub(capture: CaptureSettings, what: str) -> None:
+    if len(set(capture.steps)) < len(capture.steps):
+        raise ConfigError(f"{what}: step_down names a step twice: {', '.join(capture.steps)}")
+    if capture.sub is None:
+        return
+    if kind_of(capture.sub.source) == "test":
+        raise ConfigError(f"{what}: sub: a test: camera has no stream of its own to pass on")
+    if capture.mode == "encode" or capture.gate is not None:
+        raise ConfigError(f'{what}: sub is for a camera that is passed on: use mode = "auto" and no gate, or no sub')
+    if "sub" not in capture.steps:
+        raise ConfigError(f'{what}: step_down does not name "sub": add it, or leave sub out')
 
 
 def _ignored(text: str, what: str) -> Ignored:

@@ -11,11 +11,12 @@ from msgspec.structs import asdict
 
 from fishladder.edge import metrics
 from fishladder.edge.capture import CaptureSettings, Command
-from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened, Record, Sampled
+from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left, Opened, Record, Sampled, Trouble
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
 from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraReport, Policy
@@ -112,6 +113,8 @@ class Feed:
         self._policy: Policy | None = None
         self._clean_wanted = False  # it was paused: what comes next needs a keyframe before it
         self._let_through = _OPEN  # units since the gate last held something back
+        self._flows: Flows | None = None
+        self._trouble = ""
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -192,14 +195,18 @@ class Feed:
                 width=order.width,
                 hold=order.hold,
                 keyframe_s=order.keyframe_s,
+                sub=order.passing.sub,
+                keep=order.passing.keep,
             )
         )
 
     def wish(self, weight: float) -> Wish | None:
-        """What this camera would send; None if that cannot be changed: it passes on what the camera makes."""
+        """What this camera would send; None if that cannot be changed: it passes on all that the camera makes."""
         opened = self.opened
-        if opened is None or opened.mode != "encode" or self.paused:
+        if opened is None or self.paused:
             return None
+        if opened.mode != "encode":
+            return self._passing(weight, opened.fps or 25.0)
         encoder = self.child.settings.encoder
         fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
         return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width))
@@ -211,6 +218,15 @@ class Feed:
             return None
         gate_open = None if self.child.settings.gate is None else self._let_through >= _OPEN
         return Sending("passthrough" if self.opened.mode == "passthrough" else "encode", gate_open)
+
+    def _passing(self, weight: float, fps: float) -> Wish | None:
+        flows, steps = self._flows, self.child.settings.steps
+        if not steps:
+            return None
+        main = flows.main if flows is not None and flows.main.bps else Flow(GUESS_BPS)
+        sub = None if self.child.settings.sub is None else flows.sub if flows is not None else Flow()
+        passing = Passing(main, sub, steps)
+        return Wish(weight, use_bps(PassingRung(), passing), fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""
@@ -240,8 +256,17 @@ class Feed:
                     self._let_through = 0
                 if self._waiting:
                     self._range(1, record.fate, self._waiting.popleft(), now_us)
+            case Flows():
+                self._flows = record
+                return
+            case Trouble():
+                if record.error != self._trouble:  # it is tried again and again
+                    self._trouble = record.error
+                    log.warning("the sub-stream cannot be had, will retry", camera=self.name, error=record.error)
+                return
             case Opened():
-                self.opened = record
+                self.opened, self._trouble = record, ""
+                self._timeline.interrupted()
                 log.info("camera delivers", camera=self.name, **_facts(record))
                 return
         if self.sink.wants_keyframe:

@@ -75,7 +75,7 @@ class UplinkCameras:
     def connected(self) -> None:
         self._reported = {}
         self.scheduler = Scheduler()
-        self.rate = RateControl(len(self.sessions))
+        self.rate = RateControl(len(self.sessions), self.rate)
 
     def disconnected(self) -> None:
         for session in self.sessions.values():
@@ -244,7 +244,7 @@ class UplinkCameras:
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
-            session.adapts = wanted is not None and self.rate.thin
+            session.adapts = wanted is not None and wanted.passing is None and self.rate.thin
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:

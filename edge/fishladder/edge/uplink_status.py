@@ -46,6 +46,8 @@ def sender_status(sending: Sending, wish: Wish | None, order: Order | None) -> S
         width=order.width or wish.width,
         of_width=wish.width,
         hold=order.hold,
+        sub=order.passing.sub,
+        keep=order.passing.keep,
     )
 
 

@@ -4,8 +4,10 @@ room for is dropped with what depends on it.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeAlias
 from urllib.parse import urljoin
 
@@ -14,11 +16,21 @@ import av
 import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpRrPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
 from av.stream import Stream
 
 from fishladder.edge import metrics
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain, origin
+from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.whip_budget import Peer, WhipBudget
 from fishladder.edge.redirects import guarded
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError
@@ -30,12 +42,15 @@ log = structlog.get_logger(__name__)
 _SIGNAL_S = 15.0
 _CONNECT_S = 20.0
 _LINGER_S = 0.5
+_CONTROL_S = 0.1
 #: Units waiting for aiortc to take them: more means that the link does not carry them.
 _MOST_WAITING = 30
 
-# aiortc turns a receiver's wish for a keyframe into a flag for its own encoder; this is where we hear of it.
-if not hasattr(RTCRtpSender, "_send_keyframe"):
-    raise ImportError("this aiortc has no RTCRtpSender._send_keyframe: use the version fishladder asks for")
+# aiortc turns what receivers say (a wish for a keyframe, what comes through) into settings of its own encoder, which
+# has bounds of its own and is not used here; this is where we hear of it.
+for _name in ("_send_keyframe", "_handle_rtcp_packet"):
+    if not hasattr(RTCRtpSender, _name):
+        raise ImportError(f"this aiortc has no RTCRtpSender.{_name}: use the version fishladder asks for")
 
 
 Packet: TypeAlias = "av.Packet[Stream]"
@@ -78,6 +93,7 @@ class WhipCamera:
         self.held_bytes = 0
         self.wants_keyframe = False
         self._track: _Track | None = None
+        self._peer: Peer | None = None
         self._begun = False
 
     @property
@@ -85,11 +101,11 @@ class WhipCamera:
         """Handed over to the peer connection, but not yet taken by it."""
         return len(self._track.waiting) if self._track else 0
 
-    def attach(self, track: _Track) -> None:
-        self._track, self._begun, self.wants_keyframe = track, False, True
+    def attach(self, track: _Track, peer: Peer) -> None:
+        self._track, self._peer, self._begun, self.wants_keyframe = track, peer, False, True
 
     def detach(self) -> None:
-        self._track = None
+        self._track = self._peer = None
 
     def append_unit(self, unit: CapturedUnit, *, wall_us: int, ready_us: int) -> bool:
         self.position += 1
@@ -107,6 +123,8 @@ class WhipCamera:
         packet.pts = unit.pts_us * VIDEO_CLOCK_RATE // 1_000_000
         packet.time_base = VIDEO_TIME_BASE
         track.put(packet)
+        if self._peer is not None:
+            self._peer.sent(len(unit.payload), time.monotonic())
         return True
 
     def append_range(self, count: int, fate: Fate, *, mono_us: int, wall_us: int) -> None:
@@ -114,11 +132,22 @@ class WhipCamera:
 
 
 class WhipUplink:
-    """Keeps a WHIP session for each camera. `on_keyframe(index)` is called when a receiver wants one."""
+    """Keeps a WHIP session for each camera. `on_keyframe(index)` is called when a receiver wants one, `on_rate(index,
+    order)` as links allow; `wish(index)` is what a camera would send, None if that cannot be changed.
+    """
 
     def __init__(
-        self, to: Sequence[GatewayAddress], cameras: Sequence[WhipCamera], *, on_keyframe: Callable[[int], None]
+        self,
+        to: Sequence[GatewayAddress],
+        cameras: Sequence[WhipCamera],
+        *,
+        on_keyframe: Callable[[int], None],
+        on_rate: Callable[[int, Order], None] = lambda index, order: None,
+        wish: Callable[[int], Wish | None] = lambda index: None,
     ) -> None:
+        self._on_rate = on_rate
+        self._wish = wish
+        self.budget = WhipBudget()
         self._to = to
         self._cameras = cameras
         self._on_keyframe = on_keyframe
@@ -143,8 +172,17 @@ class WhipUplink:
     async def run(self) -> None:
         """Runs until cancelled; each camera's trouble is its own."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._control(), name="whip-rate")
             for index in range(len(self._cameras)):
                 group.create_task(self._keep(index))
+
+    async def _control(self) -> None:
+        """Tell cameras what they may send."""
+        while True:
+            wishes = {index: wish for index in self._up if (wish := self._wish(index)) is not None}
+            for index, order in self.budget.step(wishes, time.monotonic()):
+                self._on_rate(index, order)
+            await asyncio.sleep(_CONTROL_S)
 
     async def _keep(self, index: int) -> None:
         backoff = Backoff(0.5, 30.0)
@@ -167,6 +205,8 @@ class WhipUplink:
         track = _Track()
         sender = peer.addTransceiver(track, direction="sendonly").sender
         sender._send_keyframe = lambda: self._on_keyframe(index)  # type: ignore[method-assign]
+        rate = Peer()
+        _listen(sender, rate)
         for transceiver in peer.getTransceivers():
             codecs = RTCRtpSender.getCapabilities("video").codecs
             transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType.lower() == "video/h264"])
@@ -194,18 +234,40 @@ class WhipUplink:
             log.info("whip is up", camera=camera.camera, server=to.url)
             backoff.reset()
             self._up.add(index)
-            camera.attach(track)
+            self.budget.add(index, rate)
+            camera.attach(track, rate)
             self._on_keyframe(index)
             await ended.wait()
             raise UplinkError(f"{to.url}: the peer is gone")
         finally:
             camera.detach()
+            self.budget.remove(index)
             if index in self._up:
                 self._up.discard(index)
                 metrics.RECONNECTS.inc()
             await _close(peer)
             if resource:
                 await _delete(to, resource)
+
+
+def _listen(sender: RTCRtpSender, peer: Peer) -> None:
+    """Hear what the receiver says of the way to it, before aiortc does."""
+    handle = sender._handle_rtcp_packet
+
+    async def heard(packet: AnyRtcpPacket) -> None:
+        now_s = time.monotonic()
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:
+                    peer.report(report.fraction_lost / 256)
+        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            with suppress(ValueError):  # another message of that kind
+                bps, sources = unpack_remb_fci(packet.fci)
+                if sender._ssrc in sources:
+                    peer.remb(bps, now_s)
+        await handle(packet)
+
+    sender._handle_rtcp_packet = heard  # type: ignore[method-assign]
 
 
 async def _close(peer: RTCPeerConnection) -> None:

@@ -11,11 +11,19 @@ from typing import NamedTuple
 from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.estimator import FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.passing import Passing, PassingLadder, PassingRung, need_bps, use_bps
+from fishladder.edge.rate.proven import Proven
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
 FIRST_BPS = 300_000.0
 #: A camera whose oldest picture has waited so long beyond the usual takes no more, until it is so much better again.
 HOLD_S, GO_S = 0.3, 0.12
+#: The same of one that passes on what it gets, whose keyframes take their time on a thin link.
+PASSING_HOLD_S = 1.5
+#: Of what large units show that a link has, so much is relied on.
+SURE = 0.8
+#: For so long after a queue stood the link counts as full.
+FULL_S = 2.0
 #: What a camera may use beyond what it does use: when more happens in it, its share follows.
 GROWTH = 2.0
 _FOLLOW_S = 0.4
@@ -47,6 +55,7 @@ class Wish(NamedTuple):
     fps: float
     width: int
     height: int
+    passing: Passing | None = None  #: it passes on what it gets, and these are its streams
 
 
 class Order(NamedTuple):
@@ -57,6 +66,7 @@ class Order(NamedTuple):
     width: int = 0
     hold: bool = False
     keyframe_s: float = 0.0
+    passing: PassingRung = PassingRung()
 
 
 @dataclass(slots=True)
@@ -73,6 +83,7 @@ class _InFlight:
 @dataclass(slots=True)
 class _Camera:
     ladder: Ladder = field(default_factory=Ladder)
+    passing: PassingLadder = field(default_factory=PassingLadder)
     in_flight: deque[_InFlight] = field(default_factory=deque)
     used_bps: float = 0.0
     produced: int = 0  # bytes since the last step
@@ -90,9 +101,11 @@ class _Camera:
 
 
 class RateControl:
-    """One connection's; cameras by channel. Times in seconds on one clock."""
+    """One connection's; cameras by channel. Times in seconds on one clock. `before` is that of the connection before:
+    what cameras pass on does not change because a link was made anew.
+    """
 
-    def __init__(self, cameras: int) -> None:
+    def __init__(self, cameras: int, before: "RateControl | None" = None) -> None:
         self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
         self.left_bps: float | None = None  #: for backfill; None: nobody knows what the link carries
         self.queues = False  #: live waits for the link, as far as its acknowledgements say
@@ -101,10 +114,16 @@ class RateControl:
         self._backfill_s = -1.0  # when something was sent last
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
-        self._cameras: dict[int, _Camera] = {}
+        known: dict[int, _Camera] = {} if before is None else before._cameras
+        self._cameras: dict[int, _Camera] = {
+            channel: _Camera(passing=camera.passing) for channel, camera in known.items()
+        }
         self._step_s = 0.0
         self._heard_s = 0.0
         self._stalled_to_s = 0.0
+        self._proven = Proven()
+        self._alone: tuple[int, int] | None = None  # the last unit that found nothing on its way
+        self._full_s = -FULL_S
 
     @property
     def yields(self) -> bool:
@@ -125,6 +144,8 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         camera = self._cameras.setdefault(channel, _Camera())
+        if not any(it.in_flight for it in self._cameras.values()) and not self._backfilled:
+            self._alone = (channel, seq)
         takes_s = size * 8 / self.estimator.rate_bps
         camera.in_flight.append(_InFlight(seq, ready_s, now_s, takes_s, size, self._backfilled, now_s))
         self._backfill_waiting += self._backfilled
@@ -172,6 +193,8 @@ class RateControl:
             self._backfill_waiting -= unit.before
             if unit.ready_s >= self._stalled_to_s:
                 self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s, before=unit.before)
+                if self._alone == (channel, unit.seq):
+                    self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
 
     def _since(self, unit: _InFlight) -> float:
         """Since when a unit waits for the link. One that is paced does not before its last piece may go."""
@@ -230,7 +253,10 @@ class RateControl:
                 beside_bps += camera.used_bps
         oldest_s = max(ages.values(), default=0.0)
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
+        rate_bps = self.estimator.rate_bps
         self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied, seen=seen)
+        if self.estimator.rate_bps < rate_bps:
+            self._full_s = now_s
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
@@ -238,7 +264,11 @@ class RateControl:
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD
         least_of_backfill_bps = max(may_bps, 0.0) * BACKFILL_LEAST
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
-        shares = share(max(may_bps - backfill_bps, least_bps), claims)
+        total_bps = max(may_bps - backfill_bps, least_bps)
+        shares = share(total_bps, claims)
+        if any(wish.passing for wish in wishes.values()):
+            self._pass_on(wishes, shares, claims, now_s)
+            shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
         live_bps = sum(min(self._cameras[channel].used_bps, most) for channel, most in zip(wishes, shares, strict=True))
         left_bps = max((may_bps - live_bps) * BACKFILL_PART, least_of_backfill_bps)
         self.left_bps = left_bps if self.thin else None
@@ -246,7 +276,9 @@ class RateControl:
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
             waits_s = ages[channel] - (self.estimator.base_s or 0.0)
-            camera.hold = channel not in spooled and waits_s > (GO_S if camera.hold else HOLD_S)
+            hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
+            may_hold = self.thin if wish.passing else channel not in spooled
+            camera.hold = may_hold and waits_s > (go_s if camera.hold else hold_s)
             order = self._order(camera, wish, rate, now_s)
             if camera.order is None or _differs(order, camera.order):
                 camera.order = order
@@ -262,10 +294,37 @@ class RateControl:
     def _claim(self, channel: int, wish: Wish) -> Claim:
         used = self._cameras[channel].used_bps
         least = min(LEAST_BPS, wish.most_bps)
+        if wish.passing:
+            return Claim(wish.weight, least, wish.most_bps)
         return Claim(wish.weight, least, min(max(used * GROWTH, FIRST_BPS / 2, least), wish.most_bps))
+
+    def _pass_on(self, wishes: Mapping[int, Wish], shares: list[float], claims: list[Claim], now_s: float) -> None:
+        """Decide what cameras send that are not encoded, and leave the rest of their claims to the others."""
+        needs = {channel: camera.used_bps for channel, camera in self._cameras.items()}
+        for channel, wish in wishes.items():
+            if wish.passing is not None:  # what it will use, where it has begun to just now
+                needs[channel] = max(needs[channel], use_bps(self._cameras[channel].passing.rung, wish.passing))
+        proven_bps = min(self._proven.bps(now_s) * PAYLOAD, self.limit_bps * LIMIT_PAYLOAD)
+        full = self._limited or now_s - self._full_s < FULL_S
+        for index, (channel, wish) in enumerate(wishes.items()):
+            if wish.passing is None:
+                continue
+            ladder = self._cameras[channel].passing
+            before, others_bps = ladder.rung, sum(needs.values()) - needs[channel]
+            room_bps = proven_bps - others_bps
+            rung = ladder.step(shares[index], room_bps, wish.passing, now_s, full=full)
+            least = claims[index].least_bps
+            most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
+            needs[channel] = most
+            claims[index] = claims[index]._replace(most_bps=most, least_bps=min(max(least, room_bps * SURE), most))
+            if rung != before and not full:  # more may be tried than the estimator knows of
+                least = need_bps(rung, wish.passing)
+                self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + min(least, most))
 
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
+        if wish.passing:
+            return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
         if not wish.width or not wish.height or not self.thin:
             return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0)
         rung = camera.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)

@@ -1,0 +1,125 @@
+"""What each WHIP camera of a site may send: nothing is acknowledged there, but receivers say what seems to come through
+(REMB) and how much is lost. Their sum is the site's, shared out by weight, and each camera's ladder makes pictures of
+it. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fishladder.edge.rate.budget import Claim, share
+from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S, Order, Wish
+from fishladder.edge.rate.estimator import LEAST_BPS
+from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.passing import PassingLadder
+
+#: Where a session begins when nobody has said anything yet.
+FIRST_BPS = 500_000.0
+#: By losses alone, as in draft-ietf-rmcat-gcc-02, 6: fewer than the first share, and more is tried; more than the
+#: second, and it goes down by half of them. Reports are a second apart, more or less.
+FEW, MANY, UP = 0.02, 0.10, 1.08
+#: At most this much more than came through is tried.
+AHEAD = 1.5
+#: What a receiver said holds for so long.
+SAID_S = 10.0
+STEP_S = 0.2
+#: Of a peer's rate for pictures; the rest is RTP's headers and what is sent again.
+MEDIA = PAYLOAD * 0.93
+_CLOSE = 0.05
+
+
+@dataclass(slots=True)
+class Peer:
+    """One session, as its receiver sees it. Times in seconds on one clock."""
+
+    loss_bps: float = FIRST_BPS  #: what losses allow
+    remb_bps: float | None = None
+    lossy: bool = False  #: much was lost lately
+    ladder: Ladder = field(default_factory=Ladder)
+    passing: PassingLadder = field(default_factory=PassingLadder)
+    order: Order | None = None
+    _remb_s: float = 0.0
+    _sent: int = 0
+    _sent_s: float = 0.0
+    _sent_bps: float = 0.0
+
+    def sent(self, size: int, now_s: float) -> None:
+        self._sent += size
+        if not self._sent_s:
+            self._sent_s = now_s
+        elif (passed_s := now_s - self._sent_s) >= 1.0:
+            self._sent_bps, self._sent, self._sent_s = self._sent * 8 / passed_s, 0, now_s
+
+    def remb(self, bps: float, now_s: float) -> None:
+        """The receiver's own estimate."""
+        self.remb_bps, self._remb_s = bps, now_s
+
+    def report(self, lost: float) -> None:
+        """A receiver report: the share of packets lost since the last one."""
+        self.lossy = lost > MANY
+        if self.lossy:
+            self.loss_bps = max(min(self.loss_bps, self._sent_bps or self.loss_bps) * (1 - lost / 2), LEAST_BPS)
+        elif lost < FEW:
+            self.loss_bps = max(self.loss_bps, min(self.loss_bps * UP, max(self._sent_bps * AHEAD, FIRST_BPS)))
+
+    def bps(self, now_s: float) -> float:
+        """What seems to come through: the receiver's word, and no more than losses allow."""
+        if self.remb_bps is None or now_s - self._remb_s > SAID_S:
+            return self.loss_bps
+        return max(min(self.remb_bps, self.loss_bps) if self.lossy else self.remb_bps, LEAST_BPS)
+
+    @property
+    def full(self) -> bool:
+        """Whether less comes through than is sent."""
+        return self.lossy or (self.remb_bps is not None and self.remb_bps < self._sent_bps)
+
+    @property
+    def thin(self) -> bool:
+        """Whether anything says that the link has less than is wanted."""
+        return self.remb_bps is not None or self.lossy
+
+
+class WhipBudget:
+    """Sessions by the camera's index; `add` one when it is up."""
+
+    def __init__(self) -> None:
+        self._peers: dict[int, Peer] = {}
+        self._step_s = 0.0
+
+    def add(self, index: int, peer: Peer) -> None:
+        self._peers[index] = peer
+
+    def remove(self, index: int) -> None:
+        self._peers.pop(index, None)
+
+    def step(self, wishes: Mapping[int, Wish], now_s: float) -> list[tuple[int, Order]]:
+        """Orders that are news; to be called often."""
+        if now_s - self._step_s < STEP_S:
+            return []
+        self._step_s = now_s
+        up = [(index, wish, self._peers[index]) for index, wish in wishes.items() if index in self._peers]
+        estimates = [peer.bps(now_s) * MEDIA for _, _, peer in up]
+        claims = [Claim(wish.weight, min(LEAST_BPS, wish.most_bps), wish.most_bps) for _, wish, _ in up]
+        news = []
+        for (index, wish, peer), estimate, rate in zip(up, estimates, share(sum(estimates), claims), strict=True):
+            order = _order(peer, wish, min(rate, estimate), now_s)
+            if peer.order is None or _differs(order, peer.order):
+                peer.order = order
+                news.append((index, order))
+        return news
+
+
+def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float) -> Order:
+    bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
+    if wish.passing is not None:
+        rung = peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=peer.full)
+        return Order(bitrate, passing=rung)
+    if not wish.width or not wish.height or not peer.thin:
+        return Order(bitrate)
+    pictures = peer.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
+    fps = 0.0 if pictures.fps >= wish.fps else pictures.fps
+    width = 0 if pictures.width == 1.0 else max(round(wish.width * pictures.width / 2) * 2, 64)
+    return Order(bitrate, fps, width, False, THIN_KEYFRAME_S if rate_bps < wish.most_bps / 2 else 0.0)
+
+
+def _differs(new: Order, old: Order) -> bool:
+    return new[1:] != old[1:] or abs(new.bitrate_bps - old.bitrate_bps) > _CLOSE * old.bitrate_bps
