@@ -185,7 +185,7 @@ async def test_a_store_takes_its_users_file_and_each_part_gets_in_as_itself(
             assert await client.ping(), user
             await client.aclose()
         stranger = connect(f"unix://{socket}")
-        with pytest.raises(RedisError, match="authenticated|NOAUTH"):
+        with pytest.raises(RedisError, match=r"authenticated|NOAUTH"):
             await stranger.ping()
         await stranger.aclose()
     finally:
