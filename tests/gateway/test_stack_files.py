@@ -1,6 +1,8 @@
 """`fishladder gateway init`: a stack's secrets, made once and kept, each where its reader alone sees it."""
 
+import asyncio
 import re
+import shutil
 import ssl
 import stat
 import time
@@ -9,11 +11,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from redis.exceptions import RedisError
 from support.certificates import localhost_certificate
+from support.stores import short_tmp, wait_until
 
 from fishladder.gateway.authority import fits, make_authority, sign_server
 from fishladder.gateway.stack_files import init
 from fishladder.gateway.tokens import KeyFile, verify
+from fishladder.runtime.server import find_server
+from fishladder.runtime.store import connect
 from fishladder.wire.errors import ConfigError
 
 
@@ -142,3 +148,47 @@ def test_a_certificate_is_renewed_in_time() -> None:
     assert fits(made.cert, authority.cert, ["gw.example"], now)
     assert not fits(made.cert, authority.cert, ["gw.example"], now + timedelta(days=500))
     assert not fits(made.cert, make_authority(now).cert, ["gw.example"], now)
+
+
+def logins(place: Path, store: str) -> dict[str, str]:
+    """Who has which password for a store."""
+    urls = "".join(file.read_text() for file in place.rglob("*.url"))
+    return dict(re.findall(rf"redis://(\w+):(\S+)@{store}:", urls)) | {
+        "operator": (place / store / "operator.password").read_text().strip()
+    }
+
+
+@pytest.mark.parametrize(
+    ("store", "who"), [("frames", {"gateway", "worker"}), ("state", {"gateway", "worker", "sink", "admin", "reader"})]
+)
+async def test_a_store_takes_its_users_file_and_each_part_gets_in_as_itself(
+    store: str, who: set[str], tmp_path: Path
+) -> None:
+    run(tmp_path)
+    place = short_tmp()
+    socket = str(place / "s")
+    options = ["--port", "0", "--save", "", "--dir", str(place), "--unixsocket", socket]
+    options += ["--aclfile", str(tmp_path / store / "users.acl")]
+    server = await asyncio.create_subprocess_exec(
+        await find_server(),
+        *options,
+        "--aclfile",
+        str(tmp_path / store / "users.acl"),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await wait_until((place / "s").exists, 10)
+        found = logins(tmp_path, store)
+        assert set(found) == who | {"operator"}
+        for user, password in found.items():
+            client = connect(f"unix://{user}:{password}@{socket}")
+            assert await client.ping(), user
+            await client.aclose()
+        stranger = connect(f"unix://{socket}")
+        with pytest.raises(RedisError, match=r"authenticated|NOAUTH"):
+            await stranger.ping()
+        await stranger.aclose()
+    finally:
+        server.terminate()
+        await server.wait()
+        shutil.rmtree(place)
