@@ -46,7 +46,8 @@ class Steering:
             await self._step(time.monotonic())
 
     async def _step(self, now_s: float) -> None:
-        runs = [run for run in self._runs.values() if not run.leaving]
+        # Of a camera that is analysed by its keyframes nobody knows beforehand how many will be.
+        runs = [run for run in self._runs.values() if not (run.leaving or run.progress.keyframes_only)]
         passed_s, self._at_s = now_s - self._at_s, now_s
         self.load = self._measured(runs, now_s)
         watched = {}

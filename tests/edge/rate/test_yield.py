@@ -16,7 +16,6 @@ def camera(kbps: int = 3000, fps: float = 30) -> Camera:
 def test_a_call_beside_it_waits_little(seed: int, mbps: int) -> None:
     site = GentleSite([camera(1200 * mbps)], lambda _: mbps * 1e6, seed=seed)
     site.run(40)
-    print(site.voice(3, 0.5), site.voice(3, 0.95), site.voice(3, 0.99), site.used_bps(10) / (mbps * 1e6))
     assert site.voice(3, 0.95) <= 30
     assert site.used_bps(10) > 0.6 * mbps * 1e6
 

@@ -18,7 +18,9 @@ FULL_S, FREE_S = 0.035, 0.02
 SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
 #: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
 #: Units are then timed from when their last piece went, so their own length does not count.
-GENTLE_FULL_S, GENTLE_FREE_S, GENTLE_UP = 0.015, 0.008, 0.01
+GENTLE_FULL_S, GENTLE_FREE_S = 0.015, 0.008
+#: So it goes up in smaller steps, and down far enough that the queue goes also where somebody else has come.
+GENTLE_UP, GENTLE_UP_MOST, GENTLE_DOWN, GENTLE_DRAIN = 0.01, 0.05, 0.93, 2.0
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
@@ -159,13 +161,14 @@ class Estimator:
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
-        if made >= USED:
+        if made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self._made += (max(min(made, 1.0), LEAST_MADE) - self._made) * 0.1
         full_s, free_s = self._bounds(recent, more)
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
             self._carried.append((now_s, came_bps))
-            less_bps = came_bps * (DOWN - min(self.queue_s, 0.5) * DRAIN)
+            down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
+            less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self._made), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
         elif self.queue_s < free_s:
@@ -199,6 +202,8 @@ class Estimator:
             self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
+        if self.yields and most_bps is not None:
+            self._growth = min(self._growth, GENTLE_UP_MOST)
         self.rate_bps *= 1 + self._growth
 
     def _used(self, now_s: float) -> bool:
