@@ -29,13 +29,13 @@ CAMERAS = tuple(f"{site}/cam{index}" for site in SITES for index in range(3))
 @asynccontextmanager
 async def agent(url: str, token: str, site: str) -> AsyncIterator[None]:
     cameras = tuple(CameraConfig(name.partition("/")[2], "test:64x48@8") for name in CAMERAS if name.startswith(site))
-    it = Agent(EdgeConfig(gateway=url, site=site, token=token, cameras=cameras, proxy="none"))
+    it = Agent(EdgeConfig(gateway=url, site=site, token=token, cameras=cameras, proxy="none", drain_s=60))
     stopping = asyncio.Event()
     task = asyncio.create_task(it.run(stopping))
     try:
         yield
         stopping.set()
-        assert await asyncio.wait_for(task, 40), "everything captured was committed"
+        assert await asyncio.wait_for(task, 70), "everything captured was committed"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

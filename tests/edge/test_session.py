@@ -1,12 +1,15 @@
 """One camera's side of the protocol: from where it sends, and what refusals, fences and lost stores make it do."""
 
 import random
+from pathlib import Path
 
 import pytest
 
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import SUPERSEDED_RETRY_S, Session, State
+from fishladder.edge.spool.lane import Lane
+from fishladder.edge.spool.store import SpoolStore
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraWelcome, Policy, Refusal
 from fishladder.wire.unit import NO_FLAGS, UNIT_HEADER_BYTES, Codec, Flag, Range, Unit
@@ -88,6 +91,26 @@ def test_what_a_gateway_lost_and_the_agent_forgot_is_declared_state_lost(session
     assert (first.first, first.last, first.fate, first.epoch) == (4, 15, Fate.STATE_LOST, 3)
     assert [item.position.seq for item in rest] == list(range(16, 21))
     assert session.state_lost == 12
+
+
+def test_what_hangs_on_what_is_deferred_without_being_here_is_not_sent_live(tmp_path: Path) -> None:
+    """The stack's state went back, and the clean point was forgotten: 15 refers to 11, which follows later."""
+    session = Session("shop/door", 7, Ring(replay_bytes=100))
+    lane = Lane(session, SpoolStore(tmp_path / "door.sqlite", 1), None, lambda: None)
+    lane.restore()
+    capture(session, 20)
+    welcome(session)
+    sent(session)
+    session.acknowledged(20, 14)
+    assert session.ring.oldest == 15
+    session.fenced(1.0)
+    welcome(session, next=4, committed=3)
+    [deferred] = sent(session)
+    assert isinstance(deferred, Range)
+    assert (deferred.first, deferred.last, deferred.fate) == (4, 14, Fate.DEFERRED)
+    assert session.ring.blocked
+    assert session.ring.wants_keyframe
+    lane.store.close()
 
 
 def test_a_welcome_beyond_what_was_captured_is_not_believed(session: Session) -> None:

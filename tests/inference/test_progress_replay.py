@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.inference.replay import KEEP_BYTES, KEEP_US, PATIENCE_S, Kept, Replay, keep_bytes
+from fishladder.inference.replay import KEEP_BYTES, KEEP_US, MEMORY_PATIENCE_S, PATIENCE_S, Kept, Replay, keep_bytes
 from fishladder.wire.ids import Position
 
 
@@ -61,6 +61,7 @@ def test_beyond_the_bound_a_keyframe_is_wanted_and_then_the_log_is_cut() -> None
     assert not replay.keyframe_wanted
     assert replay.advance(Position(1, 60), 0.0) == Position(1, 1)
     assert replay.keyframe_wanted
+    assert replay.advance(Position(1, 70), MEMORY_PATIENCE_S) == Position(1, 1), "its link may be away"
     keep_from = replay.advance(Position(1, 70), PATIENCE_S)
     assert (70 - keep_from.seq) * 200_000 <= KEEP_US
     assert not replay.replayable
@@ -91,4 +92,4 @@ def test_bytes_are_bounded_too() -> None:
         replay.add(kept(seq, clean=seq == 1, size=KEEP_BYTES // 20))
     replay.advance(Position(1, 50), 0.0)
     assert replay.keyframe_wanted
-    assert replay.advance(Position(1, 50), PATIENCE_S).seq >= 30
+    assert replay.advance(Position(1, 50), MEMORY_PATIENCE_S).seq >= 30

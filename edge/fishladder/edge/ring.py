@@ -232,6 +232,10 @@ class Ring:
 
     # -- spool side
 
+    def went_without(self, seq: int) -> None:
+        """What came before `seq` is deferred, though it is not here: live goes on at an entry point."""
+        self._cut_at = seq
+
     def context(self) -> list[Held]:
         """The entries a decoder needs before the first unsent unit; none if it needs none. Ranges are among them:
         without them it would take what was never encoded for lost.

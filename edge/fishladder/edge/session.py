@@ -175,6 +175,7 @@ class Session:
             if self.memory is not None:  # some of it may be in the spool
                 fate = Fate.DEFERRED
                 self.memory.state_went_back(ring.oldest - 1)
+                ring.went_without(ring.oldest)
             self._lost = Range(epoch=self.epoch, first=welcome.next, last=ring.oldest - 1, fate=fate)
             self.state_lost += ring.oldest - welcome.next
         ring.rewind(max(welcome.next, ring.oldest))

@@ -12,8 +12,9 @@ from fishladder.wire.ids import Position
 KEEP_US = 10_000_000
 KEEP_BYTES = 8 * 1024 * 1024
 KEEP_SHARE = 0.5
-#: How long a keyframe that was asked for may take before what is over the bound goes, in seconds.
-PATIENCE_S = 2.0
+#: How long a keyframe that was asked for may take before what is over the bound goes, in seconds: where it is only the
+#: time that is over, which presses nobody while a link is away, and where it is memory.
+PATIENCE_S, MEMORY_PATIENCE_S = 20.0, 2.0
 
 
 class Kept(NamedTuple):
@@ -82,7 +83,7 @@ class Replay:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = now
-        elif now - self._over_since >= PATIENCE_S:
+        elif now - self._over_since >= (MEMORY_PATIENCE_S if self._too_large else PATIENCE_S):
             self._cut()
         if self._behind:
             return self._behind[0].position
@@ -96,7 +97,11 @@ class Replay:
         if not self._behind:
             return False
         span_us = self._behind[-1].captured_us - self._behind[0].captured_us
-        return span_us > KEEP_US or self._behind_bytes > self.keep_bytes
+        return span_us > KEEP_US or self._too_large
+
+    @property
+    def _too_large(self) -> bool:
+        return self._behind_bytes > self.keep_bytes
 
     def _cut(self) -> None:
         """Give up what is over the bound, and what comes before the first recovery point within it."""
