@@ -1,7 +1,9 @@
 """Settings from files, flags and the environment; each mistake is named."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fishladder.edge.config import camera_flag, load, split_login
@@ -35,15 +37,27 @@ def test_the_example_is_valid_but_for_the_files_it_names(tmp_path: Path) -> None
 
 
 def test_what_the_example_shows_as_defaults_is_so() -> None:
-    lines = [line[2:] for line in EXAMPLE.read_text().splitlines() if line.startswith("# ") and " = " in line]
-    shown = {name: value for line in lines for name, value in [line.split("#")[0].strip().split(" = ")]}
     config = load(None, FLAGS, [camera_flag("a=test:", loop=False)])
-    camera = config.cameras[0]
-    for name, value in shown.items():
-        actual = getattr(config, name) if hasattr(config, name) else getattr(camera, name)
-        if name not in ("fps", "size", "camera_fps", "gate_ignore"):  # examples, where there is no default
-            actual = str(list(actual)).replace("'", '"') if isinstance(actual, tuple) else actual
-            assert str(actual).lower() == value.strip('"').lower(), name
+    limits = msgspec.to_builtins(config.limits)
+    section, shown = "", 0
+    for line in EXAMPLE.read_text().splitlines():
+        if line.removeprefix("# ").startswith("["):
+            section = line.removeprefix("# ").strip()
+        if "schedule" in section or not (setting := re.match(r"# (\w+) = ([^#]*)", line)):
+            continue  # an entry of a schedule has no defaults
+        name, value = setting[1], setting[2].strip()
+        if name in ("fps", "size", "camera_fps", "gate_ignore"):  # examples, where there is no default
+            continue
+        holders = [limits] if section == "[limits]" else [_fields(config), _fields(config.cameras[0])]
+        actual = next(holder[name] for holder in holders if name in holder)
+        actual = str(list(actual)).replace("'", '"') if isinstance(actual, tuple) else actual
+        assert str(actual).lower() == value.strip('"').lower(), name
+        shown += 1
+    assert shown > 20
+
+
+def _fields(config: msgspec.Struct) -> dict[str, object]:
+    return {field: getattr(config, field) for field in config.__struct_fields__}
 
 
 def test_the_example_shows_the_defaults_of_the_spool(tmp_path: Path) -> None:

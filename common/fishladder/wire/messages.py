@@ -217,8 +217,8 @@ class UplinkStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class SenderStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an agent does to one camera's pictures at the moment, for people to see: what it sends of what it would,
-    `of_...`, 0 = not known. `gate`: None = it has none; `hold`: nothing is sent until the uplink is less full. `sub` and
-    `keep` are for a camera that is passed on: is it its sub-stream, and what of each group of pictures.
+    `of_...`, 0 = not known. `gate`: None = it has none; `hold`: nothing is sent until the uplink is less full. `sub`
+    and `keep` are for a camera that is passed on: is it its sub-stream, and what of each group of pictures.
     """
 
     mode: Literal["encode", "passthrough"]
