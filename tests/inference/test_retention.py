@@ -32,6 +32,15 @@ def test_all_cameras_share_half_of_the_store() -> None:
     assert kept.keep_bytes == 16 * MB
 
 
+def test_a_little_is_kept_whatever_the_limit_is_unless_the_settings_say_less() -> None:
+    kept = Retention(16 * MB, 1000)
+    kept.bound(1, 100)
+    assert kept.keep_bytes == 64 << 10
+    less = Retention(1000, 1000)
+    less.bound(1, 100)
+    assert less.keep_bytes == 1000
+
+
 async def test_a_state_store_over_its_limit_takes_commits_and_gives_up_what_is_oldest(
     stores: Stores, model: Path
 ) -> None:
@@ -50,7 +59,7 @@ async def test_a_state_store_over_its_limit_takes_commits_and_gives_up_what_is_o
         return all(it.cursor == Position(1, 240) for it in ledgers) and max(sizes) < 100_000
 
     async with worker_here(stores, model):
-        await wait_until(all_kept_within, 30, "all is committed, and half of 400 KB holds the results of all cameras")
+        await wait_until(all_kept_within, 30, "all is committed, and of each camera 64 KB are kept")
     for producer in producers:
         ledger = await ledger_of(producer)
         assert ledger.fates == {Fate.INFERRED: 240}
