@@ -143,7 +143,7 @@ class Estimator:
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
             share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
-            if self._carried or seen:  # what it was is no measure any more
+            if self._carried:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
             else:  # it may as well stand still: that it is thin its acknowledgements have to say
