@@ -80,4 +80,4 @@ async def test_the_sub_stream_comes_on_a_thin_link_and_the_main_one_back(encoder
         account = await system.account(stores, CAMERA)
         fates = set(account.fates.values())
         assert fates <= {Fate.INFERRED, Fate.SHED, Fate.DEFERRED}, ledger
-        assert len(account.frames()) > 0.5 * ledger.captured
+        assert len(account.frames()) > 0.3 * ledger.captured

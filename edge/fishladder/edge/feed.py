@@ -115,6 +115,7 @@ class Feed:
         self._let_through = _OPEN  # units since the gate last held something back
         self._flows: Flows | None = None
         self._trouble = ""
+        self._rung = PassingRung()
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -188,6 +189,16 @@ class Feed:
 
     def limit(self, order: Order) -> None:
         """What the uplink has for this camera."""
+        if order.passing != self._rung:
+            self._rung = order.passing
+            stream, kbps = "sub" if order.passing.sub else "main", order.bitrate_bps // 1000
+            log.info(
+                "the link changes what is passed on",
+                camera=self.name,
+                stream=stream,
+                keep=order.passing.keep,
+                kbps=kbps,
+            )
         self.child.command(
             Command(
                 bitrate_bps=order.bitrate_bps,
