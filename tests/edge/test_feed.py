@@ -47,7 +47,6 @@ def test_what_has_no_gate_says_none() -> None:
     it = feed()
     it.on_record(Opened("passthrough", "h264"))
     assert it.sending == Sending("passthrough", None)
-    assert it.wish(1.0) is None
 
 
 def test_a_camera_wishes_for_no_more_pictures_than_the_stack_wants() -> None:
