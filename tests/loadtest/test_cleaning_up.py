@@ -109,7 +109,7 @@ def _says(pid: int, text: str) -> bool:
 @needs_root
 @pytest.mark.parametrize(
     ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, None), (signal.SIGKILL, None)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, None)],
     ids=lambda value: str(value),
 )
 async def test_a_self_test_that_is_ended(tmp_path: Path, number: signal.Signals, status: int | None) -> None:

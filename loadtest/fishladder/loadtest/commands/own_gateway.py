@@ -55,7 +55,8 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
             ages[cameras] = ages_of(site.traffic, site.outcome, cameras, from_us=scenario.warm_up_s * 1e6)
             runs[cameras] = run
             limits.extend([limit] if limit else [])
-            progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms")
+            left = f", {run.camera_bps / 1000:.0f} kbit/s ordered of the least" if scenario.adaptive else ""
+            progress.say(f"N = {cameras}: {run.decodable:.1%} decodable in time, p95 age {run.age_p95_ms:.0f} ms{left}")
             return reaches(scenario, run, target)
 
         passing, failing = search(passes, flags["most"])
