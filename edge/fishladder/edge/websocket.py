@@ -48,8 +48,8 @@ class WebSocket:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
 
     def hold_back(self, most_bytes: int) -> None:
-        """The kernel takes no more while it has so much that is not yet on its way (Linux)."""
-        if sys.platform == "linux":
+        """The kernel takes no more while it has so much that is not yet on its way (Linux), unless it is closed."""
+        if sys.platform == "linux" and self._socket.fileno() >= 0:
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, most_bytes)
 
     @property
