@@ -16,4 +16,4 @@ async def test_a_closed_connection_is_held_back_no_more(stores: Stores, tmp_path
         async with connect(GatewayAddress(it.url, token=it.token("shop"))) as link:
             link.hold_back(20_000)
         await wait_until(lambda: link._socket.fileno() < 0, 5, "the socket is closed")
-        link.hold_back(20_000)
+        link.hold_back(30_000)
