@@ -113,7 +113,10 @@ class Estimator:
         if self.base_s is None or now_s < self._late_s:
             return False
         usual_s = self.base_s + waiting_bytes * 8 / self.rate_bps
-        return oldest_s - usual_s > (LATE_S * DENIED if denied else LATE_AND_SEEN_S if seen else LATE_S)
+        bound_s = LATE_S * DENIED if denied else LATE_AND_SEEN_S if seen else LATE_S
+        if oldest_s - usual_s <= bound_s:
+            return False
+        return oldest_s > max((ack.delay_s for ack in self._acks), default=0.0)  # else as late as others: a busy host
 
     def step(
         self,
@@ -143,7 +146,7 @@ class Estimator:
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
             share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
-            if self._carried:  # what it was is no measure any more
+            if self._carried or seen:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
             else:  # it may as well stand still: that it is thin its acknowledgements have to say
