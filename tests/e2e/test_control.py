@@ -86,7 +86,7 @@ async def test_a_worker_that_is_too_slow_has_less_sent_before_anything_expires(t
     model = strips_model(tmp_path / "strips.onnx")
     wanted = tmp_path / "gateway.toml"
     wanted.write_text('[gateway]\nfps = 5.0\npolicy = "fresh"\ndeadline_ms = 5000\n')
-    async with fleet(tmp_path, ("--config", str(wanted))) as (system, stores), slow_worker(stores, model, 0.075):
+    async with fleet(tmp_path, ("--config", str(wanted))) as (system, stores), slow_worker(stores, model, 0.06):
         cameras = names_apart(stores, 4)
         names = [f"shop/{name}" for name in cameras]
         began_s = time.monotonic()
@@ -103,11 +103,11 @@ async def test_a_worker_that_is_too_slow_has_less_sent_before_anything_expires(t
             )
 
         await until(lowered, 60, "agents send fewer pictures, and say so")
-        # 20 pictures a second were wanted, and 13 are done: without less being sent, pictures would expire now.
+        # 20 pictures a second were wanted, and 16 are done at best: without less being sent, pictures would expire now.
         await asyncio.sleep(max(18 - (time.monotonic() - began_s), 0))
         shown = await views(stores, names)
         assert any("workers are behind" in it.finding.what for it in shown), [it.finding for it in shown]
-        assert sum(it.reported.does.fps or 5 for it in shown if it.reported) < 14
+        assert sum(it.reported.does.fps or 5 for it in shown if it.reported) < 17
 
         async with slow_worker(stores, model, 0.02):
 
@@ -115,7 +115,7 @@ async def test_a_worker_that_is_too_slow_has_less_sent_before_anything_expires(t
                 found = await views(stores, names)
                 return all(it.reported is not None and it.reported.does.fps == 5.0 for it in found)
 
-            await until(all_of_it, 60, "with a second worker the rates return")
+            await until(all_of_it, 90, "with a second worker the rates return")
         assert await edge.stop() == 0, edge.said[-3000:]
         for name in names:
             ledger = await system.settled(stores, name)

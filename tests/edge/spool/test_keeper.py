@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 from support.gateways import Gateway, gateway, ledger
@@ -172,6 +173,33 @@ async def test_after_a_crash_in_an_outage_the_same_epoch_goes_on(stores: Stores,
         assert set(found.fates) <= {Fate.INFERRED, Fate.ENCODER}  # what was in the encoder's hands
         assert found.fates.get(Fate.ENCODER, 0) <= 2
         assert found.cursor.epoch == 1
+
+
+async def test_what_waits_of_a_camera_taken_out_is_named_and_goes_when_it_is_put_back(
+    stores: Stores, tmp_path: Path, model: Path
+) -> None:
+    async with site(stores, tmp_path) as (it, way), worker_here(stores, model):
+        settings = config(it, way, tmp_path)
+        run = Run(settings)
+        await run.until(lambda: run.agent.uplink.connected, "a connection")
+        way.cut(Cut.RESET)
+        await run.until_captured(30)
+        await run.until(lambda: run.spooled > 0, "something is spooled")
+        await run.crash()
+        with capture_logs() as said:
+            other = Run(msgspec.structs.replace(settings, cameras=(CameraConfig("yard", "test:128x64@15"),)))
+            await other.until_captured(1)
+            await other.crash()
+        [named] = [line for line in said if "not in the settings" in line["event"]]
+        assert (named["camera"], named["log_level"]) == ("door", "warning")
+        assert named["units"] > 0
+        run = Run(settings)
+        way.cut(Cut.NONE)
+        await run.until(lambda: run.agent.uplink.connected and not run.agent.sessions[0].backlog, "it is drained")
+        captured = run.position
+        assert await run.stop()
+        found = await closed(stores, captured)
+        assert set(found.fates) <= {Fate.INFERRED, Fate.ENCODER}
 
 
 async def test_a_restart_of_the_host_loses_the_ring_alone(stores: Stores, tmp_path: Path, model: Path) -> None:

@@ -17,9 +17,9 @@ from fishladder.edge.session import Session
 from fishladder.edge.spool import spill
 from fishladder.edge.spool.journal import Journal
 from fishladder.edge.spool.lane import Lane
-from fishladder.edge.spool.places import boot_of, host_start, lock_cameras, unlock
+from fishladder.edge.spool.places import boot_of, host_start, lock_cameras, unclaimed, unlock
 from fishladder.edge.spool.settings import Spool
-from fishladder.edge.spool.store import Life, SpoolStore
+from fishladder.edge.spool.store import Life, SpoolStore, units_in
 from fishladder.wire.ids import ORIGIN
 
 log = structlog.get_logger(__name__)
@@ -80,7 +80,20 @@ class Keeper:
             self.lanes = {
                 session.channel: self._lane(session, name) for session, name in zip(sessions, names, strict=True)
             }
+            self._name_left_behind(names)
             undo.pop_all()
+
+    def _name_left_behind(self, cameras: Sequence[str]) -> None:
+        """Say what no camera of these settings will ever send."""
+        for file in unclaimed(self.settings.directory, cameras):
+            if units := units_in(file):
+                log.warning(
+                    "frames of a camera that is not in the settings wait in its spool: they go when it is put back, "
+                    "and are lost if the file is deleted",
+                    camera=file.stem,
+                    units=units,
+                    file=str(file),
+                )
 
     def add(self, session: Session) -> None:
         """Keep a camera that came later. Blocks for as long as opening its spool takes; raises `ConfigError`."""

@@ -98,6 +98,18 @@ def lock_cameras(directory: Path, cameras: Sequence[str]) -> list[int]:
     return held
 
 
+def unclaimed(directory: Path, cameras: Sequence[str]) -> list[Path]:
+    """Spools of other cameras that no agent has: those of cameras that were taken out of the settings."""
+    found = []
+    for file in sorted(set(directory.glob("*.sqlite")) - {directory / f"{camera}.sqlite" for camera in cameras}):
+        try:
+            unlock(lock_cameras(directory, [file.stem]))
+        except ConfigError:
+            continue
+        found.append(file)
+    return found
+
+
 def boot_of(memory: Path | None) -> tuple[str, int]:
     """Names what an agent remembers, for as long as its ring's place in memory lasts, and how many hellos it may have
     said under that name: an epoch granted to an agent that then died is so granted to its successor again.
