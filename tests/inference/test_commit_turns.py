@@ -9,6 +9,7 @@ from fishladder.inference.commit import Committer
 from fishladder.inference.leases import Lease
 from fishladder.inference.pipeline import Lane
 from fishladder.inference.progress import Progress
+from fishladder.inference.retention import Retention
 from fishladder.runtime.state import cursor_field
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
@@ -37,8 +38,7 @@ async def test_cameras_that_always_have_something_to_commit_leave_the_others_the
         runs,
         worker="worker",
         model=ModelId("model", "0" * 64),
-        keep_bytes=1_000_000,
-        keep_ms=60_000,
+        retention=Retention(1_000_000, 60_000),
         reset=lambda run, why: None,
         lease_lost=lambda run: None,
         deferred=lambda camera: None,

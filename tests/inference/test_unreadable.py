@@ -6,6 +6,7 @@ from pathlib import Path
 from support.stores import wait_until
 
 from fishladder.inference.camera_run import CameraRun
+from fishladder.inference.config import WorkerSettings
 from fishladder.inference.feed import Feed
 from fishladder.inference.leases import Lease
 from fishladder.inference.mend import Mender
@@ -54,7 +55,7 @@ async def test_a_cursor_met_while_beginning(stores: Stores, model: Path) -> None
     await stores.state.hset(keys.cursor(0, "site/bad"), cursor_field(), "rubbish")
     await stores.state.hset(keys.cursor(0, "site/good"), cursor_field(), "3-7")
     runs: dict[str, CameraRun] = {}
-    suspects = Suspects(idle_pipeline(model), stores.state, lambda _: None)
+    suspects = Suspects(idle_pipeline(model), stores.state, lambda _: None, WorkerSettings())
     roster = Roster(stores.state, suspects, Feed(stores.frames, suspects, runs), runs, {})
     roster.took(LEASE)
     keeping = asyncio.create_task(roster.run())

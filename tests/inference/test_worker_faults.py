@@ -13,6 +13,7 @@ from support.offline import offline
 from support.stores import short_tmp, wait_until
 from support.workers import ledger_of, settled, worker_here
 
+from fishladder.inference import replay
 from fishladder.runtime import frames, state
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.server import find_server, run_server
@@ -253,10 +254,13 @@ async def test_a_log_nobody_can_read_stops_one_camera(stores: Stores, model: Pat
     assert ledger.pending >= 0
 
 
-async def test_beyond_the_replay_bound_what_is_missing_is_no_reference(stores: Stores, model: Path) -> None:
+async def test_beyond_the_replay_bound_what_is_missing_is_no_reference(
+    stores: Stores, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A camera with one keyframe in 20 s: a keyframe is asked for, the log is cut all the same, and the next worker
     counts exactly what it cannot show.
     """
+    monkeypatch.setattr(replay, "PATIENCE_S", 1.0)  # nobody waits 20 s here
     clip = clips.encode(Codec.H264, 160, fps=5, gop=1000, options={"preset": "veryfast", "x264-params": "scenecut=0"})
     producer = Producer(stores, "site/camera")
     producer.capture(clip)

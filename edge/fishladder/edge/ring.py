@@ -233,8 +233,10 @@ class Ring:
     # -- spool side
 
     def went_without(self, seq: int) -> None:
-        """What came before `seq` is deferred, though it is not here: live goes on at an entry point."""
-        self._cut_at = seq
+        """What came before `seq`, the oldest here, is deferred without being here: live goes on at an entry point."""
+        first = next((held for held in self._entries if isinstance(held, HeldUnit)), None)
+        if first is not None and not first.unit.entry_point:
+            self._cut_at = seq
 
     def context(self) -> list[Held]:
         """The entries a decoder needs before the first unsent unit; none if it needs none. Ranges are among them:

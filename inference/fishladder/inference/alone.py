@@ -5,6 +5,7 @@ again before the model sees it, and ends with status 0 if none does. What they s
 
 import asyncio
 import contextlib
+import os
 import struct
 import sys
 from collections.abc import Iterator, Sequence
@@ -74,6 +75,9 @@ async def _feed(stdin: asyncio.StreamWriter, units: bytes) -> None:
 
 
 def main() -> None:
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a model, or a library of its, says is no answer
+
     from fishladder.inference.decode import CameraDecoder
     from fishladder.inference.decode_queue import Outcome, Picture
     from fishladder.inference.load import load
@@ -85,8 +89,8 @@ def main() -> None:
             detector = load(settings)
 
     def say(number: int) -> None:
-        sys.stdout.write(f"{number}\n")
-        sys.stdout.flush()
+        answers.write(f"{number}\n")
+        answers.flush()
 
     def show(outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:

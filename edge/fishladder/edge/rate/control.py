@@ -213,12 +213,20 @@ class RateControl:
         return camera.order if camera is not None else None
 
     def released(self) -> list[tuple[int, Order]]:
-        """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring."""
-        held = [(channel, it) for channel, it in self._cameras.items() if it.order is not None and it.order.hold]
-        for _, camera in held:
-            assert camera.order is not None
-            camera.hold, camera.order = False, camera.order._replace(hold=False)
-        return [(channel, camera.order) for channel, camera in held if camera.order is not None]
+        """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring, all of it. A
+        sub-stream stays: nothing of it is left out, and it is what the link may carry afterwards.
+        """
+        news = []
+        for channel, camera in self._cameras.items():
+            camera.hold = False
+            camera.passing.keep_all()
+            if camera.order is None:
+                continue
+            order = camera.order._replace(hold=False, passing=camera.order.passing._replace(keep="all"))
+            if order != camera.order:
+                camera.order = order
+                news.append((channel, order))
+        return news
 
     def step(
         self,
@@ -255,7 +263,7 @@ class RateControl:
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
         rate_bps = self.estimator.rate_bps
         self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied, seen=seen)
-        if self.estimator.rate_bps < rate_bps:
+        if self.estimator.rate_bps < rate_bps and self.estimator.carried_bps is not None:
             self._full_s = now_s
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
@@ -277,7 +285,7 @@ class RateControl:
             camera = self._cameras[channel]
             waits_s = ages[channel] - (self.estimator.base_s or 0.0)
             hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
-            may_hold = self.thin if wish.passing else channel not in spooled
+            may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and waits_s > (go_s if camera.hold else hold_s)
             order = self._order(camera, wish, rate, now_s)
             if camera.order is None or _differs(order, camera.order):

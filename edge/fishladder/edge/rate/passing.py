@@ -106,6 +106,10 @@ class PassingLadder:
                 self._rise(rungs[target], now_s)
         return self.rung
 
+    def keep_all(self) -> None:
+        """Leave nothing out of the stream that is sent."""
+        self.rung = self.rung._replace(keep="all")
+
     def _wait(self, now_s: float) -> float:
         """How long to stay after a change before anything more is tried."""
         if self._rose_s is not None and now_s - self._rose_s > WAIT_MOST_S:
