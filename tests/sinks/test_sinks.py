@@ -3,11 +3,12 @@ in order within its camera, and ingest never waits.
 """
 
 import asyncio
+import getpass
 import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -198,8 +199,10 @@ async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path
 async def broker(port: int, place: Path) -> AsyncIterator[None]:
     assert MOSQUITTO is not None
     config = place / "mosquitto.conf"
+    # Started by root it would become somebody who may not write there, and forget its sessions.
     config.write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {place}/\n"
+        f"user {getpass.getuser()}\n"
     )
     process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config), stderr=subprocess.DEVNULL)
     try:
@@ -223,6 +226,7 @@ async def broker(port: int, place: Path) -> AsyncIterator[None]:
 async def test_a_broker_that_stops_and_comes_back_misses_nothing(stores: Stores, tmp_path: Path) -> None:
     port = free_port()
     got: list[tuple[str, int]] = []
+    subscribed = asyncio.Event()
 
     async def subscribe() -> None:
         # A subscription of its own, kept by the broker while it is away.
@@ -230,29 +234,37 @@ async def test_a_broker_that_stops_and_comes_back_misses_nothing(stores: Stores,
             try:
                 async with aiomqtt.Client("127.0.0.1", port, identifier="automation", clean_session=False) as client:
                     await client.subscribe("fishladder/#", qos=1)
+                    subscribed.set()
                     async for message in client.messages:
                         assert isinstance(message.payload, bytes)
                         it = json.loads(message.payload)
                         assert message.topic.value == f"fishladder/{it['camera']}"
                         got.append((it["camera"], it["last"]))
-            except aiomqtt.MqttError:
+            except (aiomqtt.MqttError, OSError):
                 await asyncio.sleep(0.1)
 
     options = Mqtt(name="bus", host="127.0.0.1", port=port, begin="oldest", timeout_s=5)
-    async with cameras(stores, tmp_path) as (a, b):
+    async with cameras(stores, tmp_path) as (a, b), AsyncExitStack() as until_all_came:
         await a.more(3)
-        async with delivering(stores, options, MqttTarget(options)):
-            listening = asyncio.create_task(subscribe())
-            try:
-                async with broker(port, tmp_path):
-                    await wait_until(lambda: of(got, a) == [1, 2, 3], 20, "what was there before")
-                await a.more(30)
-                await b.more(30)
-                async with broker(port, tmp_path):
-                    await wait_until(lambda: len(of(got, a)) == 33 and len(of(got, b)) == 30, 40, "all of it")
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        listening = asyncio.create_task(subscribe())
+        try:
+            async with broker(port, tmp_path):
+                await asyncio.wait_for(subscribed.wait(), 20)
+                await until_all_came.enter_async_context(delivering(stores, options, MqttTarget(options)))
+                await wait_until(lambda: of(got, a) == [1, 2, 3], 20, "what was there before")
+            assert (tmp_path / "mosquitto.db").exists()
+            await a.more(30)
+            await b.more(30)
+            async with broker(port, tmp_path):
+
+                def all_came() -> bool:
+                    assert not listening.done(), listening.result()
+                    return len(of(got, a)) == 33 and len(of(got, b)) == 30
+
+                await wait_until(all_came, 60, "all of it")
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
         assert of(got, a) == [seq for _, seq in a.all]
 
 
