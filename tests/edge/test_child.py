@@ -75,6 +75,23 @@ async def test_one_that_dies_is_started_again(signal_number: int) -> None:
     await running
 
 
+async def test_one_that_dies_while_its_camera_is_paused_is_so_when_it_is_back() -> None:
+    it = Recorder()
+    running = asyncio.create_task(it.child.run())
+    await until(lambda: it.units)
+    it.child.command(Command(pause=True))
+    await until(lambda: any(isinstance(record, Sampled) for record in it.records))
+    seen = len(it.units)
+    assert it.child.pid is not None
+    os.kill(it.child.pid, signal.SIGKILL)
+    await until(lambda: it.deaths == 1)
+    counted = len(it.records)
+    await until(lambda: sum(isinstance(record, Sampled) for record in it.records[counted:]) >= 10)
+    assert len(it.units) == seen
+    it.child.stop()
+    await running
+
+
 async def test_one_that_hangs_is_ended_and_started_again() -> None:
     it = Recorder(stall_s=1.0)
     it.child._stall_s = 1.0  # less than any user may set

@@ -61,13 +61,17 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     keep: Keep | None = None
 
 
+#: What holds until another command changes it, in the next process as well. So does `fps`, which is the settings'.
+LASTING = ("bitrate_bps", "thin_fps", "width", "hold", "keyframe_s", "pause", "sub", "keep")
+
+
 class Orders:
     """What was commanded, as the capturing thread sees it between two pictures."""
 
     def __init__(self, fps: float | None, bitrate_bps: int) -> None:
         self.fps = fps
         self.bitrate_bps = bitrate_bps
-        self.thin_fps: float | None = None
+        self.thin_fps = 0.0
         self.width = 0
         self.hold = False
         self.keyframe_s = 0.0
@@ -82,22 +86,9 @@ class Orders:
         self._keyframe |= command.keyframe
         if command.fps is not None:
             self.fps = command.fps or None
-        if command.bitrate_bps is not None:
-            self.bitrate_bps = command.bitrate_bps
-        if command.thin_fps is not None:
-            self.thin_fps = command.thin_fps or None
-        if command.width is not None:
-            self.width = command.width
-        if command.hold is not None:
-            self.hold = command.hold
-        if command.keyframe_s is not None:
-            self.keyframe_s = command.keyframe_s
-        if command.pause is not None:
-            self.pause = command.pause
-        if command.sub is not None:
-            self.sub = command.sub
-        if command.keep is not None:
-            self.keep = command.keep
+        for name in LASTING:
+            if (value := getattr(command, name)) is not None:
+                setattr(self, name, value)
 
     def keyframe_wanted(self) -> bool:
         wanted, self._keyframe = self._keyframe, False
@@ -177,7 +168,7 @@ def _encode(camera: Camera, found: Description, settings: CaptureSettings, order
     live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
         live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted(), pause=orders.pause)
-        live.thin(fps=orders.thin_fps, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
+        live.thin(fps=orders.thin_fps or None, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
         for record in live.take(picture):
             emit(record)
         if orders.stop:

@@ -11,7 +11,7 @@ from signal import Signals
 import msgspec
 import structlog
 
-from fishladder.edge.capture import CaptureSettings, Command
+from fishladder.edge.capture import LASTING, CaptureSettings, Command
 from fishladder.edge.capture_records import HEAD_BYTES, Ended, Opened, Record, read_head, unpack
 from fishladder.runtime.lifecycle import Backoff, kill
 from fishladder.wire.errors import CameraError, WireError
@@ -51,7 +51,7 @@ class Child:
         self._stall_s = max(stall_s, settings.camera.timeout_s + 5)
         self._once = once
         self._backoff = backoff or Backoff(0.5, 30.0)
-        self._thin = Command()  # what the link allowed last
+        self._lasting = Command()  # what holds, for the next process
         self._process: Process | None = None
         self._stopping = asyncio.Event()
         self._opened_at: float | None = None
@@ -60,9 +60,9 @@ class Child:
         """Tell the process; what must outlive it is kept for the next one."""
         if command.fps is not None:
             self.settings = msgspec.structs.replace(self.settings, fps=command.fps or None)
-        for name in ("bitrate_bps", "thin_fps", "width", "hold", "keyframe_s", "sub", "keep"):
+        for name in LASTING:
             if (value := getattr(command, name)) is not None:
-                self._thin = msgspec.structs.replace(self._thin, **{name: value})
+                self._lasting = msgspec.structs.replace(self._lasting, **{name: value})
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(msgspec.json.encode(command) + b"\n")
 
@@ -109,7 +109,7 @@ class Child:
         )
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write(msgspec.json.encode(self.settings) + b"\n" + msgspec.json.encode(self._thin) + b"\n")
+        process.stdin.write(msgspec.json.encode(self.settings) + b"\n" + msgspec.json.encode(self._lasting) + b"\n")
         self._process, self.pid = process, process.pid
         says = asyncio.create_task(self._log_stderr(process.stderr))
         try:
