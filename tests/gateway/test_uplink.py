@@ -10,7 +10,7 @@ from support.gateways import gateway, ledger, logged, settle
 from support.stores import wait_until
 
 from fishladder.gateway.credit import FIRST_BYTES
-from fishladder.runtime import state
+from fishladder.runtime import state, wanted
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, reports
 from fishladder.wire.entry import EpochStart, LoggedUnit
@@ -246,7 +246,7 @@ async def test_probes_positions_and_wishes_for_keyframes(stores: Stores, tmp_pat
 
 async def test_the_policy_is_the_cameras_own_or_the_gateways(stores: Stores, tmp_path: Path) -> None:
     partition = partition_of("shop-7/yard", stores.partitions)
-    await state.set_policy(stores.state, partition, "shop-7/yard", Policy(fps=0.5, weight=3))
+    await wanted.set_policy(stores.state, partition, "shop-7/yard", Policy(fps=0.5, weight=3))
     async with gateway(tmp_path, stores.urls, fps=4) as it, agent(it.url, it.token("shop-7")) as client:
         assert (await client.open(CAMERA)).policy == Policy(fps=4)
         assert (await client.open("shop-7/yard", 1)).policy == Policy(fps=0.5, weight=3)
@@ -260,7 +260,7 @@ async def test_a_policy_set_while_a_camera_runs_reaches_its_agent_at_once(stores
         await client.open(CAMERA)
 
         async def told() -> bool:
-            await state.set_policy(stores.state, partition_of(CAMERA, stores.partitions), CAMERA, Policy(fps=3))
+            await wanted.set_policy(stores.state, partition_of(CAMERA, stores.partitions), CAMERA, Policy(fps=3))
             return bool(client.all(Control))
 
         await wait_until(told)
@@ -285,10 +285,10 @@ async def test_what_the_stack_asks_within_the_policy_reaches_the_agent_and_is_re
     async with gateway(tmp_path, stores.urls, fps=5) as it:
         async with agent(it.url, it.token("shop-7")) as client:
             await client.open(CAMERA)
-            await state.set_asked(stores.state, partition, {CAMERA: Asked(2, "workers")})
+            await wanted.set_asked(stores.state, partition, {CAMERA: Asked(2, "workers")})
             told = await client.hear(Control, lambda said: said.policy is not None)
             assert told.policy == Policy(fps=2)
-            await state.set_policy(stores.state, partition, CAMERA, Policy(fps=1, pause=True))
+            await wanted.set_policy(stores.state, partition, CAMERA, Policy(fps=1, pause=True))
             await client.hear(Control, lambda said: said.policy == Policy(fps=1, pause=True))
             # Nobody told of this one: it is found.
             await stores.state.hset(keys.camera(partition, CAMERA), "policy", msgspec.json.encode(Policy(fps=4)))
@@ -304,5 +304,5 @@ async def test_what_the_stack_asks_within_the_policy_reaches_the_agent_and_is_re
             await wait_until(written, what="what the agent says is in the store")
         async with agent(it.url, it.token("shop-7"), boot="boot-2") as client:
             assert (await client.open(CAMERA)).policy == Policy(fps=2)
-            await state.set_asked(stores.state, partition, {CAMERA: Asked()})
+            await wanted.set_asked(stores.state, partition, {CAMERA: Asked()})
             await client.hear(Control, lambda said: said.policy == Policy(fps=4))

@@ -12,8 +12,8 @@ from support.offline import offline
 from support.stores import wait_until
 from support.workers import ledger_of, settled, worker_here
 
-from fishladder.runtime.state import set_policy
 from fishladder.runtime.store import Stores
+from fishladder.runtime.wanted import set_policy
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position
 from fishladder.wire.messages import Policy

@@ -9,7 +9,7 @@ from support.protocol import P, read_results
 from support.runs import runs_after
 from support.stores import wait_until
 
-from fishladder.runtime import state
+from fishladder.runtime import state, wanted
 from fishladder.runtime.ledger import read_ledger
 from fishladder.runtime.state import Committed, CursorMoved, Granted, LeaseLost, StaleClaim, Superseded
 from fishladder.runtime.store import Stores
@@ -130,7 +130,7 @@ async def test_earlier_epochs_that_are_settled_are_not_told(stores: Stores) -> N
 
 async def test_a_policy_comes_with_the_grant(stores: Stores) -> None:
     policy = Policy(fps=2.5, analyse="keyframes")
-    await state.set_policy(stores.state, P, CAMERA, policy)
+    await wanted.set_policy(stores.state, P, CAMERA, policy)
     assert await claim(stores) == replace(NEW, policy=policy)
 
 
@@ -138,7 +138,7 @@ async def test_a_gateways_default_holds_until_a_policy_is_set(stores: Stores) ->
     first, later = Policy(fps=2.5), Policy(fps=9)
     assert await claim(stores, default_policy=first) == replace(NEW, policy=first)
     assert await claim(stores, hello=2, default_policy=later) == replace(NEW, policy=later)
-    await state.set_policy(stores.state, P, CAMERA, first)
+    await wanted.set_policy(stores.state, P, CAMERA, first)
     assert await claim(stores, hello=3, default_policy=later) == replace(NEW, policy=first)
     assert await claim(stores, hello=4) == replace(NEW, policy=first)
 

@@ -3,7 +3,6 @@ that it does.
 """
 
 import asyncio
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,17 @@ import msgspec
 
 from fishladder.operate.state_reader import state_url, store_options
 from fishladder.runtime.logs import configure_logging
-from fishladder.runtime.state import ask_keyframe, read_wanted, set_policy
+from fishladder.runtime.wanted import ask_keyframe, read_wanted, set_policy
 from fishladder.view.models import CameraView
 from fishladder.view.reader import StateReader, open_reader
 from fishladder.view.snapshot import read_snapshot
 from fishladder.view.words import duration, rate
+from fishladder.wire.bitrate import parse_bitrate
 from fishladder.wire.errors import ConfigError, WireError
 from fishladder.wire.ids import check_camera
 from fishladder.wire.messages import Policy
 
 _NONE = "none"
-_UNITS = {"": 1.0, "k": 1e3, "m": 1e6}
 
 
 class _Number(click.ParamType):  # type: ignore[type-arg]
@@ -51,9 +50,7 @@ class _Rate(_Number):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         if value == _NONE:
             return _NONE
-        found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([kKmM]?)", str(value))
-        bps = float(found[1]) * _UNITS[found[2].lower()] if found else 0.0
-        if bps < 10_000:
+        if (bps := parse_bitrate(str(value)) or 0.0) < 10_000:
             self.fail(f"{value!r}: expected at least 10k, such as 500k or 2M, or none", param, ctx)
         return bps
 

@@ -1,7 +1,6 @@
 """The state store: claiming a camera, positions, commits, leases. Everything here is small and durable."""
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +8,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from fishladder.runtime.scripts import run, text
-from fishladder.wire import keys, open_set, reports
+from fishladder.wire import keys, open_set
 from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Run
 from fishladder.wire.ids import ORIGIN, Position, site_of
-from fishladder.wire.messages import Asked, Policy
+from fishladder.wire.messages import Policy
 from fishladder.wire.open_set import OpenRange
 
 #: An agent begins a new epoch when it starts without its memory: 65536 are one a minute for 45 days. More are not lost
@@ -343,36 +342,6 @@ async def renew_lease_of(state: Redis, key: str, token: str, ttl_ms: int) -> boo
 
 async def release_lease_of(state: Redis, key: str, token: str) -> bool:
     return bool(await run(state, "lease", [key], ["release", token, 0]))
-
-
-async def set_policy(state: Redis, partition: int, camera: str, policy: Policy) -> None:
-    """Set what is wanted of a camera, in place of its gateway's default, and tell the gateway that has it."""
-    at_ms = time.time_ns() // 1_000_000
-    items: list[bytes | str] = ["policy", msgspec.json.encode(policy), "policy_set", "1", "policy_ms", str(at_ms)]
-    await state.hset(keys.camera(partition, camera), items=items)
-    await state.publish(keys.control(partition), msgspec.json.encode({"camera": camera, "policy": policy}))
-
-
-async def set_asked(state: Redis, partition: int, cameras: Mapping[str, Asked]) -> None:
-    """The same of what the stack asks of cameras of a partition by itself."""
-    async with state.pipeline(transaction=False) as pipe:
-        for camera, asked in cameras.items():
-            pipe.hset(keys.camera(partition, camera), "asked", msgspec.json.encode(asked))
-            pipe.publish(keys.control(partition), msgspec.json.encode({"camera": camera, "asked": asked}))
-        await pipe.execute()
-
-
-async def ask_keyframe(state: Redis, partition: int, camera: str) -> None:
-    """Have a camera's agent send a keyframe at once, if a gateway has it."""
-    await state.publish(keys.control(partition), msgspec.json.encode({"camera": camera, "keyframe": True}))
-
-
-async def read_wanted(state: Redis, cameras: Sequence[tuple[int, str]]) -> list[tuple[Policy | None, Asked | None]]:
-    """What is wanted of some cameras, by (partition, name); None where nothing is stored that can be read."""
-    async with state.pipeline(transaction=False) as pipe:
-        for partition, camera in cameras:
-            pipe.hmget(keys.camera(partition, camera), "policy", "asked")
-        return [(reports.read(Policy, policy), reports.read(Asked, asked)) for policy, asked in await pipe.execute()]
 
 
 async def cameras(state: Redis, partition: int) -> list[str]:

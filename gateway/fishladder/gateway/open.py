@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from fishladder.gateway.asking import hang_up
 from fishladder.gateway.clock import wall_us
 from fishladder.gateway.session import LogOwner, LogSession
-from fishladder.runtime import frames, state
+from fishladder.runtime import frames, state, wanted
 from fishladder.runtime.store import Stores
 from fishladder.wire.errors import StoreError
 from fishladder.wire.fates import Fate
@@ -129,7 +129,7 @@ async def _open(
             continue
         if hello.epoch and opened.kept and opened.next > hello.position + 1:
             return _behind(hello, opened.next - 1)
-        [(_, asked)] = await state.read_wanted(stores.state, [(partition, hello.camera)])
+        [(_, asked)] = await wanted.read_wanted(stores.state, [(partition, hello.camera)])
         session = LogSession(
             camera=hello.camera,
             partition=partition,

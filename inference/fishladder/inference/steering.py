@@ -15,7 +15,7 @@ from fishladder.inference import metrics
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.governor import Governor, Load, Watched
 from fishladder.inference.pipeline import Pipeline
-from fishladder.runtime.state import set_asked
+from fishladder.runtime.wanted import set_asked
 from fishladder.wire.messages import Asked, in_force
 
 log = structlog.get_logger(__name__)

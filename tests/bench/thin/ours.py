@@ -16,8 +16,8 @@ from fishladder.loadtest.emulation.network import CORE_ADDRESS, SITE_ADDRESS
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.sites.processes import Part, listens
 from fishladder.runtime.embedded import default_urls
-from fishladder.runtime.state import set_policy
 from fishladder.runtime.store import Stores, open_stores
+from fishladder.runtime.wanted import set_policy
 from fishladder.wire import keys
 from fishladder.wire.entry import LoggedUnit, read_entry
 from fishladder.wire.fates import Fate

@@ -2,20 +2,18 @@
 follows from that at a moment is `limiter`'s.
 """
 
-import re
 from datetime import datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from fishladder.edge.limits.windows import Window
+from fishladder.wire.bitrate import parse_bitrate
 from fishladder.wire.errors import ConfigError
 
 #: Less carries no picture.
 LEAST_BPS = 24_000
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
-_RATE = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([kmg])?\s*(?:bit|bps|b)?(?:/s)?", re.IGNORECASE)
 #: In a window: no limit but the monthly one.
 NONE = "none"
 
@@ -78,10 +76,8 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def rate_bps(text: str, what: str) -> float:
     """`4 Mbit/s`, `800k` or `2.5m` in bits a second. Raises `ConfigError` naming `what`."""
-    found = _RATE.fullmatch(text.strip())
-    if found is None:
+    if (bps := parse_bitrate(text)) is None:
         raise ConfigError(f'{what}: {text!r}: expected a rate such as "4 Mbit/s" or "800 kbit/s"')
-    bps = float(found[1]) * _UNITS[(found[2] or "").lower()]
     if bps < LEAST_BPS:
         raise ConfigError(f"{what}: {text!r} is {bps:g} bit/s: at least {LEAST_BPS / 1000:g} kbit/s")
     return bps

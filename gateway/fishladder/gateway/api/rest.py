@@ -17,7 +17,7 @@ from fishladder.gateway.api.events import Events
 from fishladder.gateway.api.snapshots import Snapshots
 from fishladder.gateway.asking import asking
 from fishladder.gateway.tokens import Grant
-from fishladder.runtime import state
+from fishladder.runtime import wanted
 from fishladder.view.models import Cameras, CameraView, LedgerView, Overview, SinkView, SiteDetail, WorkerView
 from fishladder.view.reader import StateReader
 from fishladder.view.snapshot import Snapshot
@@ -161,9 +161,9 @@ class Rest:
         async with asking(reader.state, "state store, setting a policy"):
             await _known(reader, name)
             if not whole:
-                [(before, _)] = await state.read_wanted(reader.state, [(partition, name)])
+                [(before, _)] = await wanted.read_wanted(reader.state, [(partition, name)])
                 policy = _changed(before or Policy(), body)
-            await state.set_policy(reader.state, partition, name, policy)
+            await wanted.set_policy(reader.state, partition, name, policy)
         log.info("policy set", camera=name, who=grant.subject)
         return answer(policy)
 
@@ -171,7 +171,7 @@ class Rest:
         grant, name, reader = self._in_charge(request)
         async with asking(reader.state, "state store, asking for a keyframe"):
             await _known(reader, name)
-            await state.ask_keyframe(reader.state, partition_of(name, reader.partitions), name)
+            await wanted.ask_keyframe(reader.state, partition_of(name, reader.partitions), name)
         log.info("keyframe asked for", camera=name, who=grant.subject)
         return web.Response(status=204)
 
