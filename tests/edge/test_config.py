@@ -170,6 +170,15 @@ def test_each_mistake_in_a_file_is_named(tmp_path: Path, text: str, said: str) -
         load(write(tmp_path, text), FLAGS)
 
 
+def test_the_login_in_an_address_goes_to_its_host_alone(tmp_path: Path) -> None:
+    head = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n[[camera]]\nname="x"\n'
+    config = load(write(tmp_path, f'{head}main="rtsp://u:p@10.0.0.7/1"\nsub="rtsp://10.0.0.8/2"\n'), {})
+    capture = config.capture(config.cameras[0])
+    assert capture.sub is not None
+    assert (capture.camera.user, capture.camera.password) == ("u", "p")
+    assert (capture.sub.user, capture.sub.password) == ("", "")
+
+
 def test_a_camera_of_two_streams(tmp_path: Path) -> None:
     head = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n[[camera]]\nname="x"\n'
     both = 'main="rtsp://u:p@10.0.0.7/1"\nsub="rtsp://10.0.0.7/2"\n'

@@ -13,18 +13,17 @@ import msgspec
 from fishladder.edge.cameras.kinds import CameraSettings, kind_of
 from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
+from fishladder.edge.config_checks import at_least, check_gate, check_sub, ignored, named
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.limits.settings import LimitsConfig
-from fishladder.edge.motion import Ignored
 from fishladder.edge.rate.passing import STEPS, Step
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
 from fishladder.runtime.encoders import H264, best_h264
 from fishladder.runtime.secret_files import read_secret
-from fishladder.wire.errors import ConfigError, WireError
-from fishladder.wire.ids import check_name
+from fishladder.wire.errors import ConfigError
 
 #: Multiples of it, less whole numbers, spread evenly over 0 to 1 however many there are.
 _GOLDEN = 0.6180339887
@@ -149,14 +148,16 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if camera.password_file:
             own_password = read_secret(Path(camera.password_file), f"camera {camera.name}: password_file")
 
-        _, main_user, main_password = split_login(camera.source)
+        main, main_user, main_password = split_login(camera.source)
 
         def stream(url: str) -> CameraSettings:
             source, user, password = split_login(url)
+            if urlsplit(source).hostname == urlsplit(main).hostname:  # the login in an address is for its host alone
+                user, password = user or main_user, password or main_password
             return CameraSettings(
                 source,
-                user=camera.user or user or main_user,
-                password=own_password or password or main_password,
+                user=camera.user or user,
+                password=own_password or password,
                 loop=camera.loop,
                 speed=camera.speed,
                 timeout_s=camera.timeout_s,
@@ -191,7 +192,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("keepalive_s", "preroll_s", "hold_s", "sensitivity"):
             own = getattr(camera, f"gate_{name}")
             chosen[name] = getattr(self, f"gate_{name}") if own is None else own
-        ignore = tuple(_ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
+        ignore = tuple(ignored(text, f"camera {camera.name}: gate_ignore") for text in camera.gate_ignore)
         return GateSettings(**chosen, ignore=ignore)
 
 
@@ -287,11 +288,11 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
             to.headers()
             to.tls()
     if needs_gateway or config.gateway or config.site:
-        _name(config.site, "site")
-    names = [_name(camera.name, "camera name") for camera in config.cameras]
+        named(config.site, "site")
+    names = [named(camera.name, "camera name") for camera in config.cameras]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(f"camera name {min(twice)!r} is given twice")
-    _more(config.ring_bytes, 1 << 20, "ring_bytes")
+    at_least(config.ring_bytes, 1 << 20, "ring_bytes")
     config.spool.check()
     config.limits.check()
     if config.uplink == "whip" and config.limits != LimitsConfig():
@@ -302,62 +303,21 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         what = f"camera {camera.name}"
         capture = config.capture(camera)
         encoder = capture.encoder
-        _more(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
-        _more(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
-        _more(camera.speed, 0.01, f"{what}: speed")
-        _more(camera.weight, 0.01, f"{what}: weight")
-        _more(camera.timeout_s, 0.1, f"{what}: timeout_s")
+        at_least(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
+        at_least(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
+        at_least(camera.speed, 0.01, f"{what}: speed")
+        at_least(camera.weight, 0.01, f"{what}: weight")
+        at_least(camera.timeout_s, 0.1, f"{what}: timeout_s")
         if capture.fps is not None:
-            _more(capture.fps, 0.01, f"{what}: fps")
+            at_least(capture.fps, 0.01, f"{what}: fps")
         if capture.gate is not None:
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a gate needs pictures to look at: use mode = "encode", or gate = false')
-            _check_gate(capture.gate, what)
-        _check_sub(capture, what)
+            check_gate(capture.gate, what)
+        check_sub(capture, what)
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
         if kind_of(capture.camera.source) == "test":
             PatternCamera(capture.camera.source.removeprefix("test:"))
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a test: camera has no stream of its own to pass on: use mode = "encode"')
-
-
-def _check_gate(gate: GateSettings, what: str) -> None:
-    for name in ("keepalive_s", "preroll_s", "hold_s"):
-        _more(getattr(gate, name), 0.0, f"{what}: gate_{name}")
-    _more(gate.sensitivity, 0.1, f"{what}: gate_sensitivity")
-
-
-def _check_sub(capture: CaptureSettings, what: str) -> None:
-    if len(set(capture.steps)) < len(capture.steps):
-        raise ConfigError(f"{what}: step_down names a step twice: {', '.join(capture.steps)}")
-    if capture.sub is None:
-        return
-    if kind_of(capture.sub.source) == "test":
-        raise ConfigError(f"{what}: sub: a test: camera has no stream of its own to pass on")
-    if capture.mode == "encode" or capture.gate is not None:
-        raise ConfigError(f'{what}: sub is for a camera that is passed on: use mode = "auto" and no gate, or no sub')
-    if "sub" not in capture.steps:
-        raise ConfigError(f'{what}: step_down does not name "sub": add it, or leave sub out')
-
-
-def _ignored(text: str, what: str) -> Ignored:
-    try:
-        area = Ignored(*map(float, text.split()))
-    except (TypeError, ValueError):
-        area = Ignored(-1, 0, 0, 0)
-    if not (0 <= area.x < 1 and 0 <= area.y < 1 and 0 < area.width <= 1 and 0 < area.height <= 1):
-        raise ConfigError(f'{what}: {text!r}: expected "X Y WIDTH HEIGHT", shares of the picture from its top left')
-    return area
-
-
-def _name(name: str, what: str) -> str:
-    try:
-        return check_name(name, what)
-    except WireError as error:
-        raise ConfigError(str(error)) from None
-
-
-def _more(value: float, least: float, what: str) -> None:
-    if value < least:
-        raise ConfigError(f"{what} is {value:g}: at least {least:g}")
