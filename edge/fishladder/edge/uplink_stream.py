@@ -5,9 +5,7 @@ parts (`uplink_cameras`, `schedule`, `clock`), one connection after another, for
 import asyncio
 import math
 import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -18,7 +16,6 @@ from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
-from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.schedule import MOST_UNSENT_BYTES, fragment_size, unsent_bytes
 from fishladder.edge.session import Session
@@ -27,6 +24,7 @@ from fishladder.edge.spool.lane import Lane
 from fishladder.edge.token import TokenKeeper
 from fishladder.edge.uplink_cameras import UplinkCameras
 from fishladder.edge.uplink_status import SenderNews, Sending, SentRate
+from fishladder.edge.uplink_writer import UplinkWriter
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire import messages
@@ -42,7 +40,6 @@ _PROBE_S = 2.0
 _PROBE_BURST_S = 0.25
 _BURST = 5
 _WELCOME_S = 20.0
-_LAST_WORDS_S = 1.0
 #: A link that is away costs nobody anything to ask for; a gateway that answers otherwise may have too much to do.
 _DOWN_MOST_S = 1.0
 
@@ -103,13 +100,10 @@ class StreamUplink:
         self._backoff = Backoff(0.5, 30.0)
         self._down = Backoff(0.2, _DOWN_MOST_S)
         self._peer: tuple[str, int] | None = None  # whom we were connected with
-        self._wake = asyncio.Event()
+        self._writer = UplinkWriter(self._cameras, self.limiter, clock)
         self._news = asyncio.Event()
-        self._outbox: deque[str | bytes] = deque()
-        self._pace = BackfillPace()
         self._fragment_limit = 0
         self._said = ""
-        self._sent_bytes = 0
         self._sent_rate = SentRate()
         self._sender_news = SenderNews()
         self.spool: Callable[[], Filling] | None = None  #: how full it is, if there is one
@@ -128,22 +122,22 @@ class StreamUplink:
     def add(self, session: Session) -> None:
         """A camera more; a hello for it follows."""
         self._cameras.sessions[session.channel] = session
-        self._wake.set()
+        self._writer.wake()
 
     def wake(self) -> None:
-        self._wake.set()
+        self._writer.wake()
 
     def flush(self) -> None:
         """Nothing more will be captured: hold no range back, and say how far it went."""
         self._cameras.flush = True
-        self._say(self._positions())
-        self._wake.set()
+        self._writer.say(self._positions())
+        self._writer.wake()
 
     def _positions(self) -> messages.Positions | None:
         filling = self.spool() if self.spool is not None else None
         now_s = asyncio.get_running_loop().time()
         status = self._sent_rate.status(
-            self._sent_bytes,
+            self._writer.sent_bytes,
             now_s,
             rtt_us=self.offset.rtt_us,
             estimate_bps=self._cameras.rate.estimator.carried_bps,
@@ -189,13 +183,12 @@ class StreamUplink:
                 self._peer = link.peer
                 self._cameras.connected()
                 self._sender_news = SenderNews()
-                self._pace = BackfillPace()
-                self._outbox.clear()
+                self._writer.connected()
                 self.limiter.connected()
                 try:
                     async with asyncio.TaskGroup() as group:
                         group.create_task(self._read(link), name="uplink-read")
-                        group.create_task(self._write(link), name="uplink-write")
+                        group.create_task(self._writer.run(link), name="uplink-write")
                         group.create_task(self._tick(link), name="uplink-tick")
                         group.create_task(self._control(link), name="uplink-rate")
                 finally:
@@ -210,61 +203,6 @@ class StreamUplink:
                 self._on_rate(channel, order)
             self._cameras.disconnected()
 
-    # -- out
-
-    def _say(self, message: messages.FromAgent | None) -> None:
-        if message is not None:
-            self._outbox.append(messages.encode(message))
-
-    async def _write(self, link: WebSocket) -> None:
-        """What is urgent first, then one fragment at a time."""
-        try:
-            while True:
-                if self._outbox:
-                    message = self._outbox.popleft()
-                    await link.send(message)
-                    self.limiter.sent(len(message))
-                elif (wait_s := self.limiter.wait_s()) > 0:
-                    self._cameras.held_back()
-                    self._wake.clear()
-                    await self._news_or(min(wait_s, _TICK_S))
-                elif (fragment := self._cameras.scheduler.next()) is not None:
-                    self._cameras.handed()
-                    await link.send(fragment)
-                    self.limiter.sent(len(fragment))
-                    metrics.SENT.inc(len(fragment))
-                    self._sent_bytes += len(fragment)
-                else:
-                    self._wake.clear()
-                    await self._backfill(link)
-        except UplinkError:
-            await asyncio.sleep(_LAST_WORDS_S)  # why it was closed may be there to be read
-            raise
-
-    async def _backfill(self, link: WebSocket) -> None:
-        """There is nothing live: send a fragment of backfill if it is time for one, else wait for news."""
-        clock, scheduler = asyncio.get_running_loop().time, self._cameras.scheduler
-        wait_s: float | None = None
-        if scheduler.has_spare_credit and not (
-            wait_s := max(self._pace.wait_s(clock()), self.limiter.wait_s(backfill=True))
-        ):
-            if (fragment := scheduler.next_backfill()) is not None:
-                await link.send(fragment)
-                self._pace.sent(len(fragment))
-                self._cameras.rate.backfilled(len(fragment), self._clock.mono_us() / 1e6)
-                self.limiter.sent(len(fragment), backfill=True)
-                self._sent_bytes += len(fragment)
-                metrics.SENT.inc(len(fragment))
-                return
-            wait_s = None
-        await self._news_or(wait_s)
-
-    async def _news_or(self, wait_s: float | None) -> None:
-        """Wait for news, at most so long."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s if wait_s != math.inf else None):
-                await self._wake.wait()
-
     async def _tick(self, link: WebSocket) -> None:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -274,7 +212,7 @@ class StreamUplink:
         while True:
             now_s = loop.time()
             for hello in self._cameras.hellos(now_s, anyway=first):
-                self._say(hello)
+                self._writer.say(hello)
             first = False
             state = link.state()
             self.limiter.measured(link.carried())
@@ -282,18 +220,18 @@ class StreamUplink:
                 positions_s = now_s + _POSITIONS_S
                 if self._token.changed():
                     raise _Draining("its token file has changed")
-                self._say(self._positions())
+                self._writer.say(self._positions())
                 self._cameras.scheduler.fragment_bytes = fragment_size(
                     self._least_rate(state.rate_bytes_s), self._fragment_limit, gentle=self.limiter.yields
                 )
             if now_s >= probe_s:
                 probes += 1
                 probe_s = now_s + (_PROBE_BURST_S if probes < _BURST else _PROBE_S)
-                self._say(messages.Probe(self._clock.mono_us()))
+                self._writer.say(messages.Probe(self._clock.mono_us()))
             unanswered = any(it.unanswered_s(now_s) > _WELCOME_S for it in self._cameras.sessions.values())
             if unanswered or (not self.connected and now_s - began_s > _WELCOME_S):
                 raise UplinkError(f"gateway {self._to.url} did not answer the hello within {_WELCOME_S:g} s")
-            self._wake.set()  # a range held back becomes due without anybody saying so
+            self._writer.wake()  # a range held back becomes due without anybody saying so
             await asyncio.sleep(_TICK_S)
 
     def _least_rate(self, link_bytes_s: float | None) -> float | None:
@@ -312,12 +250,11 @@ class StreamUplink:
             ):
                 self._on_rate(channel, order)
             if hopeless := self._cameras.hopeless():
-                self._outbox.extend(hopeless)
-                self._wake.set()
+                self._writer.extend(hopeless)
             estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
             queues = rate.queues or state.queues
-            self._pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
+            self._writer.pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
             link.hold_back(unsent_bytes(estimator.rate_bps) if rate.thin else MOST_UNSENT_BYTES)
             metrics.RATE.set(estimator.rate_bps)
             metrics.QUEUE.set(estimator.queue_s)
@@ -337,10 +274,10 @@ class StreamUplink:
             case messages.Open():
                 self._cameras.opened(message, now_s)
                 self._news.set()
-                self._wake.set()
+                self._writer.wake()
             case messages.Credit():
                 self._cameras.scheduler.grant(message.bytes)
-                self._wake.set()
+                self._writer.wake()
             case messages.Probed():
                 self.offset.answered(
                     sent_us=message.sent_us,
@@ -353,7 +290,7 @@ class StreamUplink:
             case messages.Welcome():
                 self._welcomed(message, now_s)
             case messages.Fenced():
-                self._outbox.extend(self._cameras.fenced(message, now_s))
+                self._writer.extend(self._cameras.fenced(message, now_s))
             case messages.Control():
                 self._cameras.controlled(message)
             case messages.Token():
@@ -379,7 +316,7 @@ class StreamUplink:
             log.info("uplink is up", gateway=self._to.url, cameras=len(welcome.cameras), name=welcome.gateway)
         self._fragment_limit = welcome.max_fragment_bytes
         self._cameras.welcomed(welcome, now_s)
-        self._wake.set()
+        self._writer.wake()
         self._news.set()
 
 
