@@ -123,7 +123,6 @@ class RateControl:
         self._stalled_to_s = 0.0
         self._proven = Proven()
         self._alone: tuple[int, int] | None = None  # the last unit that found nothing on its way
-        self._full_s = -FULL_S
 
     @property
     def yields(self) -> bool:
@@ -261,10 +260,7 @@ class RateControl:
                 beside_bps += camera.used_bps
         oldest_s = max(ages.values(), default=0.0)
         waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
-        rate_bps = self.estimator.rate_bps
         self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied, seen=seen)
-        if self.estimator.rate_bps < rate_bps and self.estimator.carried_bps is not None:
-            self._full_s = now_s
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
@@ -288,7 +284,7 @@ class RateControl:
             may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and waits_s > (go_s if camera.hold else hold_s)
             order = self._order(camera, wish, rate, now_s)
-            if camera.order is None or _differs(order, camera.order):
+            if differs(order, camera.order):
                 camera.order = order
                 news.append((channel, order))
         return news
@@ -313,7 +309,7 @@ class RateControl:
             if wish.passing is not None:  # what it will use, where it has begun to just now
                 needs[channel] = max(needs[channel], use_bps(self._cameras[channel].passing.rung, wish.passing))
         proven_bps = min(self._proven.bps(now_s) * PAYLOAD, self.limit_bps * LIMIT_PAYLOAD)
-        full = self._limited or now_s - self._full_s < FULL_S
+        full = self._limited or now_s - self.estimator.full_s < FULL_S
         for index, (channel, wish) in enumerate(wishes.items()):
             if wish.passing is None:
                 continue
@@ -335,11 +331,16 @@ class RateControl:
             return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
         if not wish.width or not wish.height or not self.thin:
             return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0)
-        rung = camera.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
-        fps = 0.0 if rung.fps >= wish.fps else rung.fps
-        width = 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
-        return Order(bitrate, fps, width, camera.hold, THIN_KEYFRAME_S)
+        return Order(bitrate, *pictures(camera.ladder, wish, rate_bps, now_s), camera.hold, THIN_KEYFRAME_S)
 
 
-def _differs(new: Order, old: Order) -> bool:
-    return new[1:] != old[1:] or abs(new.bitrate_bps - old.bitrate_bps) > _CLOSE * old.bitrate_bps
+def pictures(ladder: Ladder, wish: Wish, rate_bps: float, now_s: float) -> tuple[float, int]:
+    """An order's `fps` and `width` at a rate."""
+    rung = ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
+    fps = 0.0 if rung.fps >= wish.fps else rung.fps
+    return fps, 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
+
+
+def differs(new: Order, old: Order | None, close: float = _CLOSE) -> bool:
+    """Whether an order is news: bitrates that are so close are none."""
+    return old is None or new[1:] != old[1:] or abs(new.bitrate_bps - old.bitrate_bps) > close * old.bitrate_bps

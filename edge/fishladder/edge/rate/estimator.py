@@ -3,6 +3,7 @@ of the last units waited (a standing queue), or when one waits far too long; tha
 about the link. How the rate is shared out is for `budget`.
 """
 
+import math
 from collections import deque
 from statistics import median
 from typing import NamedTuple
@@ -69,6 +70,7 @@ class Estimator:
         self.yields = yields
         self.rate_bps = max(first_bps, LEAST_BPS)
         self.queue_s = 0.0
+        self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
         self._growth = UP_MOST
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
@@ -149,6 +151,7 @@ class Estimator:
             if self._carried or seen:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
+                self.full_s = now_s
             else:  # it may as well stand still: that it is thin its acknowledgements have to say
                 self._doubted_bps = max(self._doubted_bps, self.rate_bps)
             self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self._made), LEAST_BPS)
@@ -170,6 +173,7 @@ class Estimator:
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
             self._carried.append((now_s, came_bps))
+            self.full_s = now_s
             down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self._made), LEAST_BPS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S, Order, Wish
+from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S, Order, Wish, differs, pictures
 from fishladder.edge.rate.estimator import LEAST_BPS
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.passing import PassingLadder
@@ -102,7 +102,7 @@ class WhipBudget:
         news = []
         for (index, wish, peer), estimate, rate in zip(up, estimates, share(sum(estimates), claims), strict=True):
             order = _order(peer, wish, min(rate, estimate), now_s)
-            if peer.order is None or _differs(order, peer.order):
+            if differs(order, peer.order, _CLOSE):
                 peer.order = order
                 news.append((index, order))
         return news
@@ -115,11 +115,5 @@ def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float) -> Order:
         return Order(bitrate, passing=rung)
     if not wish.width or not wish.height or not peer.thin:
         return Order(bitrate)
-    pictures = peer.ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
-    fps = 0.0 if pictures.fps >= wish.fps else pictures.fps
-    width = 0 if pictures.width == 1.0 else max(round(wish.width * pictures.width / 2) * 2, 64)
-    return Order(bitrate, fps, width, False, THIN_KEYFRAME_S if rate_bps < wish.most_bps / 2 else 0.0)
-
-
-def _differs(new: Order, old: Order) -> bool:
-    return new[1:] != old[1:] or abs(new.bitrate_bps - old.bitrate_bps) > _CLOSE * old.bitrate_bps
+    keyframe_s = THIN_KEYFRAME_S if rate_bps < wish.most_bps / 2 else 0.0
+    return Order(bitrate, *pictures(peer.ladder, wish, rate_bps, now_s), keyframe_s=keyframe_s)
