@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,9 @@ def _receive(interface: str, address: str) -> None:
                 break
         if lost := receiver.overrun():
             raise CannotEmulate(f"the receiver of datagrams could not keep up and lost {lost}")
-        sys.stdout.buffer.write(came.tobytes())
+        with suppress(BrokenPipeError):  # whoever wanted to know has been ended
+            sys.stdout.buffer.write(came.tobytes())
+            sys.stdout.buffer.flush()
 
 
 def _ready() -> None:
