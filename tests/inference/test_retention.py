@@ -1,12 +1,15 @@
 """How much of the results is kept: what the settings say, as far as the state store has room for all cameras."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
 from support import clips
 from support.logged import Producer
 from support.stores import wait_until
 from support.workers import ledger_of, worker_here
 
+from fishladder.inference import trim
 from fishladder.inference.retention import Retention
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
@@ -42,16 +45,20 @@ def test_a_little_is_kept_whatever_the_limit_is_unless_the_settings_say_less() -
 
 
 async def test_a_state_store_over_its_limit_takes_commits_and_gives_up_what_is_oldest(
-    stores: Stores, model: Path
+    stores: Stores, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trim, "_MEASURE_S", 0.0)  # nobody waits 5 s here
     clip = clips.encode(Codec.H264, 240, gop=12)
     producers = [Producer(stores, f"site/camera{number}") for number in range(4)]
     for producer in producers:
         producer.capture(clip)
-        await producer.send()
+        await producer.send(100)
     await stores.state.config_set("maxmemory", 400_000)  # less than it uses empty
 
     async def all_kept_within() -> bool:
+        for producer in producers:
+            await producer.send(min(producer.following, 240))  # the bound is kept at commits
+        await asyncio.sleep(0.02)  # a camera has its pace
         sizes = [
             await stores.state.memory_usage(keys.results(producer.partition, producer.camera)) for producer in producers
         ]
