@@ -101,14 +101,13 @@ async def watch(tab: Tab, minutes: float) -> list[dict[str, float]]:
 
 
 async def glass_ms(tab: Tab, seconds: float) -> list[float]:
-    """Capture to glass of one camera's page, each half second, as the page itself says it."""
-    values = []
-    for _ in range(round(seconds * 2)):
-        await asyncio.sleep(0.5)
-        said = await tab.evaluate("document.querySelector('.controls .facts').innerText.match(/^(\\d+) ms from/)?.[1]")
-        if said:
-            values.append(float(said))
-    return values
+    """Capture to glass of each picture of one camera's page that is shown within these seconds."""
+    await tab.evaluate(
+        "window.ages = []; new MutationObserver(() => window.ages.push(+document.querySelector('.screen canvas')"
+        ".dataset.age)).observe(document.querySelector('.screen canvas'), {attributeFilter: ['data-age']}); 0"
+    )
+    await asyncio.sleep(seconds)
+    return [float(age) for age in await tab.evaluate("window.ages")]
 
 
 async def measure(minutes: float, screenshot: Path | None) -> dict[str, object]:
@@ -134,7 +133,8 @@ async def measure(minutes: float, screenshot: Path | None) -> dict[str, object]:
                 await asyncio.to_thread(screenshot.write_bytes, base64.b64decode(picture["data"]))
             await tab.evaluate("location.hash = '#/camera/bench/cam0'")
             await tab.until("document.querySelector('.screen canvas')?.dataset.boxes", "one camera, with boxes", 60)
-            glass = await glass_ms(tab, 20.0)
+            await tab.until("document.querySelector('.screen canvas').dataset.age < 1000", "what is live", 60)
+            glass = await glass_ms(tab, 30.0)
     return {"rows": rows, "glass_ms": glass}
 
 
@@ -156,7 +156,8 @@ def main() -> None:
         grown[name] = round(last / first, 3)
         print(f"  {name:<12} first third {first:7.2f}, last third {last:7.2f}")
     p50, p95 = (quantiles(glass, n=20, method="inclusive")[at] for at in (9, 18))
-    print(f"  capture to glass on one camera's page: p50 {p50:.0f} ms, p95 {p95:.0f} ms, {len(glass)} readings")
+    told = f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, largest {max(glass):.0f} ms, {len(glass)} pictures"
+    print(f"  capture to glass on one camera's page: {told}")
     met = grown["renderer_mb"] <= BOUND_GROWTH and grown["cpu"] <= BOUND_GROWTH and p95 <= BOUND_GLASS_MS
     print(f"  bound: growth <= {BOUND_GROWTH:g} times, glass <= {BOUND_GLASS_MS:g} ms: {'met' if met else 'MISSED'}")
     if args.json:

@@ -10,8 +10,8 @@ from aiohttp import web
 from support.certificates import Certificate, localhost_certificate
 
 from fishladder.edge.gateway_address import GatewayAddress
-from fishladder.edge.uplink_whip import _post
 from fishladder.edge.websocket import connect
+from fishladder.edge.whip_signal import post
 from fishladder.wire.errors import UplinkError
 
 
@@ -57,7 +57,7 @@ async def test_a_captive_portal_is_named_in_one_line(tmp_path: Path) -> None:
             assert "captive portal" in told
             assert asked == ["Bearer s3cret"], "it went to the gateway's name over TLS, and nowhere else"
             with pytest.raises(UplinkError, match="out of TLS: refused"):
-                await _post(GatewayAddress(secure, "s3cret", ca_file=tls.cert), f"{secure}/whip/a/b", "v=0")
+                await post(GatewayAddress(secure, "s3cret", ca_file=tls.cert), f"{secure}/whip/a/b", "v=0")
             assert asked == ["Bearer s3cret"] * 2
             assert "captive portals show such" in await said(GatewayAddress(secure, "s3cret"))
     await asyncio.sleep(0)

@@ -14,7 +14,11 @@ from support.whip_double import WhipDouble, whip_double
 from fishladder.edge.agent import Agent
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.config import CameraConfig, EdgeConfig
+from fishladder.edge.limits.pacer import BURST_S
+from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.limits.wire import UDP_HEADER_BYTES
 from fishladder.edge.rate.control import Order
+from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.edge.uplink_whip import WhipCamera
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Codec, Flag
@@ -188,3 +192,30 @@ async def test_a_camera_sends_what_its_receiver_says_comes_through() -> None:
             count = len(server.seen["door"])
             await until(lambda: len(server.seen["door"]) >= count + 20, 30)
             assert not [fate for _, _, fate in relay.uplink.packets if fate == "queue"]
+
+
+async def test_the_operators_limits_hold_and_what_was_carried_is_counted(tmp_path: Path) -> None:
+    limit_bps = 80_000
+    async with whip_double() as server, relayed(Link("free"), f"{server.url}/whip/shop/door") as (relay, near):
+        camera = CameraConfig("door", "test:640x360@15", whip_url=near, whip_token="good")
+        settings = config(
+            server,
+            camera,
+            limits=LimitsConfig(max_up="80 kbit/s", monthly_gb=1.0),
+            spool=SpoolConfig(directory=str(tmp_path)),
+        )
+        packets = relay.uplink.packets
+        async with running(settings) as agent:
+            await until(lambda: packets and packets[-1][0] - packets[0][0] > 8.0, 30)
+            # A keyframe goes at the limit's pace too.
+            media = [(at, (size + UDP_HEADER_BYTES) * 8) for at, size, _ in packets if size > 200]
+            for begin in range(0, len(media), 10):
+                bits = sum(size for _, size in media[begin + 1 :])
+                assert bits <= limit_bps * (media[-1][0] - media[begin][0] + BURST_S) + 2 * 1500 * 8
+            span_s = packets[-1][0] - packets[0][0]
+            assert sum(size for _, size in media) > 0.5 * limit_bps * span_s, "it has to make use of it"
+            agent.uplink.limiter.look()
+            month = agent.uplink.limiter.now.month
+            up = sum(size + UDP_HEADER_BYTES for _, size, _ in packets)
+            assert month is not None
+            assert month.used_bytes == pytest.approx(up, rel=0.25), "and what came back, less the last second"

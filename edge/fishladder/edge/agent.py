@@ -18,6 +18,7 @@ from fishladder.edge.changes import Changes, needs_restart
 from fishladder.edge.clock import Clock, SystemClock
 from fishladder.edge.config import EdgeConfig, phase_of
 from fishladder.edge.feed import Feed, Sink
+from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
@@ -33,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 class Uplink(Protocol):
     """Carries all cameras' pictures away. `run` never returns; `settled` returns when nothing is left to carry."""
+
+    limiter: Limiter
 
     @property
     def connected(self) -> bool: ...
@@ -103,9 +106,12 @@ class Agent:
         self.uplink = WhipUplink(
             [to for to, _ in where],
             cameras,
+            self._clock,
             on_keyframe=self._ask_keyframe,
             on_rate=lambda index, order: self.feeds[index].limit(order),
             wish=lambda index: self.feeds[index].wish(config.cameras[index].weight),
+            limits=config.limits,
+            state=place(config.spool, config.site, config.gateway, os.environ),
         )
         return cameras
 
@@ -132,8 +138,7 @@ class Agent:
         try:
             return await self._run(stopping)
         finally:
-            if isinstance(self.uplink, StreamUplink):
-                self.uplink.limiter.close()
+            self.uplink.limiter.close()
             if keeper is not None:
                 await keeper.close()
 
@@ -153,12 +158,11 @@ class Agent:
         assert self._reporter is not None
         background: list[asyncio.Task[None]] = [
             asyncio.create_task(self.uplink.run()),
+            asyncio.create_task(self.uplink.limiter.run()),
             asyncio.create_task(self._reporter.run()),
         ]
         if self.keeper is not None:
             background.append(asyncio.create_task(self.keeper.run()))
-        if isinstance(self.uplink, StreamUplink):
-            background.append(asyncio.create_task(self.uplink.limiter.run()))
         cameras = asyncio.create_task(self._capture(stopping))
         done = asyncio.create_task(self._settled(cameras))
         stop: asyncio.Task[Any] = asyncio.create_task(stopping.wait())
@@ -232,7 +236,7 @@ class Agent:
             if feed.name not in wanted and not feed.removed:
                 feed.remove()
                 changes.removed.append(feed.name)
-        if isinstance(self.uplink, StreamUplink) and config.limits != self.uplink.limiter.config:
+        if config.limits != self.uplink.limiter.config:
             self.uplink.limiter.change(config.limits)
             changes.changed.append("[limits]")
         log.info("reloaded", **asdict(changes))

@@ -295,8 +295,6 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
     at_least(config.ring_bytes, 1 << 20, "ring_bytes")
     config.spool.check()
     config.limits.check()
-    if config.uplink == "whip" and config.limits != LimitsConfig():
-        raise ConfigError('[limits] are for uplink = "stream": with "whip" set bitrate_kbps of each camera')
     if config.encoder not in ("auto", "x264", *H264):
         raise ConfigError(f"encoder {config.encoder!r}: expected one of auto, x264, {', '.join(H264)}")
     for camera in config.cameras:

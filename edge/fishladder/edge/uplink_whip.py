@@ -5,33 +5,25 @@ room for is dropped with what depends on it.
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TypeAlias
-from urllib.parse import urljoin
+from pathlib import Path
 
-import aiohttp
 import av
 import structlog
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE, MediaStreamError, MediaStreamTrack
-from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    AnyRtcpPacket,
-    RtcpPsfbPacket,
-    RtcpRrPacket,
-    RtcpSrPacket,
-    unpack_remb_fci,
-)
-from av.stream import Stream
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
 
 from fishladder.edge import metrics
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.gateway_address import GatewayAddress, answered, explain, origin
+from fishladder.edge.clock import Clock
+from fishladder.edge.gateway_address import GatewayAddress
+from fishladder.edge.limits.limiter import Limiter
+from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.limits.wire import Carried
 from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.rate.whip_budget import Peer, WhipBudget
-from fishladder.edge.redirects import guarded
+from fishladder.edge.whip_sender import Packet, Track, carried, close, listen, pace
+from fishladder.edge.whip_signal import delete, post
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import AuthRefused, ConfigError, UplinkError
 from fishladder.wire.fates import Fate
@@ -39,44 +31,13 @@ from fishladder.wire.unit import Codec, Flag
 
 log = structlog.get_logger(__name__)
 
-_SIGNAL_S = 15.0
 _CONNECT_S = 20.0
 _LINGER_S = 0.5
 _CONTROL_S = 0.1
+#: What connections have carried is read so often.
+_COUNT_S = 1.0
 #: Units waiting for aiortc to take them: more means that the link does not carry them.
 _MOST_WAITING = 30
-
-# aiortc turns what receivers say (a wish for a keyframe, what comes through) into settings of its own encoder, which
-# has bounds of its own and is not used here; this is where we hear of it.
-for _name in ("_send_keyframe", "_handle_rtcp_packet"):
-    if not hasattr(RTCRtpSender, _name):
-        raise ImportError(f"this aiortc has no RTCRtpSender.{_name}: use the version fishladder asks for")
-
-
-Packet: TypeAlias = "av.Packet[Stream]"
-
-
-class _Track(MediaStreamTrack):
-    """Hands units to aiortc as packets it has not to encode."""
-
-    kind = "video"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: deque[Packet] = deque()
-        self._news = asyncio.Event()
-
-    def put(self, packet: Packet) -> None:
-        self.waiting.append(packet)
-        self._news.set()
-
-    async def recv(self) -> Packet:
-        while not self.waiting:
-            self._news.clear()
-            await self._news.wait()
-        if self.readyState != "live":
-            raise MediaStreamError
-        return self.waiting.popleft()
 
 
 class WhipCamera:
@@ -92,7 +53,7 @@ class WhipCamera:
         self.dropped = 0
         self.held_bytes = 0
         self.wants_keyframe = False
-        self._track: _Track | None = None
+        self._track: Track | None = None
         self._peer: Peer | None = None
         self._begun = False
 
@@ -101,7 +62,7 @@ class WhipCamera:
         """Handed over to the peer connection, but not yet taken by it."""
         return len(self._track.waiting) if self._track else 0
 
-    def attach(self, track: _Track, peer: Peer) -> None:
+    def attach(self, track: Track, peer: Peer) -> None:
         self._track, self._peer, self._begun, self.wants_keyframe = track, peer, False, True
 
     def detach(self) -> None:
@@ -133,17 +94,21 @@ class WhipCamera:
 
 class WhipUplink:
     """Keeps a WHIP session for each camera. `on_keyframe(index)` is called when a receiver wants one, `on_rate(index,
-    order)` as links allow; `wish(index)` is what a camera would send, None if that cannot be changed.
+    order)` as links and limits allow; `wish(index)` is what a camera would send, None if that cannot be changed. What
+    the month has used is kept in `state`.
     """
 
     def __init__(
         self,
         to: Sequence[GatewayAddress],
         cameras: Sequence[WhipCamera],
+        clock: Clock,
         *,
         on_keyframe: Callable[[int], None],
         on_rate: Callable[[int, Order], None] = lambda index, order: None,
         wish: Callable[[int], Wish | None] = lambda index: None,
+        limits: LimitsConfig | None = None,
+        state: Path | None = None,
     ) -> None:
         self._on_rate = on_rate
         self._wish = wish
@@ -151,7 +116,24 @@ class WhipUplink:
         self._to = to
         self._cameras = cameras
         self._on_keyframe = on_keyframe
-        self._up: set[int] = set()
+        self._up: dict[int, RTCRtpSender] = {}
+        self._carried = Carried()  # by sessions that have ended
+        self._clock = clock
+        self._server_offset_s: float | None = None  # a server's time of day less this host's
+        self.limiter = Limiter(
+            limits or LimitsConfig(),
+            directory=state,
+            wall_s=self._wall_s,
+            gateway_s=self._server_s,
+            clock=lambda: clock.mono_us() / 1e6,
+        )
+
+    def _wall_s(self) -> float:
+        return self._clock.wall_us() / 1e6
+
+    def _server_s(self) -> float | None:
+        """The time of day as servers say it; None before the first session."""
+        return None if self._server_offset_s is None else self._wall_s() + self._server_offset_s
 
     @property
     def connected(self) -> bool:
@@ -173,16 +155,28 @@ class WhipUplink:
         """Runs until cancelled; each camera's trouble is its own."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._control(), name="whip-rate")
+            group.create_task(self._count(), name="whip-count")
             for index in range(len(self._cameras)):
                 group.create_task(self._keep(index))
 
     async def _control(self) -> None:
         """Tell cameras what they may send."""
         while True:
+            limits, now_s = self.limiter, time.monotonic()
             wishes = {index: wish for index in self._up if (wish := self._wish(index)) is not None}
-            for index, order in self.budget.step(wishes, time.monotonic()):
+            for index, order in self.budget.step(wishes, now_s, limit_bps=limits.now.total_bps, yields=limits.yields):
                 self._on_rate(index, order)
+            limits.yield_to(self.budget.link_bps)
             await asyncio.sleep(_CONTROL_S)
+
+    async def _count(self) -> None:
+        """What all sessions have carried, for the limits."""
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            total = self._carried
+            for sender in list(self._up.values()):
+                total += await carried(sender)
+            self.limiter.measured(total)
 
     async def _keep(self, index: int) -> None:
         backoff = Backoff(0.5, 30.0)
@@ -202,11 +196,11 @@ class WhipUplink:
         """One session, from its offer to its end, which is always an `UplinkError`."""
         camera, to = self._cameras[index], self._to[index]
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        track = _Track()
+        track = Track()
         sender = peer.addTransceiver(track, direction="sendonly").sender
         sender._send_keyframe = lambda: self._on_keyframe(index)  # type: ignore[method-assign]
         rate = Peer()
-        _listen(sender, rate)
+        listen(sender, rate, time.monotonic)
         for transceiver in peer.getTransceivers():
             codecs = RTCRtpSender.getCapabilities("video").codecs
             transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType.lower() == "video/h264"])
@@ -222,7 +216,10 @@ class WhipUplink:
         resource = ""
         try:
             await peer.setLocalDescription(await peer.createOffer())
-            resource, answer = await _post(to, camera.url, peer.localDescription.sdp)
+            resource, answer, server_s = await post(to, camera.url, peer.localDescription.sdp)
+            self._server_offset_s = (
+                (server_s - self._wall_s()) if server_s is not None else self._server_offset_s or 0.0
+            )
             try:
                 await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             except Exception as error:  # noqa: BLE001 - aiortc raises whatever a foreign answer makes it stumble over
@@ -233,7 +230,8 @@ class WhipUplink:
                 raise UplinkError(f"{to.url}: the media connection could not be made (is UDP let through?)")
             log.info("whip is up", camera=camera.camera, server=to.url)
             backoff.reset()
-            self._up.add(index)
+            pace(sender, self.limiter)
+            self._up[index] = sender
             self.budget.add(index, rate)
             camera.attach(track, rate)
             self._on_keyframe(index)
@@ -242,43 +240,12 @@ class WhipUplink:
         finally:
             camera.detach()
             self.budget.remove(index)
-            if index in self._up:
-                self._up.discard(index)
+            if self._up.pop(index, None) is not None:
+                self._carried += await carried(sender)
                 metrics.RECONNECTS.inc()
-            await _close(peer)
+            await close(peer)
             if resource:
-                await _delete(to, resource)
-
-
-def _listen(sender: RTCRtpSender, peer: Peer) -> None:
-    """Hear what the receiver says of the way to it, before aiortc does."""
-    handle = sender._handle_rtcp_packet
-
-    async def heard(packet: AnyRtcpPacket) -> None:
-        now_s = time.monotonic()
-        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
-            for report in packet.reports:
-                if report.ssrc == sender._ssrc:
-                    peer.report(report.fraction_lost / 256)
-        elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
-            with suppress(ValueError):  # another message of that kind
-                bps, sources = unpack_remb_fci(packet.fci)
-                if sender._ssrc in sources:
-                    peer.remb(bps, now_s)
-        await handle(packet)
-
-    sender._handle_rtcp_packet = heard  # type: ignore[method-assign]
-
-
-async def _close(peer: RTCPeerConnection) -> None:
-    """Close a connection, and end the tasks that aiortc leaves waiting for one that will never be made."""
-    try:
-        await peer.close()
-    finally:
-        for task in asyncio.all_tasks():
-            frame = getattr(task.get_coro(), "cr_frame", None)
-            if frame is not None and frame.f_locals.get("self") is peer:
-                task.cancel()
+                await delete(to, resource)
 
 
 async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
@@ -288,55 +255,3 @@ async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _http(to: GatewayAddress, url: str) -> aiohttp.ClientSession:
-    """For requests to `url`; the token goes to nobody but whom it is for. Raises `ConfigError`."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=to.tls() if to.url.startswith("https") else True),
-        timeout=aiohttp.ClientTimeout(total=_SIGNAL_S),
-        trace_configs=[guarded(to, follow=True)],
-        headers=to.headers() if origin(url, "whip") == origin(to.url, "whip") else {},
-    )
-
-
-async def _post(to: GatewayAddress, url: str, offer: str) -> tuple[str, str]:
-    """The session's resource and the answer. Raises `UplinkError`, `AuthRefused`, `ConfigError`."""
-    try:
-        async with (
-            _http(to, url) as http,
-            http.post(
-                url,
-                data=offer,
-                headers={"Content-Type": "application/sdp"},
-                proxy=to.proxy.url if to.proxy else None,
-                proxy_headers=to.proxy.headers if to.proxy else None,
-            ) as response,
-        ):
-            text = (await response.content.read(65536)).decode(errors="replace")
-            if response.status != 201:
-                error = answered(response.status, response.content_type, to)
-                said = text.strip().splitlines()[:1] if response.content_type == "text/plain" else []
-                raise type(error)(f"{error}{': ' if said else ''}{''.join(said)[:200]}")
-            if "v=0" not in text:
-                raise UplinkError(f"{to.url} answered with something that is no SDP")
-            return urljoin(str(response.url), response.headers.get("Location", "")), text
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise explain(error, to) from None
-
-
-async def _delete(to: GatewayAddress, resource: str) -> None:
-    """Tell the other side; if it cannot be told it will notice by itself."""
-    try:
-        async with (
-            asyncio.timeout(3),
-            _http(to, resource) as http,
-            http.delete(
-                resource,
-                proxy=to.proxy.url if to.proxy else None,
-                proxy_headers=to.proxy.headers if to.proxy else None,
-            ),
-        ):
-            pass
-    except (aiohttp.ClientError, TimeoutError, OSError, ConfigError) as error:
-        log.debug("could not end the whip session", server=to.url, error=type(error).__name__)

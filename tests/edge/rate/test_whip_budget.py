@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fishladder.edge.rate.control import Order, Wish
 from fishladder.edge.rate.passing import Flow, Passing
-from fishladder.edge.rate.whip_budget import FIRST_BPS, Peer, WhipBudget
+from fishladder.edge.rate.whip_budget import FIRST_BPS, MEDIA, Peer, WhipBudget
 
 
 def wish(weight: float = 1.0, most_bps: float = 3e6) -> Wish:
@@ -83,3 +83,46 @@ def test_a_camera_that_is_passed_on_steps_down_to_its_sub_stream() -> None:
     peer.sent(250_000, 2.0)
     [order] = orders([peer], [Wish(1.0, 2.2e6, 15, 0, 0, passing)]).values()
     assert order.passing.sub
+
+
+def test_the_operators_limit_is_shared_out_though_links_carry_more() -> None:
+    budget = WhipBudget()
+    for index in range(2):
+        budget.add(index, said(4e6))
+    found = dict(budget.step({0: wish(3.0), 1: wish(1.0)}, 5.0, limit_bps=600e3))
+    assert budget.link_bps == 600e3
+    assert found[0].bitrate_bps == pytest.approx(3 * found[1].bitrate_bps, rel=0.01)
+    assert 0.8 * 600e3 < sum(order.bitrate_bps for order in found.values()) < 600e3
+    assert found[1].fps > 0, "pictures are made to fit, as on a thin link"
+
+
+def test_a_passed_on_camera_steps_down_for_a_limit_that_its_link_does_not_set() -> None:
+    budget, peer = WhipBudget(), Peer()
+    budget.add(0, peer)
+    for tenth in range(30):
+        peer.sent(25_000, tenth / 10)  # 2 Mbit/s
+    passing = Wish(1.0, 2e6, 15, 640, 360, passing=Passing(Flow(2e6, 300e3)))
+    assert dict(budget.step({0: passing}, 3.0, limit_bps=500e3))[0].passing.keep == "keyframes"
+
+
+def test_one_who_yields_goes_down_at_a_queue_that_others_would_notice_and_up_without() -> None:
+    """A link of 1 Mbit/s with 40 ms, of which somebody else comes to use half."""
+    budget, peer = WhipBudget(), Peer()
+    budget.add(0, peer)
+    peer.remb(1e6, 0.0)
+    queue_s, rate, free = 0.0, 0.0, []
+    for second in range(1, 120):
+        others = 500e3 if 40 <= second < 80 else 0.0
+        for tenth in range(10):
+            peer.sent(round(rate / 80), second + tenth / 10)
+            queue_s = max(queue_s + (rate / MEDIA + others - 1e6) / 1e6 / 10, 0.0)
+        peer.remb(1e6, float(second))
+        peer.round_trip(0.04 + queue_s, float(second))
+        for _, order in budget.step({0: wish()}, float(second), yields=True):
+            rate = order.bitrate_bps
+        free.append(queue_s < 0.03)
+        if second in (39, 119):
+            assert rate > 0.6e6
+        if second == 79:
+            assert rate < 0.55e6
+    assert sum(free) > 0.75 * len(free)

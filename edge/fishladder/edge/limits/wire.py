@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 #: IPv4 and TCP with time stamps; with IPv6 20 more.
 HEADER_BYTES = 52
+#: IPv4 and UDP.
+UDP_HEADER_BYTES = 28
 _SEGMENT_BYTES = 1400
 #: A WebSocket's header with its mask, and a TLS record's.
 _FRAMING_BYTES = 8 + 22
@@ -17,6 +19,9 @@ class Carried:
 
     up_bytes: int = 0
     down_bytes: int = 0
+
+    def __add__(self, other: "Carried") -> "Carried":
+        return Carried(self.up_bytes + other.up_bytes, self.down_bytes + other.down_bytes)
 
     def since(self, before: "Carried") -> "Carried":
         return Carried(self.up_bytes - before.up_bytes, self.down_bytes - before.down_bytes)

@@ -1,8 +1,9 @@
 """What each WHIP camera of a site may send: nothing is acknowledged there, but receivers say what seems to come through
-(REMB) and how much is lost. Their sum is the site's, shared out by weight, and each camera's ladder makes pictures of
-it. Pure.
+(REMB), how much is lost, and how long they have a report of ours. Their sum, or what the operator's limits let the site
+have, is shared out by weight, and each camera's ladder makes pictures of it. Pure.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -22,6 +23,10 @@ AHEAD = 1.5
 #: What a receiver said holds for so long.
 SAID_S = 10.0
 STEP_S = 0.2
+#: With `yield`: a queue as long as this is one that others notice. How it goes down and up at each report.
+GENTLE_QUEUE_S, GENTLE_DOWN, GENTLE_UP = 0.025, 0.8, 1.05
+#: The least round trip is that of the last one or two of these.
+LEAST_S = 60.0
 #: Of a peer's rate for pictures; the rest is RTP's headers and what is sent again.
 MEDIA = PAYLOAD * 0.93
 _CLOSE = 0.05
@@ -33,6 +38,8 @@ class Peer:
 
     loss_bps: float = FIRST_BPS  #: what losses allow
     remb_bps: float | None = None
+    gentle_bps: float = FIRST_BPS  #: what leaves no queue behind that others notice
+    queue_s: float = 0.0  #: the last round trip, less the least one
     lossy: bool = False  #: much was lost lately
     ladder: Ladder = field(default_factory=Ladder)
     passing: PassingLadder = field(default_factory=PassingLadder)
@@ -40,14 +47,17 @@ class Peer:
     _remb_s: float = 0.0
     _sent: int = 0
     _sent_s: float = 0.0
-    _sent_bps: float = 0.0
+    sent_bps: float = 0.0
+    _least_s: float = math.inf  # of round trips since `_least_from_s`, and in the time before that
+    _least_before_s: float = math.inf
+    _least_from_s: float = 0.0
 
     def sent(self, size: int, now_s: float) -> None:
         self._sent += size
         if not self._sent_s:
             self._sent_s = now_s
         elif (passed_s := now_s - self._sent_s) >= 1.0:
-            self._sent_bps, self._sent, self._sent_s = self._sent * 8 / passed_s, 0, now_s
+            self.sent_bps, self._sent, self._sent_s = self._sent * 8 / passed_s, 0, now_s
 
     def remb(self, bps: float, now_s: float) -> None:
         """The receiver's own estimate."""
@@ -57,12 +67,30 @@ class Peer:
         """A receiver report: the share of packets lost since the last one."""
         self.lossy = lost > MANY
         if self.lossy:
-            self.loss_bps = max(min(self.loss_bps, self._sent_bps or self.loss_bps) * (1 - lost / 2), LEAST_BPS)
+            self.loss_bps = max(min(self.loss_bps, self.sent_bps or self.loss_bps) * (1 - lost / 2), LEAST_BPS)
         elif lost < FEW:
-            self.loss_bps = max(self.loss_bps, min(self.loss_bps * UP, max(self._sent_bps * AHEAD, FIRST_BPS)))
+            self.loss_bps = max(self.loss_bps, min(self.loss_bps * UP, max(self.sent_bps * AHEAD, FIRST_BPS)))
 
-    def bps(self, now_s: float) -> float:
-        """What seems to come through: the receiver's word, and no more than losses allow."""
+    def round_trip(self, took_s: float, now_s: float) -> None:
+        """How long a report of ours and the receiver's word of it took on their ways."""
+        if now_s - self._least_from_s > LEAST_S:
+            self._least_before_s, self._least_s, self._least_from_s = self._least_s, math.inf, now_s
+        self._least_s = min(self._least_s, took_s)
+        self.queue_s = took_s - min(self._least_s, self._least_before_s)
+        if self.queue_s > GENTLE_QUEUE_S:
+            self.gentle_bps = max(min(self.gentle_bps, self.sent_bps or self.gentle_bps) * GENTLE_DOWN, LEAST_BPS)
+        else:
+            most_bps = max(self.sent_bps * AHEAD, FIRST_BPS)
+            self.gentle_bps = max(self.gentle_bps, min(self.gentle_bps * GENTLE_UP, most_bps))
+
+    def bps(self, now_s: float, *, yields: bool = False) -> float:
+        """What seems to come through: the receiver's word, and no more than losses allow; with `yields`, no more than
+        leaves no queue either.
+        """
+        bps = self._through_bps(now_s)
+        return min(bps, self.gentle_bps) if yields else bps
+
+    def _through_bps(self, now_s: float) -> float:
         if self.remb_bps is None or now_s - self._remb_s > SAID_S:
             return self.loss_bps
         return max(min(self.remb_bps, self.loss_bps) if self.lossy else self.remb_bps, LEAST_BPS)
@@ -70,7 +98,7 @@ class Peer:
     @property
     def full(self) -> bool:
         """Whether less comes through than is sent."""
-        return self.lossy or (self.remb_bps is not None and self.remb_bps < self._sent_bps)
+        return self.lossy or (self.remb_bps is not None and self.remb_bps < self.sent_bps)
 
     @property
     def thin(self) -> bool:
@@ -82,6 +110,7 @@ class WhipBudget:
     """Sessions by the camera's index; `add` one when it is up."""
 
     def __init__(self) -> None:
+        self.link_bps = math.inf  #: what all sessions may send, headers and all
         self._peers: dict[int, Peer] = {}
         self._step_s = 0.0
 
@@ -91,29 +120,36 @@ class WhipBudget:
     def remove(self, index: int) -> None:
         self._peers.pop(index, None)
 
-    def step(self, wishes: Mapping[int, Wish], now_s: float) -> list[tuple[int, Order]]:
-        """Orders that are news; to be called often."""
+    def step(
+        self, wishes: Mapping[int, Wish], now_s: float, *, limit_bps: float = math.inf, yields: bool = False
+    ) -> list[tuple[int, Order]]:
+        """Orders that are news; to be called often. `limit_bps`: what the operator lets the site have, IP bytes and
+        all; `yields`: others shall not notice us.
+        """
         if now_s - self._step_s < STEP_S:
             return []
         self._step_s = now_s
         up = [(index, wish, self._peers[index]) for index, wish in wishes.items() if index in self._peers]
-        estimates = [peer.bps(now_s) * MEDIA for _, _, peer in up]
+        through = [peer.bps(now_s, yields=yields) for _, _, peer in up]
+        self.link_bps = min(sum(through), limit_bps) if up else limit_bps
         claims = [Claim(wish.weight, min(LEAST_BPS, wish.most_bps), wish.most_bps) for _, wish, _ in up]
+        limited = limit_bps < math.inf or yields
         news = []
-        for (index, wish, peer), estimate, rate in zip(up, estimates, share(sum(estimates), claims), strict=True):
-            order = _order(peer, wish, min(rate, estimate), now_s)
+        rates = share(self.link_bps * MEDIA, claims)
+        for (index, wish, peer), most_bps, rate_bps in zip(up, through, rates, strict=True):
+            order = _order(peer, wish, min(rate_bps, most_bps * MEDIA), now_s, limited=limited)
             if differs(order, peer.order, _CLOSE):
                 peer.order = order
                 news.append((index, order))
         return news
 
 
-def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float) -> Order:
+def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float, *, limited: bool) -> Order:
     bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
     if wish.passing is not None:
-        rung = peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=peer.full)
-        return Order(bitrate, passing=rung)
-    if not wish.width or not wish.height or not peer.thin:
+        full = peer.full or (limited and peer.sent_bps > rate_bps)
+        return Order(bitrate, passing=peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=full))
+    if not wish.width or not wish.height or not (peer.thin or limited):
         return Order(bitrate)
     keyframe_s = THIN_KEYFRAME_S if rate_bps < wish.most_bps / 2 else 0.0
     return Order(bitrate, *pictures(peer.ladder, wish, rate_bps, now_s), keyframe_s=keyframe_s)

@@ -11,6 +11,8 @@ const IDLE_MS = 3000;
 // Boxes stay while pictures between analysed ones are shown, but not longer.
 const BOXES_MS = 700;
 const MOST_QUEUED = 60;
+// Capture to glass is the median of so many pictures: those one catches up with at first do not count for long.
+const AGES = 15;
 
 // The newest of what is remembered, by key.
 const MOST_KEPT = 200;
@@ -31,7 +33,7 @@ export class Player {
     this.problem = "";
     this.shownAt = 0; // our clock
     this.painting = false;
-    this.glassMs = null; // capture to glass, smoothed
+    this.ages = []; // capture to glass of the last pictures, in ms
     this.closed = false;
     this.restart();
     this.delays = [];
@@ -205,8 +207,14 @@ export class Player {
     if (!isNew) return;
     this.shownAt = Date.now();
     this.capturedMs = captured_us / 1000 - this.offsetMs(); // on our clock
-    const glass = performance.timeOrigin + performance.now() - this.capturedMs;
-    this.glassMs = this.glassMs === null ? glass : this.glassMs * 0.9 + glass * 0.1;
+    const age = performance.timeOrigin + performance.now() - this.capturedMs;
+    this.ages = [...this.ages.slice(1 - AGES), age];
+    canvas.dataset.age = age.toFixed(1);
+  }
+
+  // null while nothing has been shown.
+  get glassMs() {
+    return this.ages.length ? [...this.ages].sort((a, b) => a - b)[this.ages.length >> 1] : null;
   }
 
   drawBoxes(detections) {
