@@ -59,7 +59,7 @@ class _Rate(_Number):
 @click.argument("camera")
 @click.option("--fps", type=_Number(), help="Pictures to analyse a second; none = every one.")
 @click.option("--pause/--resume", "pause", default=None, help="Send nothing; go on.")
-@click.option("--cap", "cap_bps", type=_Rate(), help="Most its encoder may make, such as 500k or 2M; none = no limit.")
+@click.option("--cap", "cap_bps", type=_Rate(), help="Most it may send, such as 500k or 2M; none = no limit.")
 @click.option("--least-fps", type=_Number(), help="Busy workers may go down to this  [default: a fifth of fps].")
 @click.option("--idle-fps", type=_Number(), help="Analysed while nothing is seen there; none = as ever.")
 @click.option("--idle-after", "idle_after_s", type=click.FloatRange(min=1), help="Seconds without anything seen.")

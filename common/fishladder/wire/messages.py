@@ -62,7 +62,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: Literal["all", "fresh"] = "all"
     weight: Positive = 1.0
     pause: bool = False  #: send no picture; what is captured meanwhile is `sampled_out`
-    cap_bps: Annotated[int, Meta(ge=10_000)] | None = None  #: bits a second its encoder may make at most
+    cap_bps: Annotated[int, Meta(ge=10_000)] | None = None  #: bits a second it may send at most
     #: To how few pictures a second workers may go when they cannot keep up; None = a fifth of `fps`, and where that is
     #: None, every one is wanted whatever it takes.
     least_fps: Positive | None = None

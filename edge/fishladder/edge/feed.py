@@ -237,7 +237,8 @@ class Feed:
         main = flows.main if flows is not None and flows.main.bps else Flow(GUESS_BPS)
         sub = None if self.child.settings.sub is None else flows.sub if flows is not None else Flow()
         passing = Passing(main, sub, steps)
-        return Wish(weight, use_bps(PassingRung(), passing), fps, 0, 0, passing)
+        cap_bps = self._policy.cap_bps if self._policy is not None else None
+        return Wish(weight, min(use_bps(PassingRung(), passing), cap_bps or math.inf), fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""

@@ -180,6 +180,16 @@ def test_a_passed_on_camera_shares_with_encoded_ones() -> None:
     assert min(site.used(20, 58, channel) for channel in (1, 2)) > 3e5
 
 
+@pytest.mark.parametrize(("cap_bps", "sub", "least"), [(1e6, True, 2e5), (2e5, True, 5e4), (5e6, False, 1.5e6)])
+def test_a_cap_from_above_holds_on_a_link_that_has_room(cap_bps: float, sub: bool, least: float) -> None:
+    one = passed()
+    one.wish = one.wish._replace(most_bps=min(one.wish.most_bps, cap_bps))
+    site = FluidSite([one], lambda _: 20e6)
+    site.run(150)
+    assert one.on_sub is sub
+    assert least < site.used(20, 148) < cap_bps
+
+
 def test_a_new_connection_goes_on_where_the_last_one_was() -> None:
     control = RateControl(1)
     wish = passed().wish

@@ -57,6 +57,11 @@ class Wish(NamedTuple):
     height: int
     passing: Passing | None = None  #: it passes on what it gets, and these are its streams
 
+    @property
+    def capped(self) -> bool:
+        """Whether it passes on what it gets, and may not all of it."""
+        return self.passing is not None and self.most_bps < use_bps(PassingRung(), self.passing)
+
 
 class Order(NamedTuple):
     """What a camera is to send. `fps`, `width` and `keyframe_s` 0 = as it would; `hold`: nothing at the moment."""
@@ -316,7 +321,8 @@ class RateControl:
             ladder = self._cameras[channel].passing
             before, others_bps = ladder.rung, sum(needs.values()) - needs[channel]
             room_bps = proven_bps - others_bps
-            rung = ladder.step(shares[index], room_bps, wish.passing, now_s, full=full)
+            may_bps = min(room_bps, wish.most_bps) if wish.capped else room_bps
+            rung = ladder.step(shares[index], may_bps, wish.passing, now_s, full=full or wish.capped)
             least = claims[index].least_bps
             most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
             needs[channel] = most

@@ -147,7 +147,7 @@ class WhipBudget:
 def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float, *, limited: bool) -> Order:
     bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
     if wish.passing is not None:
-        full = peer.full or (limited and peer.sent_bps > rate_bps)
+        full = peer.full or wish.capped or (limited and peer.sent_bps > rate_bps)
         return Order(bitrate, passing=peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=full))
     if not wish.width or not wish.height or not (peer.thin or limited):
         return Order(bitrate)
