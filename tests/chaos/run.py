@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from fishladder.inference.suspects import POISON_FIELD, parse_poison
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import PARTITIONS, Position, partition_of
-from fishladder.wire.result import decode
 
 _REASONS = {fate.label: fate for fate in Fate}
 #: What a log says of an exception that nobody caught.
@@ -60,7 +59,7 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
         )
         began = time.monotonic()
         injector = Injector(it, log)
-        witness = Witness(it.frames, [f"{SITE}/{camera}" for camera in FPS])
+        witness = Witness(it.frames, it.state, [f"{SITE}/{camera}" for camera in FPS])
         progress = asyncio.create_task(_progress(injector, len(faults)))
         watching = asyncio.create_task(witness.run())
         try:
@@ -72,8 +71,9 @@ async def chaos(faults: list[Fault], log: Path) -> Outcome:
         if watching.done():
             watching.result()
         watching.cancel()
+        await witness.look()
         await _account(it, outcome, time.monotonic() - began)
-        outcome.losses = [loss async for loss in _losses(it, injector.began_ms)]
+        outcome.losses = list(_losses(witness, injector.began_ms))
         _judge(outcome, witness.seen, await _set_aside(it))
         for part in it.parts.values():
             poisoned = [status for status in part.ended if status == -signal.SIGABRT and outcome.hit[Kind.POISON]]
@@ -174,17 +174,22 @@ def _judge(
             outcome.problems.append(f"{count} frames {reason}, of which the results name {known[reason]}")
 
 
-async def _losses(it: Plant, began_ms: int) -> AsyncIterator[Loss]:
-    """From the results, so that they can be laid beside the faults."""
-    for camera in FPS:
-        name = f"{SITE}/{camera}"
-        for entry_id, fields in await it.state.xrange(keys.results(partition_of(name, PARTITIONS), name)):
-            one = decode(fields[b"r"])
-            for fate, first, last in ((Fate(code), first, last) for code, first, last in one.runs):
-                if fate.group == "dropped":
-                    at_s = (int(entry_id.split(b"-")[0]) - began_ms) / 1000
-                    where = f"({one.lane}) at {at_s:.1f} s by {one.worker}"
-                    yield Loss(name, one.epoch, first, last, fate, where)
+def _losses(witness: Witness, began_ms: int) -> Iterator[Loss]:
+    """Runs of frames that were dropped, so that they can be laid beside the faults."""
+    for name, settled in witness.settled.items():
+        begun: Loss | None = None
+        for at in sorted(settled):
+            fate, lane, worker, at_ms = settled[at]
+            where = f"({lane}) at {(at_ms - began_ms) / 1000:.1f} s by {worker}"
+            one = Loss(name, at.epoch, at.seq, at.seq, fate, where)
+            if begun is not None and one == replace(begun, first=at.seq, last=at.seq) and at.seq == begun.last + 1:
+                begun = replace(begun, last=at.seq)
+                continue
+            if begun is not None:
+                yield begun
+            begun = one if fate.group == "dropped" else None
+        if begun is not None:
+            yield begun
 
 
 def tell(outcome: Outcome, seed: int) -> None:

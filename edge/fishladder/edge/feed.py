@@ -2,6 +2,7 @@
 picture the process tells of is numbered here exactly once, also those that died with it.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol

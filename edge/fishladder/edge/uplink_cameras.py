@@ -61,6 +61,7 @@ class UplinkCameras:
         self.rate = RateControl(len(sessions))
         self._weights: dict[int, float] = {}
         self._starved_s = 0.0  # when there was no credit last
+        self._opened_s: dict[int, float] = {}  # since when each camera may send
         self._renews = renews
         self._lanes: Mapping[int, Lane] = {}
         self._boot = token_hex(16)
@@ -159,6 +160,7 @@ class UplinkCameras:
 
     def _open(self, session: Session, policy: Policy) -> None:
         channel = session.channel
+        self._opened_s[channel] = self._clock.mono_us() / 1e6
         self.scheduler.add(channel, partial(self._take, session), policy.weight)
         if (lane := self._lanes.get(channel)) is not None:
             self.scheduler.add(channel, partial(self._take_backfill, lane), policy.weight, backfill=True)
@@ -248,7 +250,7 @@ class UplinkCameras:
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
-                    waiting[channel] = max(ready_us / 1e6, self._starved_s)
+                    waiting[channel] = self._since_s(channel, ready_us)
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
@@ -270,6 +272,10 @@ class UplinkCameras:
                 said.append(message)
         return said
 
+    def _since_s(self, channel: int, ready_us: int) -> float:
+        """Since when a unit waits for the link: what it waited for before says nothing of that."""
+        return max(ready_us / 1e6, self._starved_s, self._opened_s.get(channel, 0.0))
+
     # -- what is next
 
     def _take(self, session: Session) -> Unit | Range | None:
@@ -279,7 +285,7 @@ class UplinkCameras:
         item = session.take(now_us, self._offset.offset_us, flush=self.flush)
         if isinstance(item, Unit):
             now_s = now_us / 1e6
-            ready_s = now_s if ready_us is None else max(ready_us / 1e6, self._starved_s)
+            ready_s = now_s if ready_us is None else self._since_s(session.channel, ready_us)
             self.rate.taken(session.channel, item.seq, len(item.payload) + UNIT_HEADER_BYTES, ready_s, now_s)
         return item
 

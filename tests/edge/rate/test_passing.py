@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.fluid_site import Camera, FluidSite, at
 
@@ -147,10 +147,10 @@ def test_on_a_thin_link_the_sub_stream_comes_in_time_and_the_main_one_comes_back
     site.run(90)
     changes = [now_s for (_, before), (now_s, sub) in pairwise(one.times) if before is not sub]
     assert len(changes) == 2, changes
-    assert changes[0] < 8
+    assert changes[0] < 12, "not before it is sure that it is the link; meanwhile the spool takes what is late"
     assert 60 < changes[1] < 85
-    assert at(site.ages_ms(12, 58), 0.95) < 700
-    assert site.used(12, 58) > 0.85 * 3e5
+    assert at(site.ages_ms(14, 58), 0.95) < 700
+    assert site.used(14, 58) > 0.85 * 3e5
     assert site.used(86, 89) > 1.5e6
 
 
@@ -159,14 +159,33 @@ def test_a_sub_stream_that_is_too_much_as_well_has_its_groups_cut() -> None:
     site = FluidSite([one], lambda _: 3e5)
     site.run(60)
     assert one.shed > 100
-    assert at(site.ages_ms(12, 58), 0.95) < 1500
-    assert site.used(12, 58) > 0.4 * 3e5
+    assert at(site.ages_ms(14, 58), 0.95) < 1500
+    assert site.used(14, 58) > 0.4 * 3e5
 
 
 def test_on_a_fast_link_nothing_is_left_out() -> None:
     cameras = [passed(), passed(4000)]
     site = FluidSite(cameras, lambda _: 50e6)
     site.run(60)
+    assert not any(camera.shed or camera.on_sub for camera in cameras)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    stalls=st.lists(st.tuples(st.floats(0.3, 12.0), st.floats(0.1, 10.0)), min_size=1, max_size=8),
+    tcp_says=st.booleans(),
+    seed=st.integers(0, 100),
+)
+def test_stores_that_stand_still_leave_nothing_out(
+    stalls: list[tuple[float, float]], tcp_says: bool, seed: int
+) -> None:
+    silent, now_s = [], 5.0
+    for lasts_s, pause_s in stalls:
+        silent.append((now_s, now_s + lasts_s))
+        now_s += lasts_s + pause_s
+    cameras = [passed(), passed(500, fps=8)]
+    site = FluidSite(cameras, lambda _: 20e6, silent=silent, tcp_says=tcp_says, seed=seed, noise_s=0.02)
+    site.run(now_s + 10)
     assert not any(camera.shed or camera.on_sub for camera in cameras)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.estimator import FREE_S, LEAST_BPS, Estimator
+from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.passing import Passing, PassingLadder, PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
@@ -24,6 +24,9 @@ PASSING_HOLD_S = 1.5
 SURE = 0.8
 #: For so long after a queue stood the link counts as full.
 FULL_S = 2.0
+#: Before a camera leaves anything out of its stream for good, the link has been full for so long: stores and gateways
+#: stand still for seconds too. Time when it was not is taken off, by half; where TCP sees no queue, a quarter counts.
+THIN_S, FREE_COUNTS, DENIED_COUNTS = 4.0, 0.5, 0.25
 #: What a camera may use beyond what it does use: when more happens in it, its share follows.
 GROWTH = 2.0
 _FOLLOW_S = 0.4
@@ -119,6 +122,7 @@ class RateControl:
         self._backfill_s = -1.0  # when something was sent last
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
+        self._full_for_s = 0.0  # more or less, see `THIN_S`
         known: dict[int, _Camera] = {} if before is None else before._cameras
         self._cameras: dict[int, _Camera] = {
             channel: _Camera(passing=camera.passing) for channel, camera in known.items()
@@ -275,6 +279,7 @@ class RateControl:
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
         total_bps = max(may_bps - backfill_bps, least_bps)
         shares = share(total_bps, claims)
+        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=denied)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
@@ -293,6 +298,16 @@ class RateControl:
                 camera.order = order
                 news.append((channel, order))
         return news
+
+    def _look_how_full(self, oldest_s: float, passed_s: float, now_s: float, *, denied: bool) -> None:
+        if now_s - self._stalled_to_s < FULL_S:
+            self._full_for_s = 0.0
+            return
+        waits = now_s - self.estimator.full_s < FULL_S or (self.thin and oldest_s > HOLD_S)
+        if waits and now_s - self._heard_s < AWAY_S:
+            self._full_for_s = min(self._full_for_s + passed_s * (DENIED_COUNTS if denied else 1.0), 2 * THIN_S)
+        else:
+            self._full_for_s = max(self._full_for_s - passed_s * FREE_COUNTS, 0.0)
 
     def _late(self, unsent_ready_s: Mapping[int, float], now_s: float, *, denied: bool, seen: bool) -> bool:
         ready_s = [self._since(it.in_flight[0]) for it in self._cameras.values() if it.in_flight]
@@ -315,6 +330,7 @@ class RateControl:
                 needs[channel] = max(needs[channel], use_bps(self._cameras[channel].passing.rung, wish.passing))
         proven_bps = min(self._proven.bps(now_s) * PAYLOAD, self.limit_bps * LIMIT_PAYLOAD)
         full = self._limited or now_s - self.estimator.full_s < FULL_S
+        thin = self._limited or self._full_for_s >= THIN_S
         for index, (channel, wish) in enumerate(wishes.items()):
             if wish.passing is None:
                 continue
@@ -322,7 +338,9 @@ class RateControl:
             before, others_bps = ladder.rung, sum(needs.values()) - needs[channel]
             room_bps = proven_bps - others_bps
             may_bps = min(room_bps, wish.most_bps) if wish.capped else room_bps
-            rung = ladder.step(shares[index], may_bps, wish.passing, now_s, full=full or wish.capped)
+            rung = ladder.step(
+                shares[index], may_bps, wish.passing, now_s, full=full or wish.capped, thin=thin or wish.capped
+            )
             least = claims[index].least_bps
             most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
             needs[channel] = most

@@ -87,16 +87,25 @@ class PassingLadder:
         self._wait_s = UP_S
         self._ups: deque[float] = deque(maxlen=UPS_A_MINUTE)
 
-    def step(self, rate_bps: float, proven_bps: float, passing: Passing, now_s: float, *, full: bool) -> PassingRung:
+    def step(
+        self,
+        rate_bps: float,
+        proven_bps: float,
+        passing: Passing,
+        now_s: float,
+        *,
+        full: bool,
+        thin: bool | None = None,
+    ) -> PassingRung:
         """What to send from now on. `rate_bps` is its share; `proven_bps` what it could have as far as large units
-        show; `full`: the link is, or was just now.
+        show; `full`: the link is, or was just now; `thin`: for long enough that less has to be sent (None: as `full`).
         """
         rungs = rungs_of(passing)
         at = self._at(rungs)
         best = _first(rungs, max(rate_bps, proven_bps), passing)
         since_s = math.inf if self._changed_s is None else now_s - self._changed_s
         if best > at and full:
-            if since_s >= DOWN_S:
+            if since_s >= DOWN_S and (thin or thin is None):
                 self._down(rungs[best], now_s)
         elif at > 0 and since_s >= self._wait(now_s) and not self._rises_often(now_s):
             target = _first(rungs, (rate_bps if full else max(rate_bps, proven_bps)) / SPARE, passing)
