@@ -3,8 +3,6 @@ makes of a link that is fast, gets slower, faster, or away.
 """
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
 
 from fishladder.edge.rate.control import Wish
@@ -131,22 +129,22 @@ def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
     assert at(site.ages_ms(23, 28), 0.95) < 1000
 
 
-@settings(max_examples=4, deadline=None)
-@given(
-    mbps=st.sampled_from([0.6, 2.0, 6.0]),
-    later_s=st.floats(0, 20),
-    fps=st.sampled_from([15.0, 29.0]),
-    seed=st.integers(0, 1000),
-)
-def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, later_s: float, fps: float, seed: int) -> None:
-    link = Bottleneck(lambda _: mbps * 1e6)
-    one = FluidSite([camera(6000)], link, seed=seed)
-    other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
-    run([one, other], 110)
-    shares = [it.used(70, 108) for it in (one, other)]
-    assert sum(shares) > 0.8 * mbps * 1e6
-    assert sum(shares) ** 2 / (2 * sum(it * it for it in shares)) > 0.9, shares
-    assert max(at(it.ages_ms(70, 108), 0.95) for it in (one, other)) < 300
+@pytest.mark.parametrize("fps", [15.0, 29.0])
+@pytest.mark.parametrize("mbps", [0.6, 2.0, 6.0])
+def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, fps: float) -> None:
+    """They meet by chance, so it is several times that are looked at."""
+    fair = []
+    for seed, later_s in ((1, 0.0), (20, 4.4), (300, 13.0)):
+        link = Bottleneck(lambda _: mbps * 1e6)
+        one = FluidSite([camera(6000)], link, seed=seed)
+        other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
+        run([one, other], 150)
+        shares = [it.used(70, 148) for it in (one, other)]
+        assert sum(shares) > 0.9 * mbps * 1e6
+        assert max(at(it.ages_ms(70, 148), 0.95) for it in (one, other)) < 300
+        fair.append(sum(shares) ** 2 / (2 * sum(it * it for it in shares)))
+    assert sum(fair) / len(fair) > 0.93, fair
+    assert min(fair) > 0.85, fair
 
 
 def test_a_link_that_is_seen_to_queue_is_believed_sooner() -> None:

@@ -44,9 +44,9 @@ LEAST_MADE = 0.8
 UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
 #: That is at this rate; it is as many bits a second at any, within bounds. So of two agents on one link the smaller one
 #: gains on the other: additive increase and multiplicative decrease lead to equal shares (Chiu and Jain 1989).
-UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.01, 0.08
-#: Below this part of what it carried lately there is a little way to go first.
-UP_BACK_BELOW, UP_BACK = 0.9, 0.05
+UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.004, 0.08
+#: Below this part of what it carried lately there is a little way to go first: so many times as fast.
+UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 #: Near means from here up to there, of the most it carried in so long.
 NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
 #: More is tried only while so much of the rate is used.
@@ -205,7 +205,7 @@ class Estimator:
         elif sent_bps < NEAR_TO * most_bps:
             near = UP_NEAR * UP_NEAR_BPS / self.rate_bps
             if sent_bps < UP_BACK_BELOW * most_bps:
-                near = max(near, UP_BACK)
+                near = max(near, min(UP_BACK * near, UP_BACK_MOST))
             self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
         else:
             self._growth = min(self._growth * BOLDER, UP_MOST)
