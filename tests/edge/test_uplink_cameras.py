@@ -2,7 +2,8 @@
 
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.clock import OffsetEstimator
-from fishladder.edge.rate.control import FIRST_BPS, Wish
+from fishladder.edge.rate.control import FIRST_BPS
+from fishladder.edge.rate.orders import Wish
 from fishladder.edge.rate.passing import Flow, Passing, PassingRung
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session

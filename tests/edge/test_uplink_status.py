@@ -2,7 +2,7 @@
 
 import msgspec
 
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.uplink_status import SenderNews, Sending, SentRate, sender_status
 from fishladder.wire.messages import Positions, SenderStatus, UplinkStatus, encode, from_agent

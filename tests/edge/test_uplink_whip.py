@@ -17,7 +17,7 @@ from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.limits.pacer import BURST_S
 from fishladder.edge.limits.settings import LimitsConfig
 from fishladder.edge.limits.wire import UDP_HEADER_BYTES
-from fishladder.edge.rate.control import Order
+from fishladder.edge.rate.orders import Order
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.edge.uplink_whip import WhipCamera
 from fishladder.wire.fates import Fate

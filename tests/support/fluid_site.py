@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from fishladder.edge.encode import SUDDEN
 from fishladder.edge.rate.backfill import BackfillPace
-from fishladder.edge.rate.control import Order, RateControl, Wish
+from fishladder.edge.rate.control import RateControl
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
 from fishladder.edge.spool.spill import LATE_US
 

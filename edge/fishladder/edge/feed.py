@@ -16,7 +16,7 @@ from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left,
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate

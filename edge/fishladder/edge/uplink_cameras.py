@@ -10,7 +10,8 @@ from secrets import token_hex
 import structlog
 
 from fishladder.edge.clock import Clock, OffsetEstimator
-from fishladder.edge.rate.control import Order, RateControl, Wish
+from fishladder.edge.rate.control import RateControl
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now

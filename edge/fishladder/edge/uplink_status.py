@@ -10,7 +10,7 @@ import msgspec
 
 from fishladder.edge.limits.limiter import Holding
 from fishladder.edge.limits.month import Forecast
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.spool.keeper import Filling
 from fishladder.wire.messages import MonthStatus, SenderStatus, UplinkStatus
 

@@ -16,7 +16,7 @@ from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.knock import answers
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import MOST_UNSENT_BYTES, fragment_size, unsent_bytes
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Filling

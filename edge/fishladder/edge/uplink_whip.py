@@ -20,7 +20,7 @@ from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
 from fishladder.edge.limits.wire import Carried
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.rate.whip_budget import Peer, WhipBudget
 from fishladder.edge.whip_sender import Packet, Track, carried, close, listen, pace
 from fishladder.edge.whip_signal import delete, post

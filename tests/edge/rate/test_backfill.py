@@ -4,7 +4,7 @@ import pytest
 from support.fluid_site import Camera, FluidSite, at
 
 from fishladder.edge.rate.backfill import BackfillPace
-from fishladder.edge.rate.control import Wish
+from fishladder.edge.rate.orders import Wish
 
 
 def site(capacity_bps: float, kbps: float, *, from_s: float = 20.0) -> FluidSite:

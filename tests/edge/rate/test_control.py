@@ -5,7 +5,7 @@ makes of a link that is fast, gets slower, faster, or away.
 import pytest
 from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
 
-from fishladder.edge.rate.control import Wish
+from fishladder.edge.rate.orders import Wish
 
 
 def camera(kbps: int = 3000, fps: float = 30, weight: float = 1.0) -> Camera:

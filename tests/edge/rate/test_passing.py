@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.fluid_site import Camera, FluidSite, at
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.rate.control import RateControl, Wish
+from fishladder.edge.rate.control import RateControl
+from fishladder.edge.rate.orders import Wish
 from fishladder.edge.rate.passing import (
     STEPS,
     UPS_A_MINUTE,

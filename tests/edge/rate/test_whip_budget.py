@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.edge.rate.control import Order, Wish
+from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.rate.passing import Flow, Passing
 from fishladder.edge.rate.whip_budget import FIRST_BPS, MEDIA, Peer, WhipBudget
 

@@ -4,7 +4,7 @@ import pytest
 from support.fluid_site import Camera
 from support.gentle_site import GentleSite
 
-from fishladder.edge.rate.control import Wish
+from fishladder.edge.rate.orders import Wish
 
 
 def camera(kbps: int = 3000, fps: float = 30) -> Camera:

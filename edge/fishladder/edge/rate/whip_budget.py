@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S, Order, Wish, differs, pictures
+from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S
 from fishladder.edge.rate.estimator import LEAST_BPS
 from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.orders import Order, Wish, differs, pictures
 from fishladder.edge.rate.passing import PassingLadder
 
 #: Where a session begins when nobody has said anything yet.
