@@ -4,6 +4,7 @@ have, is shared out by weight, and each camera's ladder makes pictures of it. Pu
 """
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,8 +27,9 @@ SAID_S = 10.0
 STEP_S = 0.2
 #: With `yield`: a queue as long as this is one that others notice. How it goes down and up at each report.
 GENTLE_QUEUE_S, GENTLE_DOWN, GENTLE_UP = 0.025, 0.8, 1.05
-#: The least round trip is that of the last one or two of these.
-LEAST_S = 60.0
+#: The least round trip is that of the last one or two of these; a queue is what even the shortest of a few shows beyond
+#: it, since a report may wait in a busy host as well.
+LEAST_S, FEW_TRIPS = 60.0, 3
 #: Of a peer's rate for pictures; the rest is RTP's headers and what is sent again.
 MEDIA = PAYLOAD * 0.93
 _CLOSE = 0.05
@@ -40,7 +42,7 @@ class Peer:
     loss_bps: float = FIRST_BPS  #: what losses allow
     remb_bps: float | None = None
     gentle_bps: float = FIRST_BPS  #: what leaves no queue behind that others notice
-    queue_s: float = 0.0  #: the last round trip, less the least one
+    queue_s: float = 0.0  #: by which the last round trips were longer than the least one
     lossy: bool = False  #: much was lost lately
     ladder: Ladder = field(default_factory=Ladder)
     passing: PassingLadder = field(default_factory=PassingLadder)
@@ -49,6 +51,7 @@ class Peer:
     _sent: int = 0
     _sent_s: float = 0.0
     sent_bps: float = 0.0
+    _trips_s: deque[float] = field(default_factory=lambda: deque(maxlen=FEW_TRIPS))
     _least_s: float = math.inf  # of round trips since `_least_from_s`, and in the time before that
     _least_before_s: float = math.inf
     _least_from_s: float = 0.0
@@ -77,7 +80,8 @@ class Peer:
         if now_s - self._least_from_s > LEAST_S:
             self._least_before_s, self._least_s, self._least_from_s = self._least_s, math.inf, now_s
         self._least_s = min(self._least_s, took_s)
-        self.queue_s = took_s - min(self._least_s, self._least_before_s)
+        self._trips_s.append(took_s)
+        self.queue_s = min(self._trips_s) - min(self._least_s, self._least_before_s)
         if self.queue_s > GENTLE_QUEUE_S:
             self.gentle_bps = max(min(self.gentle_bps, self.sent_bps or self.gentle_bps) * GENTLE_DOWN, LEAST_BPS)
         else:
