@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 from redis.exceptions import RedisError
+from yarl import URL
 
 from fishladder.gateway import metrics
 from fishladder.gateway.asking import hang_up
@@ -108,8 +109,8 @@ class Server:
             if certificate is not None:
                 await stack.enter_async_context(background("certificate", certificate.watch))
             self.port = bound.getsockname()[1]
-            scheme = "https" if certificate else "http"
-            log.info("listening", url=f"{scheme}://{settings.host}:{self.port}", auth=settings.auth)
+            url = URL.build(scheme="https" if certificate else "http", host=settings.host, port=self.port)
+            log.info("listening", url=str(url), auth=settings.auth)
             stores = await self._stores(stack, urls, stopping)
             if stores is None:
                 return
