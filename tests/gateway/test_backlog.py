@@ -7,7 +7,7 @@ from support.agent_client import agent, unit
 from support.gateways import gateway, ledger, settle
 from support.stores import wait_until
 
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.entry import LoggedUnit, read_entry
@@ -48,11 +48,11 @@ def backfill(*what: Unit | Range) -> list[bytes]:
 async def settled(stores: Stores, *runs: Run) -> None:
     """Settle what is open, as a worker would, and say so."""
     partition, token = partition_of(CAMERA, stores.partitions), secrets.token_hex(8)
-    assert await state.acquire_lease(stores.state, partition, token, 60_000)
+    assert await leases.acquire_lease(stores.state, partition, token, 60_000)
     kept = {"keep_bytes": 1_000_000, "keep_ms": 1_000_000}
-    done = await state.settle(stores.state, partition, CAMERA, token=token, epoch=1, runs=runs, **kept)
-    assert isinstance(done, state.Settled), done
-    await state.release_lease(stores.state, partition, token)
+    done = await commits.settle(stores.state, partition, CAMERA, token=token, epoch=1, runs=runs, **kept)
+    assert isinstance(done, commits.Settled), done
+    await leases.release_lease(stores.state, partition, token)
     await stores.state.publish(keys.control(partition), b'{"camera":"shop-7/door","settled":true}')
 
 

@@ -9,7 +9,7 @@ from support.freezing import freezing_relay
 from support.gateways import gateway
 from support.stores import wait_until
 
-from fishladder.runtime import state
+from fishladder.runtime import commits
 from fishladder.runtime.store import Stores, StoreUrls
 from fishladder.wire import keys
 from fishladder.wire.ids import partition_of
@@ -52,7 +52,7 @@ async def test_frozen_connections_hold_nothing_up_for_long(
             assert asyncio.get_running_loop().time() - sending < 30, (client.credit, client.sent_bytes, client.logged)
         await wait_until(lambda: client.logged.get(0) == seq, 20, "all of it logged")
         # Both ways of hearing of commits work again: asking, and being told.
-        await stores.state.hset(keys.cursor(partition, CAMERA), state.cursor_field(), f"1-{seq - 1}")
+        await stores.state.hset(keys.cursor(partition, CAMERA), commits.cursor_field(), f"1-{seq - 1}")
         await wait_until(lambda: client.committed[0] == seq - 1, 20, "the cursor polled")
 
         async def told() -> bool:

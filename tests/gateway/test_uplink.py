@@ -10,7 +10,7 @@ from support.gateways import gateway, ledger, logged, settle
 from support.stores import wait_until
 
 from fishladder.gateway.credit import FIRST_BYTES
-from fishladder.runtime import state, wanted
+from fishladder.runtime import commits, wanted
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, reports
 from fishladder.wire.entry import EpochStart, LoggedUnit
@@ -79,7 +79,7 @@ async def test_a_commit_whose_message_was_lost_is_noticed(stores: Stores, tmp_pa
         await client.send(0, *(unit(1, seq) for seq in range(1, 6)))
         await client.until_logged(0, 5)
         partition = partition_of(CAMERA, stores.partitions)
-        await stores.state.hset(keys.cursor(partition, CAMERA), state.cursor_field(), "1-4")
+        await stores.state.hset(keys.cursor(partition, CAMERA), commits.cursor_field(), "1-4")
         await wait_until(lambda: client.committed[0] == 4)
 
 

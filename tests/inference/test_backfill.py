@@ -13,7 +13,7 @@ from support.offline import offline
 from support.stores import wait_until
 from support.workers import ledger_of, settled, worker_here, worker_process
 
-from fishladder.runtime import state
+from fishladder.runtime import commits
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
@@ -27,7 +27,7 @@ def units(producer: Producer, first: int, last: int) -> list[Unit]:
 
 
 async def open_now(producer: Producer) -> bool:
-    return bool(await state.read_open(producer.stores.state, producer.partition, CAMERA))
+    return bool(await commits.read_open(producer.stores.state, producer.partition, CAMERA))
 
 
 async def deferring(stores: Stores, codec: Codec, clip: Clip, first: int, last: int) -> Producer:

@@ -10,7 +10,7 @@ from fishladder.inference.leases import Lease
 from fishladder.inference.pipeline import Lane
 from fishladder.inference.progress import Progress
 from fishladder.inference.retention import Retention
-from fishladder.runtime.state import cursor_field
+from fishladder.runtime.commits import cursor_field
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate

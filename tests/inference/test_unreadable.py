@@ -15,7 +15,7 @@ from fishladder.inference.pipeline import Lane, Pipeline
 from fishladder.inference.progress import Progress
 from fishladder.inference.roster import Roster
 from fishladder.inference.suspects import Suspects
-from fishladder.runtime.state import cursor_field
+from fishladder.runtime.commits import cursor_field
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.ids import ORIGIN, Position

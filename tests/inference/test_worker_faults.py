@@ -14,7 +14,7 @@ from support.stores import short_tmp, wait_until
 from support.workers import ledger_of, settled, worker_here
 
 from fishladder.inference import replay
-from fishladder.runtime import frames, state
+from fishladder.runtime import commits, frames
 from fishladder.runtime.embedded import frames_options, state_options
 from fishladder.runtime.server import find_server, run_server
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
@@ -151,7 +151,7 @@ async def test_a_stolen_lease_stops_commits_until_it_is_free(stores: Stores, mod
         await stores.state.set(lease, "thief")
         await producer.send(40)
         cursor = (await ledger_of(producer)).cursor
-        outcome = await state.commit(
+        outcome = await commits.commit(
             stores.state,
             producer.partition,
             producer.camera,
@@ -164,7 +164,7 @@ async def test_a_stolen_lease_stops_commits_until_it_is_free(stores: Stores, mod
             keep_bytes=1 << 24,
             keep_ms=1 << 40,
         )
-        assert outcome == state.Committed()
+        assert outcome == commits.Committed()
         await stores.state.delete(lease)
         await producer.send()
         account = await settled(producer)

@@ -12,7 +12,7 @@ from support.logged import Producer
 
 from fishladder.operate.audit import audit
 from fishladder.operate.recount import FateMap, Finding, Recount, Standing
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases, state
 from fishladder.runtime.store import Stores
 from fishladder.view.reader import StateReader
 from fishladder.wire import keys, result
@@ -37,28 +37,28 @@ class Committing:
 
     async def begin(self) -> None:
         await state.claim(self.stores.state, self.partition, CAMERA, boot="b", hello=1, epoch=0, position=0, now_us=1)
-        assert await state.acquire_lease(self.stores.state, self.partition, "t", 600_000)
+        assert await leases.acquire_lease(self.stores.state, self.partition, "t", 600_000)
         await self.commit(Position(1, 0))
 
     async def commit(self, to: Position, *runs: Run) -> None:
-        done = await state.commit(
+        done = await commits.commit(
             self.stores.state, self.partition, CAMERA, token="t", start=self.cursor, to=to, runs=runs,
             result=a_result(to.epoch, runs) if runs else b"", keep_bytes=self.keep_bytes, keep_ms=ALL,
         )  # fmt: skip
-        assert done == state.Committed()
+        assert done == commits.Committed()
         self.cursor = to
 
     async def settle(self, epoch: int, *runs: Run) -> None:
-        done = await state.settle(
+        done = await commits.settle(
             self.stores.state, self.partition, CAMERA, token="t", epoch=epoch, runs=runs,
             result=a_result(epoch, runs, keys.BACKFILL), keep_bytes=self.keep_bytes, keep_ms=ALL,
         )  # fmt: skip
-        assert isinstance(done, state.Settled)
+        assert isinstance(done, commits.Settled)
 
     async def step(self) -> None:
         """One commit of some kind."""
         rng, at = self.rng, self.cursor
-        opened = await state.read_open(self.stores.state, self.partition, CAMERA)
+        opened = await commits.read_open(self.stores.state, self.partition, CAMERA)
         if rng.random() < 0.1:
             await self.commit(Position(at.epoch + rng.randint(1, 2), 0))
         elif opened and rng.random() < 0.5:

@@ -8,7 +8,7 @@ from support.commands import fishladder
 from support.stores import wait_until
 
 from fishladder.operate.forget import moment_us, take_out
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases, state
 from fishladder.runtime.ledger import read_ledger
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, result
@@ -31,7 +31,7 @@ class Committing:
     async def begin(self) -> None:
         s, p = self.stores.state, self.partition
         await state.claim(s, p, CAMERA, boot="b", hello=1, epoch=0, position=1000, now_us=1)
-        assert await state.acquire_lease(s, p, "worker", 60_000)
+        assert await leases.acquire_lease(s, p, "worker", 60_000)
         await self._commit(ORIGIN, Position(1, 0), [], b"")
 
     async def frame(self) -> None:
@@ -43,7 +43,7 @@ class Committing:
 
     async def _commit(self, start: Position, to: Position, runs: list[Run], one: bytes) -> None:
         told = {"token": "worker", "start": start, "to": to, "runs": runs, "result": one}
-        done = await state.commit(
+        done = await commits.commit(
             self.stores.state,
             self.partition,
             CAMERA,
@@ -51,7 +51,7 @@ class Committing:
             keep_ms=10**7,
             **told,  # type: ignore[arg-type]
         )
-        assert done == state.Committed()
+        assert done == commits.Committed()
 
     async def kept(self) -> dict[int, int]:
         """seq -> detections, of all results in order."""

@@ -7,7 +7,7 @@ from support.runs import runs_after
 from support.stores import StartServer
 
 from fishladder.operate.ledger import age, why_open
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases, state
 from fishladder.runtime.ledger import Ledger
 from fishladder.runtime.store import Stores, connect
 from fishladder.wire import keys
@@ -19,15 +19,15 @@ async def camera_with(stores: Stores, camera: str, captured: int, counts: dict[F
     """A camera of `captured` frames of which `counts` are settled."""
     p = partition_of(camera, stores.partitions)
     await state.claim(stores.state, p, camera, boot="b", hello=1, epoch=0, position=captured, now_us=1)
-    assert await state.acquire_lease(stores.state, p, camera, 60_000)
+    assert await leases.acquire_lease(stores.state, p, camera, 60_000)
     settled = Position(1, sum(counts.values()))
     for start, to, what in ((ORIGIN, Position(1, 0), {}), (Position(1, 0), settled, counts)):
-        done = await state.commit(
+        done = await commits.commit(
             stores.state, p, camera, token=camera, start=start, to=to,
             runs=runs_after(start, what.items()), keep_bytes=1000, keep_ms=1000,
         )  # fmt: skip
-        assert done == state.Committed()
-    assert await state.release_lease(stores.state, p, camera)
+        assert done == commits.Committed()
+    assert await leases.release_lease(stores.state, p, camera)
 
 
 async def two_cameras(stores: Stores) -> None:

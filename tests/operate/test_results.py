@@ -14,7 +14,7 @@ from support.commands import fishladder, started
 from support.stores import short_tmp, wait_until
 
 from fishladder.operate.results import parse_since, sights
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases, state
 from fishladder.runtime.embedded import state_options
 from fishladder.runtime.server import Server, find_server, run_server
 from fishladder.runtime.store import Stores, StoreUrls, open_stores
@@ -53,12 +53,12 @@ class Results:
 
     async def _commit(self, p: int, camera: str, start: Position, to: Position, result: bytes) -> None:
         runs = [Run(Fate.INFERRED, start.seq + 1, to.seq)] if result else []
-        assert await state.acquire_lease(self.stores.state, p, "t", 600_000)
-        done = await state.commit(
+        assert await leases.acquire_lease(self.stores.state, p, "t", 600_000)
+        done = await commits.commit(
             self.stores.state, p, camera, token="t", start=start, to=to, runs=runs, result=result,
             keep_bytes=1 << 30, keep_ms=1 << 40,
         )  # fmt: skip
-        assert done == state.Committed()
+        assert done == commits.Committed()
         self.at[camera] = to
 
 

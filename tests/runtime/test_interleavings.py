@@ -24,7 +24,7 @@ from redis.exceptions import OutOfMemoryError
 from support.protocol import Agent, Hello, P, Worker, read_log, reboot
 from support.world import CAMERAS, Servers, World, running_servers
 
-from fishladder.runtime import frames, state
+from fishladder.runtime import frames, leases
 from fishladder.runtime.frames import Batch, Status
 from fishladder.wire import keys
 from fishladder.wire.fates import Fate
@@ -161,7 +161,7 @@ class Interleavings(RuleBasedStateMachine):
         if expires:
             self.world.expire_lease()
         else:
-            self.run(state.release_lease(self.servers.state, P, self.worker(which).token))
+            self.run(leases.release_lease(self.servers.state, P, self.worker(which).token))
 
     @rule(which=WORKER, camera=CAMERA, limit=st.integers(1, 9))
     def worker_commits(self, which: int, camera: str, limit: int) -> None:

@@ -7,10 +7,11 @@ import pytest
 from redis.exceptions import OutOfMemoryError, ResponseError
 from support.protocol import P, read_results
 
-from fishladder.runtime import frames, state
+from fishladder.runtime import commits, frames, leases, state
+from fishladder.runtime.commits import Committed, LeaseLost, NotOpen, Settled
 from fishladder.runtime.frames import Appended, Status
 from fishladder.runtime.ledger import read_ledger
-from fishladder.runtime.state import Behind, Committed, Granted, LeaseLost, NotOpen, Settled
+from fishladder.runtime.state import Behind, Granted
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, result
 from fishladder.wire.errors import WireError
@@ -25,12 +26,12 @@ ALL = 1 << 40
 async def ready(stores: Stores) -> None:
     """A camera of epoch 1 with 1000 captured seqs, whose partition we hold."""
     await state.claim(stores.state, P, CAMERA, boot="boot", hello=1, epoch=0, position=1000, now_us=1)
-    assert await state.acquire_lease(stores.state, P, "t", 60_000)
+    assert await leases.acquire_lease(stores.state, P, "t", 60_000)
     await commit(stores, ORIGIN, Position(1, 0))
 
 
 async def commit(stores: Stores, start: Position, to: Position, *runs: Run) -> object:
-    return await state.commit(
+    return await commits.commit(
         stores.state,
         P,
         CAMERA,
@@ -44,7 +45,7 @@ async def commit(stores: Stores, start: Position, to: Position, *runs: Run) -> o
 
 
 async def settle(stores: Stores, *runs: Run, epoch: int = 1, token: str = "t", body: bytes = b"") -> object:
-    return await state.settle(
+    return await commits.settle(
         stores.state, P, CAMERA, token=token, epoch=epoch, runs=runs, result=body, keep_bytes=ALL, keep_ms=ALL
     )
 
@@ -86,7 +87,7 @@ async def test_a_commit_whose_deferred_ranges_do_not_add_up_is_refused(stores: S
     for deferred in ((), ((1, 9),), ((1, 5), (5, 10))):
         with pytest.raises(ResponseError, match="IMBALANCE"):
             await commit(stores, Position(1, 0), Position(1, 10), *(Run(Fate.DEFERRED, *it) for it in deferred))
-    assert await state.read_open(stores.state, P, CAMERA) == ()
+    assert await commits.read_open(stores.state, P, CAMERA) == ()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -122,7 +123,7 @@ async def test_any_order_of_deferring_and_settling_settles_each_seq_once(stores:
             if isinstance(outcome, Settled):
                 still -= asked
                 settled += len(asked)
-        ranges = await state.read_open(stores.state, P, CAMERA)
+        ranges = await commits.read_open(stores.state, P, CAMERA)
         assert {(it.epoch, seq) for it in ranges for seq in range(it.first, it.last + 1)} == still
         assert all((a.epoch, a.last) < (b.epoch, b.first) for a, b in pairwise(ranges))
         ledger = await read_ledger(stores.state, P, CAMERA, now_us=1)

@@ -9,9 +9,10 @@ from support.protocol import P, read_results
 from support.runs import runs_after
 from support.stores import wait_until
 
-from fishladder.runtime import state, wanted
+from fishladder.runtime import commits, leases, state, wanted
+from fishladder.runtime.commits import Committed, CursorMoved, LeaseLost
 from fishladder.runtime.ledger import read_ledger
-from fishladder.runtime.state import Committed, CursorMoved, Granted, LeaseLost, StaleClaim, Superseded
+from fishladder.runtime.state import Granted, StaleClaim, Superseded
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, result
 from fishladder.wire.errors import StoreError
@@ -32,11 +33,11 @@ async def claim(stores: Stores, boot: str = "boot", hello: int = 1, **options: A
 async def commit(stores: Stores, start: Position, to: Position, counts: dict[Fate, int], **options: Any) -> Any:
     options = {"token": "t", "keep_bytes": ALL, "keep_ms": ALL} | options
     runs = runs_after(start, counts.items())
-    return await state.commit(stores.state, P, CAMERA, start=start, to=to, runs=runs, **options)
+    return await commits.commit(stores.state, P, CAMERA, start=start, to=to, runs=runs, **options)
 
 
 async def leased(stores: Stores) -> None:
-    assert await state.acquire_lease(stores.state, P, "t", 60_000)
+    assert await leases.acquire_lease(stores.state, P, "t", 60_000)
 
 
 async def fields(stores: Stores) -> dict[str, str]:
@@ -158,7 +159,7 @@ async def test_a_commit_settles_all_or_nothing(stores: Stores) -> None:
     assert await commit(stores, ORIGIN, Position(1, 0), {}) == Committed()
     counts = {Fate.INFERRED: 2, Fate.GATED: 3}
     assert await commit(stores, Position(1, 0), Position(1, 5), counts, result=a_result(1, 5)) == Committed()
-    assert await state.read_cursor(stores.state, P, CAMERA) == Position(1, 5)
+    assert await commits.read_cursor(stores.state, P, CAMERA) == Position(1, 5)
     ledger = await read_ledger(stores.state, P, CAMERA, now_us=3_001_000)
     assert (ledger.captured, ledger.pending, ledger.fates) == (9, 4, {Fate.INFERRED: 2, Fate.GATED: 3})
     assert (ledger.closes, ledger.position_age_s) == (True, 3.0)
@@ -208,7 +209,7 @@ async def test_what_does_not_add_up_is_refused(stores: Stores, to: Position, cou
     await commit(stores, Position(1, 0), Position(1, 3), {Fate.INFERRED: 3})
     with pytest.raises(ResponseError, match="IMBALANCE"):
         await commit(stores, Position(1, 3), to, counts, result=a_result(4, 5))
-    assert await state.read_cursor(stores.state, P, CAMERA) == Position(1, 3)
+    assert await commits.read_cursor(stores.state, P, CAMERA) == Position(1, 3)
     assert (await read_ledger(stores.state, P, CAMERA, now_us=1)).fates == {Fate.INFERRED: 3}
     assert await read_results(stores.state, CAMERA) == []
 
@@ -236,8 +237,8 @@ async def test_commit_lease_claim_and_ledger_work_when_memory_is_full(stores: St
     assert await commit(stores, Position(1, 0), Position(1, 2), counts, result=a_result(1, 2)) == Committed()
     ledger = await read_ledger(stores.state, P, CAMERA, now_us=2000)
     assert (ledger.captured, ledger.pending) == (4, 2)
-    assert await state.renew_lease(stores.state, P, "t", 60_000)
-    assert await state.release_lease(stores.state, P, "t")
+    assert await leases.renew_lease(stores.state, P, "t", 60_000)
+    assert await leases.release_lease(stores.state, P, "t")
 
 
 async def test_the_largest_numbers_are_exact(stores: Stores) -> None:
@@ -302,7 +303,7 @@ async def test_results_of_a_camera_that_is_heard_of_no_more_go_as_well(stores: S
     await wait_until(lambda: _gone(stores))
     await commit(stores, Position(1, 1), Position(1, 2), {Fate.INFERRED: 1}, result=a_result(2, 2))
     assert int(await stores.state.hget(keys.cursor(P, CAMERA), "bytes") or 0) == len(a_result(2, 2))
-    assert await state.read_cursor(stores.state, P, CAMERA) == Position(1, 2)
+    assert await commits.read_cursor(stores.state, P, CAMERA) == Position(1, 2)
 
 
 async def _gone(stores: Stores) -> bool:
@@ -313,28 +314,28 @@ async def _gone(stores: Stores) -> bool:
 
 
 async def test_a_lease_is_one_workers_at_a_time(stores: Stores) -> None:
-    assert await state.acquire_lease(stores.state, P, "one", 60_000)
-    assert not await state.acquire_lease(stores.state, P, "two", 60_000)
-    assert await state.acquire_lease(stores.state, P, "one", 60_000), "asking again is no harm"
-    assert not await state.renew_lease(stores.state, P, "two", 60_000)
-    assert not await state.release_lease(stores.state, P, "two")
-    assert await state.renew_lease(stores.state, P, "one", 60_000)
-    assert await state.release_lease(stores.state, P, "one")
-    assert not await state.renew_lease(stores.state, P, "one", 60_000), "given up is given up"
-    assert await state.acquire_lease(stores.state, P, "two", 60_000)
+    assert await leases.acquire_lease(stores.state, P, "one", 60_000)
+    assert not await leases.acquire_lease(stores.state, P, "two", 60_000)
+    assert await leases.acquire_lease(stores.state, P, "one", 60_000), "asking again is no harm"
+    assert not await leases.renew_lease(stores.state, P, "two", 60_000)
+    assert not await leases.release_lease(stores.state, P, "two")
+    assert await leases.renew_lease(stores.state, P, "one", 60_000)
+    assert await leases.release_lease(stores.state, P, "one")
+    assert not await leases.renew_lease(stores.state, P, "one", 60_000), "given up is given up"
+    assert await leases.acquire_lease(stores.state, P, "two", 60_000)
 
 
 async def test_a_lease_expires(stores: Stores) -> None:
-    assert await state.acquire_lease(stores.state, P, "one", 20)
+    assert await leases.acquire_lease(stores.state, P, "one", 20)
 
     async def another_gets_it() -> bool:
-        return await state.acquire_lease(stores.state, P, "two", 60_000)
+        return await leases.acquire_lease(stores.state, P, "two", 60_000)
 
     await wait_until(another_gets_it)
-    assert not await state.renew_lease(stores.state, P, "one", 60_000)
+    assert not await leases.renew_lease(stores.state, P, "one", 60_000)
 
 
 async def test_renewing_extends_a_lease(stores: Stores) -> None:
-    await state.acquire_lease(stores.state, P, "one", 1_000)
-    assert await state.renew_lease(stores.state, P, "one", 60_000)
+    await leases.acquire_lease(stores.state, P, "one", 1_000)
+    assert await leases.renew_lease(stores.state, P, "one", 60_000)
     assert await stores.state.pttl(keys.lease(P)) > 30_000

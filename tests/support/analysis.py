@@ -5,7 +5,7 @@ import secrets
 import msgspec
 from support.gateways import logged
 
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys
 from fishladder.wire.entry import EpochStart, LogEntry
@@ -20,20 +20,20 @@ HOPS = Hops(capture=1, uplink=20, log=2, wait=3, decode=4, batch=5, infer=30)
 async def analyse(stores: Stores, camera: str, *, keep_ms: int = 3_600_000) -> Position:
     """Commit everything logged and not yet committed, one commit an entry; returns the cursor."""
     partition, token = partition_of(camera, stores.partitions), secrets.token_hex(8)
-    assert await state.acquire_lease(stores.state, partition, token, 60_000)
-    cursor = await state.read_cursor(stores.state, partition, camera)
+    assert await leases.acquire_lease(stores.state, partition, token, 60_000)
+    cursor = await commits.read_cursor(stores.state, partition, camera)
     for entry in await logged(stores, camera):
         if entry.position <= cursor:
             continue
         runs, result = _settles(camera, entry, cursor)
-        done = await state.commit(
+        done = await commits.commit(
             stores.state, partition, camera, token=token, start=cursor, to=entry.position, runs=runs,
             result=result, keep_bytes=1 << 24, keep_ms=keep_ms,
         )  # fmt: skip
-        assert done == state.Committed(), (done, entry)
+        assert done == commits.Committed(), (done, entry)
         cursor = entry.position
     await stores.state.publish(keys.committed(partition), msgspec.json.encode([(camera, *cursor)]))
-    await state.release_lease(stores.state, partition, token)
+    await leases.release_lease(stores.state, partition, token)
     return cursor
 
 

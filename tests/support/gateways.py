@@ -16,7 +16,7 @@ from fishladder.gateway.config import GatewaySettings
 from fishladder.gateway.server import Server
 from fishladder.gateway.session import LogSession
 from fishladder.gateway.tokens import KeyFile, issue
-from fishladder.runtime import state
+from fishladder.runtime import commits, leases
 from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import Stores, StoreUrls
 from fishladder.wire import keys
@@ -90,8 +90,8 @@ async def logged(stores: Stores, camera: str) -> list[LogEntry]:
 async def settle(stores: Stores, camera: str) -> Position:
     """Commit everything that is logged, as a worker that infers every unit would; returns the cursor."""
     partition, token = partition_of(camera, stores.partitions), secrets.token_hex(8)
-    assert await state.acquire_lease(stores.state, partition, token, 60_000)
-    cursor = await state.read_cursor(stores.state, partition, camera)
+    assert await leases.acquire_lease(stores.state, partition, token, 60_000)
+    cursor = await commits.read_cursor(stores.state, partition, camera)
     for entry in await logged(stores, camera):
         if entry.position <= cursor:
             continue
@@ -101,7 +101,7 @@ async def settle(stores: Stores, camera: str) -> Position:
             runs = [Run(entry.fate, cursor.seq + 1, entry.last)]
         else:
             runs = [Run(Fate.INFERRED, cursor.seq + 1, cursor.seq + 1)]
-        done = await state.commit(
+        done = await commits.commit(
             stores.state,
             partition,
             camera,
@@ -112,10 +112,10 @@ async def settle(stores: Stores, camera: str) -> Position:
             keep_bytes=1_000_000,
             keep_ms=1_000_000,
         )
-        assert done == state.Committed(), (done, entry)
+        assert done == commits.Committed(), (done, entry)
         cursor = entry.position
     await stores.state.publish(keys.committed(partition), msgspec.json.encode([(camera, *cursor)]))
-    await state.release_lease(stores.state, partition, token)
+    await leases.release_lease(stores.state, partition, token)
     return cursor
 
 

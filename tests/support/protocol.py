@@ -8,7 +8,7 @@ from itertools import count, groupby
 
 from redis.asyncio import Redis
 
-from fishladder.runtime import frames, state
+from fishladder.runtime import commits, frames, leases, state
 from fishladder.runtime.frames import Entry
 from fishladder.wire import keys, result
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit, Stamp, read_entry
@@ -221,7 +221,7 @@ class Worker:
     async def lease(self, store: Redis, *, forgets: bool = True) -> bool:
         """Take the lease if it is free. A worker that does not forget then goes by the cursors it knew."""
         token = f"{self.name}/{next(_tokens)}"
-        if not await state.acquire_lease(store, P, token, 60_000):
+        if not await leases.acquire_lease(store, P, token, 60_000):
             return False
         self.token = token
         if forgets:
@@ -233,7 +233,7 @@ class Worker:
         """Settle up to `limit` log entries of a camera; True if the cursor moved."""
         frame_store, state_store = stores
         if camera not in self.cursors:
-            self.cursors[camera] = await state.read_cursor(state_store, P, camera)
+            self.cursors[camera] = await commits.read_cursor(state_store, P, camera)
         start = self.cursors[camera]
         session = await frames.owner_session(frame_store, P, camera)
         log = await read_log(frame_store, camera)
@@ -245,7 +245,7 @@ class Worker:
         if not fresh:
             return False
         to, settled = _one_epoch(fresh, start, log)
-        outcome = await state.commit(
+        outcome = await commits.commit(
             state_store,
             P,
             camera,
@@ -257,11 +257,11 @@ class Worker:
             keep_bytes=KEEP_BYTES,
             keep_ms=KEEP_MS,
         )
-        if isinstance(outcome, state.Committed):
+        if isinstance(outcome, commits.Committed):
             self.cursors[camera] = to
             await self._note_clean(log, camera, to)
             return True
-        if isinstance(outcome, state.CursorMoved):
+        if isinstance(outcome, commits.CursorMoved):
             self.cursors[camera] = outcome.cursor
         return False
 
@@ -269,7 +269,7 @@ class Worker:
         """Settle what the first `limit` entries of the backfill lane hold of the first epoch that is open in them."""
         frame_store, state_store = stores
         if camera not in self.open:
-            self.open[camera] = await state.read_open(state_store, P, camera)
+            self.open[camera] = await commits.read_open(state_store, P, camera)
         believed = {Position(it.epoch, seq) for it in self.open[camera] for seq in range(it.first, it.last + 1)}
         lane = await frame_store.xrange(keys.backfill(P, camera), count=limit)
         found: dict[Position, LogEntry] = {}
@@ -291,7 +291,7 @@ class Worker:
             else:
                 assert isinstance(entry, Range)
                 settled.runs.append(Run(entry.fate, at.seq, at.seq))
-        outcome = await state.settle(
+        outcome = await commits.settle(
             state_store,
             P,
             camera,
@@ -302,9 +302,9 @@ class Worker:
             keep_bytes=KEEP_BYTES,
             keep_ms=KEEP_MS,
         )
-        if isinstance(outcome, state.Settled | state.NotOpen):
+        if isinstance(outcome, commits.Settled | commits.NotOpen):
             self.open[camera] = outcome.open
-        return isinstance(outcome, state.Settled)
+        return isinstance(outcome, commits.Settled)
 
     async def _note_clean(self, log: list[LogEntry], camera: str, cursor: Position) -> None:
         """Trimming is safe up to the clean point at or before the cursor's successor."""

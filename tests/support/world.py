@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from support.protocol import Agent, Frame, Hello, P, Worker, first_of, read_log, read_results, restore, snapshot
 from support.stores import temporary_server
 
-from fishladder.runtime import frames, state
+from fishladder.runtime import commits, frames, state
 from fishladder.runtime.frames import Appended, Batch, Status
 from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import connect
@@ -180,7 +180,7 @@ class World:
         return done
 
     def open_set(self, camera: str) -> tuple[OpenRange, ...]:
-        return self.run(state.read_open(self.servers.state, P, camera))
+        return self.run(commits.read_open(self.servers.state, P, camera))
 
     def batch(self, agent: Agent, first: int, n: int) -> Batch:
         for seq in range(first, first + n):
@@ -233,7 +233,7 @@ class World:
         self.went_back.add(camera)
 
     def cursor(self, camera: str) -> Position:
-        return self.run(state.read_cursor(self.servers.state, P, camera))
+        return self.run(commits.read_cursor(self.servers.state, P, camera))
 
     def ledger(self, camera: str) -> Ledger:
         return self.run(read_ledger(self.servers.state, P, camera, now_us=1))

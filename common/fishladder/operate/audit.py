@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from fishladder.operate.recount import Finding, Recount, Standing
+from fishladder.runtime.commits import cursor_field, open_field
 from fishladder.runtime.ledger import Books, Ledger, ledger_of, read_books
 from fishladder.runtime.scripts import run
-from fishladder.runtime.state import cursor_field, open_field
 from fishladder.runtime.store import connect
 from fishladder.view.reader import StateReader
 from fishladder.wire import keys, open_set

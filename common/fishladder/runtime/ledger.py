@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from fishladder.runtime.commits import cursor_field, open_field
 from fishladder.runtime.scripts import run
-from fishladder.runtime.state import cursor_field, open_field
 from fishladder.wire import keys, open_set
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import ORIGIN, Position

@@ -14,8 +14,8 @@ from fishladder.gateway.asking import asking
 from fishladder.gateway.clock import wall_us
 from fishladder.gateway.session import LogSession
 from fishladder.runtime import frames
+from fishladder.runtime.commits import cursor_field, open_field
 from fishladder.runtime.frames import Status
-from fishladder.runtime.state import cursor_field, open_field
 from fishladder.runtime.store import Stores
 from fishladder.wire import keys, open_set
 from fishladder.wire.entry import RANGE_FIELD, UNIT_FIELD

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from fishladder.gateway.asking import asking
 from fishladder.gateway.session import LogSession
-from fishladder.runtime.state import cursor_field
+from fishladder.runtime.commits import cursor_field
 from fishladder.runtime.wanted import read_wanted
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreUnavailable, WireError

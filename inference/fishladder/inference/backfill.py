@@ -29,9 +29,9 @@ from fishladder.inference.suspects import (
     remember_begun,
     trying_field,
 )
+from fishladder.runtime.commits import LeaseLost, open_field, settle_keys_args, settle_outcome
 from fishladder.runtime.frames import trim_backfill
 from fishladder.runtime.scripts import script, text
-from fishladder.runtime.state import LeaseLost, open_field, settle_keys_args, settle_outcome
 from fishladder.wire import keys, open_set, result
 from fishladder.wire.entry import LogEntry, read_entry
 from fishladder.wire.errors import StoreUnavailable, WireError

@@ -23,8 +23,8 @@ from fishladder.inference import metrics
 from fishladder.inference.camera_run import CameraRun
 from fishladder.inference.retention import Retention
 from fishladder.inference.slots import Commit
+from fishladder.runtime.commits import CursorMoved, LeaseLost, commit_keys_args, commit_outcome
 from fishladder.runtime.scripts import script
-from fishladder.runtime.state import CursorMoved, LeaseLost, commit_keys_args, commit_outcome
 from fishladder.wire import keys, result
 from fishladder.wire.errors import StoreUnavailable
 from fishladder.wire.fates import Fate

@@ -18,8 +18,8 @@ from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, Respon
 
 from fishladder.inference import metrics
 from fishladder.inference.placement import alive, joining, place
+from fishladder.runtime.leases import release_lease
 from fishladder.runtime.scripts import script, text
-from fishladder.runtime.state import release_lease
 from fishladder.wire import keys
 from fishladder.wire.errors import StoreError
 from fishladder.wire.reports import Heartbeat

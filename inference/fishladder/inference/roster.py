@@ -27,8 +27,8 @@ from fishladder.inference.suspects import (
     remember_begun,
     trying_field,
 )
+from fishladder.runtime.commits import cursor_field
 from fishladder.runtime.scripts import text
-from fishladder.runtime.state import cursor_field
 from fishladder.wire import keys, reports
 from fishladder.wire.errors import WireError
 from fishladder.wire.ids import ORIGIN, Position, check_camera

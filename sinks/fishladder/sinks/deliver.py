@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 import structlog
 from redis.exceptions import RedisError
 
+from fishladder.runtime.leases import acquire_lease_of, release_lease_of, renew_lease_of
 from fishladder.runtime.lifecycle import Backoff
-from fishladder.runtime.state import acquire_lease_of, release_lease_of, renew_lease_of
 from fishladder.sinks import metrics
 from fishladder.sinks.config import SinkOptions
 from fishladder.sinks.place import Place
