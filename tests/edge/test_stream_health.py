@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.stream_health import judge
+from fishladder.edge.stream_health import judge, span_s
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
 FPS = 10
@@ -33,6 +33,14 @@ def test_an_ordinary_stream_has_nothing_to_be_said() -> None:
     assert health.gop_s == pytest.approx(2.0)
     assert health.kbps == pytest.approx((2 * 20_000 + 38 * 2_000) * 8 / 1000 / 4, rel=0.02)
     assert health.warnings == ()
+
+
+def test_what_came_in_one_burst_is_as_long_as_it_shows() -> None:
+    burst = [replace(unit, mono_us=7 + index) for index, unit in enumerate(stream(4.1, [0, 2, 4]))]
+    assert span_s(burst) == pytest.approx(4.0)
+    assert judge(burst, passthrough=True) == judge(stream(4.1, [0, 2, 4]), passthrough=True)
+    unknown = [replace(unit, pts_us=0) for unit in stream(4.1, [0])]
+    assert span_s(unknown) == pytest.approx(4.0), "a camera without time stamps"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from fishladder.edge.limits.usage import Usage
 from fishladder.edge.redirects import guarded
 from fishladder.edge.snapshot import save
 from fishladder.edge.spool.settings import find, place
-from fishladder.edge.stream_health import judge
+from fishladder.edge.stream_health import judge, span_s
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.encoders import best_h264, works
 from fishladder.wire import messages
@@ -215,7 +215,7 @@ def check_limits(config: EdgeConfig) -> Iterator[Finding]:
 
 
 def _rate(units: list[CapturedUnit], pictures: int) -> str:
-    span_us = units[-1].mono_us - units[0].mono_us
+    span_us = round(span_s(units) * 1e6)
     return f"{(pictures - 1) * 1e6 / span_us:.1f} fps" if span_us and pictures > 1 else "one picture"
 
 

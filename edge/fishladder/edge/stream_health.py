@@ -30,25 +30,36 @@ class Health:
         return f"a keyframe every {self.gop_s:.1f} s" if self.gop_s is not None else "one keyframe"
 
 
+def span_s(units: Sequence[CapturedUnit]) -> float:
+    """The time of the scene that they show, at least one. They may have come faster: a camera may begin with what it
+    still had of the last keyframe's group.
+    """
+    shown = [unit.pts_us for unit in units]
+    shown_us = max(shown) - min(shown)
+    return (shown_us if shown_us > 0 else units[-1].mono_us - units[0].mono_us) / 1e6
+
+
 def judge(units: Sequence[CapturedUnit], *, passthrough: bool) -> Health:
     """`units` as they came, at least one; what we encode ourselves is only measured."""
     clean = [unit.pts_us for unit in units if unit.flags & Flag.CLEAN]
     gaps_s = [(after - before) / 1e6 for before, after in pairwise(clean)]
-    span_s = (units[-1].mono_us - units[0].mono_us) / 1e6
-    kbps = sum(len(unit.payload) for unit in units[:-1]) * 8 / 1000 / span_s if span_s > 0 else 0.0
+    seconds = span_s(units)
+    kbps = sum(len(unit.payload) for unit in units[:-1]) * 8 / 1000 / seconds if seconds > 0 else 0.0
     gop_s = sum(gaps_s) / len(gaps_s) if gaps_s else None
     if not passthrough:
         return Health(gop_s, kbps, ())
-    return Health(gop_s, kbps, tuple(_warnings(units, gaps_s, clean, span_s)))
+    return Health(gop_s, kbps, tuple(_warnings(units, gaps_s, clean, seconds)))
 
 
-def _warnings(units: Sequence[CapturedUnit], gaps_s: Sequence[float], clean: Sequence[int], span_s: float) -> list[str]:
+def _warnings(
+    units: Sequence[CapturedUnit], gaps_s: Sequence[float], clean: Sequence[int], seconds: float
+) -> list[str]:
     found = []
     if not clean:
         if any(unit.flags & Flag.RECOVERY for unit in units):
             found.append("no keyframe a decoder can start at exactly (open GOPs or intra refresh): set closed GOPs")
         else:
-            found.append(f"no keyframe within {span_s:.0f} s: set the camera's I-frame interval to 2 s")
+            found.append(f"no keyframe within {seconds:.0f} s: set the camera's I-frame interval to 2 s")
         return found
     # The part after the last keyframe counts as well: it has lasted that long already.
     longest_s = max([*gaps_s, (units[-1].pts_us - clean[-1]) / 1e6])
