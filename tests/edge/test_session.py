@@ -8,8 +8,9 @@ import pytest
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import SUPERSEDED_RETRY_S, Session, State
+from fishladder.edge.spool.journal import Journal
 from fishladder.edge.spool.lane import Lane
-from fishladder.edge.spool.store import SpoolStore
+from fishladder.edge.spool.store import Life, SpoolStore
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraWelcome, Policy, Refusal
 from fishladder.wire.unit import NO_FLAGS, UNIT_HEADER_BYTES, Codec, Flag, Range, Unit
@@ -110,6 +111,41 @@ def test_what_hangs_on_what_is_deferred_without_being_here_is_not_sent_live(tmp_
     assert (deferred.first, deferred.last, deferred.fate) == (4, 14, Fate.DEFERRED)
     assert session.ring.blocked
     assert session.ring.wants_keyframe
+    lane.store.close()
+
+
+@pytest.mark.parametrize(("spooled_to", "live"), [(12, []), (11, [13, 14, 15])])
+def test_an_agent_that_was_killed_does_not_know_what_it_had_deferred(
+    tmp_path: Path, spooled_to: int, live: list[int]
+) -> None:
+    """The stack has up to 12. If that is in the spool it may be as deferred, to which 13 to 15 refer; 16 is clean."""
+
+    def lane_of(session: Session) -> Lane:
+        lane = Lane(session, SpoolStore(tmp_path / "door.sqlite", 1), Journal(tmp_path / "ring"), lambda: None)
+        lane.restore()
+        return lane
+
+    session = Session("shop/door", 7, Ring())
+    lane = lane_of(session)
+    capture(session, 15)
+    welcome(session)
+    spilled = [held for held in session.ring if 11 <= held.last <= spooled_to]
+    assert lane.store.put(Life(lane.life.id, 3, 15), spilled)
+    lane.store.close()
+
+    session = Session("shop/door", 7, Ring())
+    lane = lane_of(session)
+    welcome(session, next=13, committed=9)
+    assert [item.position.seq for item in sent(session)] == live
+    assert session.ring.wants_keyframe
+    capture(session, 1)
+    if not live:
+        assert session.ring.blocked
+        session.ring.defer(15)
+        [deferred, clean] = sent(session)
+        assert isinstance(deferred, Range)
+        assert (deferred.first, deferred.last, deferred.fate) == (13, 15, Fate.DEFERRED)
+        assert clean.position.seq == 16
     lane.store.close()
 
 

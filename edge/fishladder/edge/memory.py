@@ -25,6 +25,9 @@ class Memory(Protocol):
     def spooled(self) -> bool:
         """Whether units of earlier epochs are held."""
 
+    def may_be_deferred(self, seq: int) -> bool:
+        """Whether an earlier process may have declared it as deferred, though the ring does not know."""
+
     def keep(self, held: Held) -> None:
         """The ring has this as well now."""
 

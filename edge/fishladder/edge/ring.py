@@ -233,9 +233,12 @@ class Ring:
     # -- spool side
 
     def went_without(self, seq: int) -> None:
-        """What came before `seq`, the oldest here, is deferred without being here: live goes on at an entry point."""
-        first = next((held for held in self._entries if isinstance(held, HeldUnit)), None)
-        if first is not None and not first.unit.entry_point:
+        """What came before `seq`, which is next, is or may be deferred, without being so here: live goes on at an entry
+        point.
+        """
+        rest = self._entries.since(self._entries.index(seq)) if seq <= self.position else []
+        first = next((held for held in rest if isinstance(held, HeldUnit)), None)
+        if first is None or not first.unit.entry_point:
             self._cut_at = seq
 
     def context(self) -> list[Held]:

@@ -180,6 +180,8 @@ class Session:
             self.state_lost += ring.oldest - welcome.next
         ring.rewind(max(welcome.next, ring.oldest))
         ring.set_committed(welcome.committed)
+        if self.memory is not None and self.memory.may_be_deferred(ring.next - 1):
+            ring.went_without(ring.next)
         return None
 
     def refused(self, refusal: Refusal, now_s: float) -> None:

@@ -1,5 +1,6 @@
 """A camera's memory as a whole: ring, journal and spool, with a link that comes and goes, an agent that is killed, and
-a disk that is slow. Whatever the order, every seq is logged, in the ring, or in the spool, and as what it was.
+a disk that is slow. Whatever the order, every seq is logged, in the ring, or in the spool, and as what it was; and no
+picture goes live that refers to one in the spool.
 """
 
 import tempfile
@@ -36,6 +37,7 @@ class Survival(RuleBasedStateMachine):
         self.ring = Ring()
         self.was: dict[int, str] = {}
         self.logged: dict[int, str] = {}
+        self.restored_to = 0
         self.committed = 0
         self.connected = True
         self.plan: spill.Spill | None = None  #: what the disk is writing
@@ -52,7 +54,7 @@ class Survival(RuleBasedStateMachine):
     @rule(clean=st.booleans())
     def unit(self, clean: bool) -> None:
         self.now_us += STEP_US
-        flags = Flag.CLEAN if clean or not self.ring.position else NO_FLAGS
+        flags = Flag.CLEAN if clean or "unit" not in self.was.values() else NO_FLAGS
         unit = CapturedUnit(Codec.H264, flags, 64, 48, STEP_US, self.now_us, self.now_us, b"x" * 20)
         assert self.ring.append_unit(unit, wall_us=0, ready_us=0)
         self.was[self.ring.position] = "unit"
@@ -81,7 +83,10 @@ class Survival(RuleBasedStateMachine):
             if held is None:
                 break
             if arrives and first == len(self.logged) + 1:
-                what = "unit" if isinstance(held, HeldUnit) else held.fate.label
+                what = self.name(held)
+                if isinstance(held, HeldUnit) and not held.unit.entry_point:
+                    before = next((self.logged[seq] for seq in range(first - 1, 0, -1) if self.is_picture(seq)), "none")
+                    assert before == "unit", f"seq {first} refers to what is {before} in the live lane"
                 self.logged.update(dict.fromkeys(range(first, held.last + 1), what))
         if heard:
             self.ring.acknowledge(len(self.logged), self.committed)
@@ -103,6 +108,8 @@ class Survival(RuleBasedStateMachine):
         assert self.ring.oldest <= len(self.logged) + 1 <= self.ring.position + 1
         self.ring.rewind(len(self.logged) + 1)
         self.ring.set_committed(self.committed)
+        if 0 < len(self.logged) <= self.restored_to:
+            self.ring.went_without(len(self.logged) + 1)
 
     # -- the keeper
 
@@ -131,6 +138,7 @@ class Survival(RuleBasedStateMachine):
         found = self.journal.recover()
         if found is not None and found.entries:
             self.ring.restore(found.entries, committed=found.committed)
+        self.restored_to = self.store.last(LIFE.id)
 
     # -- what must hold
 
@@ -149,6 +157,9 @@ class Survival(RuleBasedStateMachine):
             if what == "deferred":
                 what = spooled.get(seq, "not in the spool")
             assert what == was, f"seq {seq}"
+
+    def is_picture(self, seq: int) -> bool:
+        return self.logged[seq] in ("unit", "deferred") and self.was[seq] == "unit"
 
     @staticmethod
     def name(held: Held) -> str:
@@ -181,3 +192,31 @@ def test_the_journal_of_a_long_outage_holds_no_more_than_the_ring(tmp_path: Path
         journal.forget(ring.oldest_here, ring.committed)
     journal.close()
     assert sum(it.stat().st_size for it in tmp_path.iterdir()) < 3 * SEGMENT_BYTES
+
+
+def test_an_agent_killed_after_it_deferred_goes_on_live_at_an_entry_point() -> None:
+    it = Survival()
+    try:
+        it.begin()
+        it.unit(clean=True)
+        it.send(count=6, arrives=True, heard=True)
+        it.unit(clean=False)
+        it.time_passes(seconds=6)
+        it.begin_to_write(freshest=False)
+        it.it_is_written()
+        it.unit(clean=False)
+        it.send(count=6, arrives=True, heard=False)
+        assert it.logged == {1: "unit", 2: "deferred"}
+        it.kill()
+        it.connect()
+        it.send(count=6, arrives=True, heard=True)
+        assert it.logged == {1: "unit", 2: "deferred"}
+        it.time_passes(seconds=1)
+        it.begin_to_write(freshest=False)
+        it.it_is_written()
+        it.unit(clean=True)
+        it.send(count=6, arrives=True, heard=True)
+        assert it.logged == {1: "unit", 2: "deferred", 3: "deferred", 4: "unit"}
+        it.nothing_is_lost()
+    finally:
+        it.teardown()

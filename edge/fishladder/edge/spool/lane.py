@@ -33,6 +33,7 @@ class Lane:
         self._wake = wake
         self._earlier: deque[Life] = deque()
         self._held_before = False  # earlier lives have something here
+        self._spooled_to = 0  # by an earlier process, of the life that goes on
 
     def restore(self) -> None:
         """Go on from what an earlier process of this agent kept. Blocks; to be called before anything is captured."""
@@ -47,6 +48,7 @@ class Lane:
             session.ring.restore(found.entries, committed=found.committed)
             session.ring.wants_keyframe = True
             self.deferred_to = found.entries[0].first - 1
+            self._spooled_to = self.store.last(found.life)
         elif self.journal is not None:
             self.journal.begin(self.life.id, 0)
         session.memory = self
@@ -71,6 +73,9 @@ class Lane:
     def spooled(self) -> bool:
         return self._held_before
 
+    def may_be_deferred(self, seq: int) -> bool:
+        return 0 < seq <= self._spooled_to
+
     def keep(self, held: Held) -> None:
         if self.journal is not None:
             self.journal.append(held)
@@ -85,7 +90,7 @@ class Lane:
     def begins_anew(self) -> None:
         self._held_before |= any(it.id == self.life.id for it in self.store.lives)
         self.life = Life(_new_life(), 0, 0)
-        self.deferred_to = 0
+        self.deferred_to = self._spooled_to = 0
         self.drain.begin()
         if self.journal is not None:
             self.journal.begin(self.life.id, 0)

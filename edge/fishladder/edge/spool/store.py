@@ -109,6 +109,11 @@ class SpoolStore:
             return max(self.now_s() - float(stamp_s), 0.0)
         return None
 
+    def last(self, life: int) -> int:
+        """The last seq that is here of a life; 0 if there is none."""
+        asked = "SELECT max(last) FROM entry WHERE life = (SELECT number FROM life WHERE id = ?)"
+        return next((int(last) for (last,) in self.database.ask(asked, life) if last is not None), 0)
+
     def put(self, life: Life, entries: Sequence[Held]) -> bool:
         """Keep some entries of a life that stands at `life.position`, all or none; False if that did not work."""
         stamp_s, size = self.now_s(), 0
