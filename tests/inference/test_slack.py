@@ -1,6 +1,7 @@
 """When a worker gives memory back."""
 
-from fishladder.inference.slack import Slack, trim
+from fishladder.inference.slack import Slack
+from fishladder.runtime.heap import trim
 
 MB = 1 << 20
 

@@ -14,6 +14,7 @@ from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.encode import X264, Encoded, EncoderSettings
 from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.sampler import Sampler
+from fishladder.runtime.heap import trim
 from fishladder.wire.errors import CameraError
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
@@ -130,6 +131,9 @@ class LiveEncoder:
             outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us)
             if not outgrown:
                 return it
+        if it is not None:
+            it = self._encoder = None  # one at a time, and what it had goes back: encoders are changed for days
+            trim()
         it = self._encoder = self._open(source, fps)
         return it
 

@@ -1,9 +1,4 @@
-"""Gives memory back to the system once a backlog is worked off. The C library keeps what was freed below what is in
-use, so a worker that was behind once would stay as large as it was then.
-"""
-
-import ctypes
-import sys
+"""When a worker gives memory back to the system: once a backlog is worked off. See `runtime.heap`."""
 
 #: A backlog of less leaves nothing worth the while.
 _WORTH_BYTES = 1 << 20
@@ -12,7 +7,7 @@ _LEFT = 0.125
 
 
 class Slack:
-    """Pure; `trim` does it."""
+    """Pure."""
 
     def __init__(self) -> None:
         self._most = 0
@@ -24,9 +19,3 @@ class Slack:
             return False
         self._most = 0
         return True
-
-
-def trim() -> None:
-    """What is free goes back, where the C library is one that keeps it and can be told (glibc)."""
-    if sys.platform == "linux" and (give_back := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        give_back(0)

@@ -25,13 +25,14 @@ from fishladder.inference.model import Detector
 from fishladder.inference.pipeline import Lane, Pipeline, Report
 from fishladder.inference.retention import Retention
 from fishladder.inference.roster import LEAVE_S, Roster
-from fishladder.inference.slack import Slack, trim
+from fishladder.inference.slack import Slack
 from fishladder.inference.steering import Steering
 from fishladder.inference.suspects import Suspects
 from fishladder.inference.trim import Trimmer
 from fishladder.inference.vitals import VitalSigns
 from fishladder.runtime.admin import Admin, Health
 from fishladder.runtime.embedded import store_urls
+from fishladder.runtime.heap import trim
 from fishladder.runtime.lifecycle import Backoff, supervise
 from fishladder.runtime.store import Stores, give_up_after, open_stores
 from fishladder.wire.errors import StoreError, StoreMismatch, StoreUnavailable
