@@ -18,6 +18,8 @@ EARLY_S = 3600.0
 RESERVE = 0.02
 #: How steeply more may be sent while less than an even share is used: bursts by day for quiet nights.
 STEEP = 4.0
+#: But of what is left no more than so much in an hour, which matters on the month's last day alone.
+MOST_OF_REST = 0.5
 
 Slots = Mapping[int, int]  #: start of a slot (Unix seconds) -> bytes
 
@@ -94,7 +96,7 @@ def allowance(slots: Slots, month: Month, limit_bytes: int, now_s: float) -> All
     lately_bps = _lately(slots, now_s) * 8
     if lately_bps <= 0:
         return NO_LIMIT
-    more = (even_bps / lately_bps) ** STEEP
+    more = min((even_bps / lately_bps) ** STEEP, MOST_OF_REST * max(month.end_s - now_s, SLOT_S) / 3600)
     return Allowance(even_bps * max(more, 1.0), even_bps * max(more - 1.0, 0.0))
 
 
