@@ -19,7 +19,7 @@ RESERVE = 0.02
 #: How steeply more may be sent while less than an even share is used: bursts by day for quiet nights.
 STEEP = 4.0
 #: But of what is left no more than so much in an hour, which matters on the month's last day alone.
-MOST_OF_REST = 0.5
+MOST_OF_REST = 0.33
 
 Slots = Mapping[int, int]  #: start of a slot (Unix seconds) -> bytes
 
