@@ -31,6 +31,7 @@ from fishladder.wire.fates import Fate
 from fishladder.wire.ids import PARTITIONS, Position, partition_of
 
 _REASONS = {fate.label: fate for fate in Fate}
+_PASSED_OVER = "a unit crashes its worker: it is passed over"
 #: What a log says of an exception that nobody caught.
 _UNFORESEEN = ("Traceback (most recent call last)", "exception was never retrieved")
 
@@ -152,11 +153,18 @@ async def _account(it: Plant, outcome: Outcome, took_s: float) -> None:
 
 
 async def _set_aside(it: Plant) -> dict[str, set[Position]]:
-    """The units that are passed over as poison, by camera."""
+    """The units that are passed over as poison, by camera: as the store remembers, and, since one that is full cannot,
+    as workers have said.
+    """
     found = {}
     for camera in (f"{SITE}/{name}" for name in FPS):
         raw = await it.state.hget(keys.cursor(partition_of(camera, PARTITIONS), camera), POISON_FIELD)
         found[camera] = parse_poison(raw)
+    for part in it.parts.values():
+        for line in part.log.read_text(errors="replace").splitlines():
+            if _PASSED_OVER in line and line.startswith("{"):
+                said = json.loads(line)
+                found[said["camera"]].add(Position.parse(said["unit"]))
     return found
 
 
