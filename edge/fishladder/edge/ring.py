@@ -91,7 +91,9 @@ class Ring:
     @property
     def leans_on_spool(self) -> bool:
         """What comes next may refer to what was deferred: live has not gone on since."""
-        return self._cut_at >= self.next
+        return self._cut_at >= self.next or any(
+            isinstance(held, HeldRange) and held.fate is Fate.DEFERRED for held in self.unsent()
+        )
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self._entries)
@@ -182,7 +184,7 @@ class Ring:
         if isinstance(held, HeldRange):
             if held is self._entries.tail and not flush and now_us - held.mono_us < RANGE_HOLD_US:
                 return None
-            if self._cut_at == self.next:
+            if self._cut_at == self.next or held.fate is Fate.DEFERRED:
                 self._cut_at = held.last + 1
         elif self._cut_at == held.first and not held.unit.entry_point:
             self.wants_keyframe = True
@@ -211,7 +213,20 @@ class Ring:
         self.logged = seq - 1
         if seq <= self.position:
             self._entries.split(seq)
+        if self._is_deferred_before(seq):
+            self._cut_at = seq
         self._fit()  # what was on its way could not be dropped
+
+    def _is_deferred_before(self, seq: int) -> bool:
+        """Whether the last picture before it that was encoded, as far as that is here, is deferred."""
+        end = self._entries.index(seq) if seq <= self.position else len(self._entries)
+        for index in range(end - 1, -1, -1):
+            held = self._entries[index]
+            if isinstance(held, HeldUnit):
+                return False
+            if held.fate is Fate.DEFERRED:
+                return True
+        return False
 
     def disconnected(self) -> None:
         """What was sent and not acknowledged may have to be sent again."""

@@ -91,9 +91,22 @@ class Survival(RuleBasedStateMachine):
         if heard:
             self.ring.acknowledge(len(self.logged), self.committed)
 
+    @precondition(lambda self: self.connected and self.ring.next - 1 > len(self.logged))
+    @rule()
+    def give_up_the_last(self) -> None:
+        """Only a part of it was sent."""
+        self.ring.take_back()
+
     @rule()
     def commit(self) -> None:
         self.committed = len(self.logged)
+
+    @rule()
+    def lose_log(self) -> None:
+        """What was not committed is gone, and the session with it."""
+        self.logged = {seq: what for seq, what in self.logged.items() if seq <= self.committed}
+        self.connected = False
+        self.ring.disconnected()
 
     @precondition(lambda self: self.connected)
     @rule()
@@ -217,6 +230,34 @@ def test_an_agent_killed_after_it_deferred_goes_on_live_at_an_entry_point() -> N
         it.unit(clean=True)
         it.send(count=6, arrives=True, heard=True)
         assert it.logged == {1: "unit", 2: "deferred", 3: "deferred", 4: "unit"}
+        it.nothing_is_lost()
+    finally:
+        it.teardown()
+
+
+def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind_that() -> None:
+    """Of a camera that can make less the newest goes to the spool first; then the log is lost, and what it had had."""
+    it = Survival()
+    try:
+        it.begin()
+        it.unit(clean=True)
+        it.unit(clean=False)
+        it.time_passes(seconds=3)
+        it.unit(clean=True)
+        it.send(count=6, arrives=True, heard=False)
+        it.unit(clean=False)
+        it.time_passes(seconds=1)
+        it.begin_to_write(freshest=True)
+        it.it_is_written()
+        it.unit(clean=False)
+        assert [held.last for held in it.ring if isinstance(held, HeldRange)] == [4]
+        it.lose_log()
+        it.time_passes(seconds=2)
+        it.begin_to_write(freshest=True)
+        it.it_is_written()
+        it.connect()
+        it.send(count=9, arrives=True, heard=True)
+        assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}
         it.nothing_is_lost()
     finally:
         it.teardown()
