@@ -15,10 +15,12 @@ from support.gateways import Gateway, gateway, ledger, logged, settle
 from support.stores import wait_until
 from support.whip_client import WhipClient, whip
 
+from fishladder.runtime.state import record_position
 from fishladder.runtime.store import Stores
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.entry import EpochStart, LoggedUnit
 from fishladder.wire.fates import Fate
+from fishladder.wire.ids import Position, partition_of
 from fishladder.wire.unit import Clock, Codec, Flag, Range
 
 CAMERA = "shop-7/door"
@@ -174,6 +176,22 @@ async def test_the_end_of_a_session_is_recorded_and_the_next_one_is_another_epoc
         entries = await logged(stores, CAMERA)
         assert [entry.epoch for entry in entries if isinstance(entry, EpochStart)] == [1, 2]
     await closed_ledger(stores)
+
+
+async def test_what_a_gateway_numbered_and_did_not_log_before_it_died_is_its_loss(
+    stores: Stores, tmp_path: Path
+) -> None:
+    """Whoever pushes by WHIP has no memory that could have lost it."""
+    partition = partition_of(CAMERA, stores.partitions)
+    async with gateway(tmp_path, stores.urls) as it:
+        for epoch in (1, 2):
+            async with whip(it.url + PATH, it.token("shop-7"), Codec.H264, h264(), fps=50):
+                await until_logged(stores, lambda found, epoch=epoch: bool(found) and found[-1].position.epoch == epoch)  # type: ignore[misc]
+            await settle(stores, CAMERA)
+            if epoch == 1:
+                last = (await ledger(stores, CAMERA)).cursor
+                await record_position(stores.state, partition, CAMERA, Position(1, last.seq + 7), 1)
+    assert (await closed_ledger(stores))[Fate.LOG_LOST] == 7
 
 
 async def test_a_second_client_takes_the_camera_over(stores: Stores, tmp_path: Path) -> None:

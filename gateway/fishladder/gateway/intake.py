@@ -65,8 +65,12 @@ class Intake:
         self._warned = False
         self._opening = asyncio.Semaphore(_OPENING_AT_ONCE)
 
-    async def open(self, owner: LogOwner, hello: CameraHello, *, boot: str, number: int) -> Opened | Refusal:
-        """Open a camera for its sender. A session this process had for it ends; its owner is told, if he is another."""
+    async def open(
+        self, owner: LogOwner, hello: CameraHello, *, boot: str, number: int, remote: bool = True
+    ) -> Opened | Refusal:
+        """Open a camera for its sender. A session this process had for it ends; its owner is told, if he is another.
+        `remote`: it is numbered, and remembered, on its camera host.
+        """
         if not hello.epoch:
             meter = self.quotas.epochs(hello.camera)
             meter.spend(1)
@@ -82,6 +86,7 @@ class Intake:
                 number=number,
                 default_policy=self.default_policy,
                 most_cameras=self.limits.of(site_of(hello.camera)).cameras_per_site,
+                remote=remote,
             )
         if isinstance(outcome, Opened):
             before = self.sessions.get(hello.camera)

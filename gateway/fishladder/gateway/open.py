@@ -53,9 +53,10 @@ async def open_camera(
     number: int,
     default_policy: Policy,
     most_cameras: int,
+    remote: bool = True,
 ) -> Opened | Refusal:
     """Open `hello.camera` for the hello `number` of `boot`, if it is among the first `most_cameras` of its site. The
-    stores' failures become a refusal too.
+    stores' failures become a refusal too. `remote`: it is numbered, and remembered, on its camera host.
     """
     partition = partition_of(hello.camera, stores.partitions)
     try:
@@ -63,7 +64,7 @@ async def open_camera(
             if not await state.name_camera(stores.state, partition, hello.camera, most=most_cameras):
                 why = f"its site has {most_cameras} cameras already"
                 return _refuse(hello, "limit", why, _FULL_RETRY_S)
-            return await _open(stores, owner, hello, boot, number, default_policy)
+            return await _open(stores, owner, hello, boot, number, default_policy, remote=remote)
     except TimeoutError:
         why = f"the stores did not answer within {TIMEOUT_S:g} s"
         await asyncio.gather(hang_up(stores.state), hang_up(stores.frames))
@@ -74,7 +75,14 @@ async def open_camera(
 
 
 async def _open(
-    stores: Stores, owner: LogOwner, hello: CameraHello, boot: str, number: int, default_policy: Policy
+    stores: Stores,
+    owner: LogOwner,
+    hello: CameraHello,
+    boot: str,
+    number: int,
+    default_policy: Policy,
+    *,
+    remote: bool,
 ) -> Opened | Refusal:
     partition, floor = partition_of(hello.camera, stores.partitions), 0
     spooled = hello.spooled and hello.backfill
@@ -117,7 +125,7 @@ async def _open(
             cursor=cursor,
             rewind_to=rewind_to(hello, committed),
             earlier=claimed.earlier,
-            memory_lost=Fate.DEFERRED if spooled else Fate.SPOOL_LOST,
+            memory_lost=Fate.DEFERRED if spooled else Fate.SPOOL_LOST if remote else Fate.LOG_LOST,
             log_lost=Fate.DEFERRED if spooled else Fate.LOG_LOST,
         )
         if isinstance(opened, frames.Stale):

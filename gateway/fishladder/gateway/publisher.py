@@ -87,7 +87,7 @@ class Publisher:
         self._hellos += 1
         position = self.numbering.position
         hello = CameraHello(self.camera, 0, self._epoch, position, position + 1, meta={"uplink": "whip"})
-        outcome = await self._intake.open(self, hello, boot=self._boot, number=self._hellos)
+        outcome = await self._intake.open(self, hello, boot=self._boot, number=self._hellos, remote=False)
         if not isinstance(outcome, Opened):
             if outcome.code == "limit":
                 raise TooMuch(outcome.message, outcome.retry_s or _RETRY_S)
