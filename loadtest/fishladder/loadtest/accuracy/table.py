@@ -112,7 +112,7 @@ def _rungs(name: str, detector: Detector, tell: Tell, instants: int, *, again: b
     wanted = list(rungs_of(clip))
     made = []
     for index, (varied, spec) in enumerate(wanted):
-        tell(f"{name}: {spec}", index, len(wanted))
+        tell(f"{name}: by bit rate, frame rate and size", index, len(wanted))
         made.append(measure(clip, varied, spec, detector))
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(".part")
