@@ -1,7 +1,7 @@
 """Chromium over bad uplinks, into our receiver and into stock aiortc with units taken out: what each of them makes of
 loss, reordering and a thin link. Frames are counted where they enter the link, so none is forgotten.
 
-python tests/bench/whip_links.py [--seconds 30] [--rounds 1] [--only "1 Mbit,free"] [--json FILE]
+python tests/bench/whip_links.py [--seconds 30] [--rounds 1] [--only "1 Mbit,free"] [--most KBPS] [--json FILE]
 
 A frame is decodable if it and all since the last keyframe came whole; frozen is the time by which gaps between
 decodable frames exceed 0.3 s; latency is from a frame's first packet at the link to the whole unit.
@@ -184,10 +184,13 @@ async def main() -> int:
     options.add_argument("--codec", default="H264", choices=["VP8", "H264"])
     options.add_argument("--only", default="", help="names of links, or parts of them, with commas between")
     options.add_argument("--size", default="1280x720x15", help="width x height x pictures a second of the source")
+    options.add_argument("--most", type=int, help="kbit/s the browser may send, so that both have pictures as large")
     options.add_argument("--json", type=Path)
     told = options.parse_args()
     width, height, rate = told.size.split("x")
     page = {"codec": told.codec, "source": "noise", "width": width, "height": height, "rate": rate}
+    if told.most:
+        page["most"] = str(told.most)
     wanted = [part for part in told.only.split(",") if part]
     print("".join(f"{head:<15}" for head in HEADS))
     report: dict[str, Any] = {}

@@ -13,8 +13,9 @@ LATE_S, MOST_LATE_S = 0.005, 0.05
 PACE_S = 0.01
 PORTION = 48
 MOST_ASKED = 4
-#: Holes are waited for so many round trips, so that a request may be lost.
-_ROUND_TRIPS = 2.5
+#: Holes are waited for so many round trips, so that an answer may be lost, and the next one too: what comes behind a
+#: hole that is given up is of no use before the next keyframe, which takes longer.
+_ROUND_TRIPS = 3.5
 _RTT_S, _LEAST_WAIT_S, _MOST_WAIT_S = 0.06, 0.03, 0.4
 #: An answer to a request cannot be here in this part of a round trip: it was on its way already.
 _SOONER_THAN_ANSWERED = 0.6
@@ -29,6 +30,8 @@ class NackPacer:
         self.next_at = float("inf")  #: when `due` has something to do
         self.asked = 0  #: packets
         self._last_at = float("-inf")
+        self._answered = (float("-inf"), 0)  # of what came again: when it was asked for the only time, and its number
+        self._answered_at = float("-inf")
 
     def arrived(self, hole: Missing, now: float, *, again: bool) -> None:
         """A missing packet has come; `again`: it says of itself that it was sent a second time."""
@@ -37,6 +40,9 @@ class NackPacer:
             self.late_s = max(self.late_s, min(1.1 * (now - hole.since), MOST_LATE_S))
             return
         self.late_s = max(0.95 * self.late_s, LATE_S)
+        if hole.asked == 1 and (hole.asked_at, hole.number) > self._answered:
+            self._answered, self._answered_at = (hole.asked_at, hole.number), now
+            self.next_at = min(self.next_at, now + self.late_s)
         if hole.asked:  # mostly the first request is the one that is answered
             self.rtt_s += 0.25 * (now - hole.first_asked_at - self.rtt_s)
 
@@ -60,6 +66,9 @@ class NackPacer:
                 continue
             # Once an answer was lost, time is shorter than the few packets asked for twice are dear.
             at = hole.asked_at + (wait_s if hole.asked == 1 else wait_s / 2) if hole.asked else hole.since + self.late_s
+            if hole.asked == 1 and (hole.asked_at, seq) < self._answered:
+                # Answers come in the order of requests: what was asked for later is here, so this one's answer is lost.
+                at = min(at, self._answered_at + self.late_s)
             if at - hole.since + 0.5 * self.rtt_s > self.hole_s:
                 continue
             if at > now:

@@ -21,6 +21,7 @@ MOST_MISSING = 512
 @dataclass(slots=True)
 class Missing:
     since: float
+    number: int = 0  #: its unwrapped sequence number
     asked: int = 0
     asked_at: float = 0.0
     first_asked_at: float = 0.0
@@ -55,7 +56,7 @@ class Reorder(Generic[T]):
             self._restart(at, out)
         if at > self._highest:
             for seq in range(self._highest + 1, at):
-                self.missing[seq] = Missing(now)
+                self.missing[seq] = Missing(now, seq)
             self._highest = at
         else:
             self.missing.pop(at, None)
