@@ -44,6 +44,23 @@ def test_a_little_is_kept_whatever_the_limit_is_unless_the_settings_say_less() -
     assert less.keep_bytes == 1000
 
 
+def test_a_store_that_others_have_filled_keeps_fewer_results_until_there_is_room() -> None:
+    kept = Retention(16 * MB, 1000)
+    kept.bound(64 * MB, 4, 40 * MB)
+    assert kept.keep_bytes == 8 * MB
+    for _ in range(3):
+        kept.bound(64 * MB, 4, 64 * MB)
+    assert kept.keep_bytes == 1 * MB
+    kept.bound(64 * MB, 4, 60 * MB)
+    assert kept.keep_bytes == 1 * MB, "neither full nor free"
+    for _ in range(20):
+        kept.bound(64 * MB, 4, 65 * MB)
+    assert kept.keep_bytes == 128 << 10
+    for _ in range(60):
+        kept.bound(64 * MB, 4, 50 * MB)
+    assert kept.keep_bytes == 8 * MB
+
+
 async def test_a_state_store_over_its_limit_takes_commits_and_gives_up_what_is_oldest(
     stores: Stores, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

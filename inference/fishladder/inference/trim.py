@@ -46,8 +46,9 @@ class Trimmer:
         while True:
             await asyncio.sleep(_TICK_S)
             if time.monotonic() >= self._measure_at:
-                self._limit_bytes = await _limit_bytes(self._frames)
-                self._retention.bound(await _limit_bytes(self._state), max(self._cameras(), len(self._runs)))
+                self._limit_bytes, _ = await _memory(self._frames)
+                limit_bytes, used_bytes = await _memory(self._state)
+                self._retention.bound(limit_bytes, max(self._cameras(), len(self._runs)), used_bytes)
                 self._measure_at = time.monotonic() + _MEASURE_S
             self._bound()
             await self._trim()
@@ -88,6 +89,7 @@ class Trimmer:
             await pipe.execute()
 
 
-async def _limit_bytes(store: Redis) -> int:
-    """A store's memory limit, 0 = none."""
-    return int((await store.info("memory")).get("maxmemory", 0))
+async def _memory(store: Redis) -> tuple[int, int]:
+    """A store's memory limit (0 = none) and what it uses."""
+    told = await store.info("memory")
+    return int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
