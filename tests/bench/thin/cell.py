@@ -119,12 +119,12 @@ def _others(case: Case, variant: str, it: Line, place: Path, sources: Sequence[P
             came = pairs[index][1]
             part.wait_for(lambda came=came: came.exists() and came.stat().st_size > 0, _START_S, "send")  # type: ignore[misc]
         it.network.begin()
-        began_s, busy = time.time(), sum(part.cpu_s() for part in senders)
+        began_s, busy = time.time(), sum(part.times().used_s for part in senders)
         for start, index in sorted((start, index) for index, start in enumerate(starts) if start > 0):
             time.sleep(max(began_s + start - time.time(), 0.0))
             begin(index)
         time.sleep(max(began_s + seconds - time.time(), 0.0))
-        cpu_s = sum(part.cpu_s() for part in senders) - busy
+        cpu_s = sum(part.times().used_s for part in senders) - busy
         for part in senders:
             if part.process.poll() is not None:
                 raise part.failure()

@@ -187,7 +187,7 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             at_once = [names[i] for group, start in zip(groups, starts, strict=True) if start == 0.0 for i in group]
             await _until(lambda: reader.flow(at_once), parts, reading)
             line.network.begin()
-            began_s, busy = time.time(), sum(part.cpu_s() for part in parts)
+            began_s, busy = time.time(), sum(part.times().used_s for part in parts)
             events: list[tuple[float, object]] = [
                 (start, group) for group, start in zip(groups, starts, strict=True) if start > 0
             ]
@@ -202,7 +202,7 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
                     assert isinstance(what, tuple)
                     await set_policy(stores.state, partition_of(what[0], stores.partitions), *what)
             await asyncio.sleep(max(began_s + seconds - time.time(), 0.0))
-            cpu_s = sum(part.cpu_s() for part in parts) - busy
+            cpu_s = sum(part.times().used_s for part in parts) - busy
             for part in parts:
                 if part.process.poll() is not None:
                     raise part.failure()

@@ -4,8 +4,10 @@ picture goes live that refers to one in the spool.
 """
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -185,6 +187,15 @@ Survival.TestCase.settings = settings(
 TestSurvival = Survival.TestCase
 
 
+@pytest.fixture
+def it() -> Iterator[Survival]:
+    """To be led by hand."""
+    machine = Survival()
+    machine.begin()
+    yield machine
+    machine.teardown()
+
+
 def test_the_journal_of_a_long_outage_holds_no_more_than_the_ring(tmp_path: Path) -> None:
     """What is in the spool is not kept in memory as well, though the ring still holds what came before the outage."""
     ring, journal, now_us = Ring(), Journal(tmp_path), 0
@@ -207,57 +218,47 @@ def test_the_journal_of_a_long_outage_holds_no_more_than_the_ring(tmp_path: Path
     assert sum(it.stat().st_size for it in tmp_path.iterdir()) < 3 * SEGMENT_BYTES
 
 
-def test_an_agent_killed_after_it_deferred_goes_on_live_at_an_entry_point() -> None:
-    it = Survival()
-    try:
-        it.begin()
-        it.unit(clean=True)
-        it.send(count=6, arrives=True, heard=True)
-        it.unit(clean=False)
-        it.time_passes(seconds=6)
-        it.begin_to_write(freshest=False)
-        it.it_is_written()
-        it.unit(clean=False)
-        it.send(count=6, arrives=True, heard=False)
-        assert it.logged == {1: "unit", 2: "deferred"}
-        it.kill()
-        it.connect()
-        it.send(count=6, arrives=True, heard=True)
-        assert it.logged == {1: "unit", 2: "deferred"}
-        it.time_passes(seconds=1)
-        it.begin_to_write(freshest=False)
-        it.it_is_written()
-        it.unit(clean=True)
-        it.send(count=6, arrives=True, heard=True)
-        assert it.logged == {1: "unit", 2: "deferred", 3: "deferred", 4: "unit"}
-        it.nothing_is_lost()
-    finally:
-        it.teardown()
+def test_an_agent_killed_after_it_deferred_goes_on_live_at_an_entry_point(it: Survival) -> None:
+    it.unit(clean=True)
+    it.send(count=6, arrives=True, heard=True)
+    it.unit(clean=False)
+    it.time_passes(seconds=6)
+    it.begin_to_write(freshest=False)
+    it.it_is_written()
+    it.unit(clean=False)
+    it.send(count=6, arrives=True, heard=False)
+    assert it.logged == {1: "unit", 2: "deferred"}
+    it.kill()
+    it.connect()
+    it.send(count=6, arrives=True, heard=True)
+    assert it.logged == {1: "unit", 2: "deferred"}
+    it.time_passes(seconds=1)
+    it.begin_to_write(freshest=False)
+    it.it_is_written()
+    it.unit(clean=True)
+    it.send(count=6, arrives=True, heard=True)
+    assert it.logged == {1: "unit", 2: "deferred", 3: "deferred", 4: "unit"}
+    it.nothing_is_lost()
 
 
-def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind_that() -> None:
+def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind_that(it: Survival) -> None:
     """Of a camera that can make less the newest goes to the spool first; then the log is lost, and what it had had."""
-    it = Survival()
-    try:
-        it.begin()
-        it.unit(clean=True)
-        it.unit(clean=False)
-        it.time_passes(seconds=3)
-        it.unit(clean=True)
-        it.send(count=6, arrives=True, heard=False)
-        it.unit(clean=False)
-        it.time_passes(seconds=1)
-        it.begin_to_write(freshest=True)
-        it.it_is_written()
-        it.unit(clean=False)
-        assert [held.last for held in it.ring if isinstance(held, HeldRange)] == [4]
-        it.lose_log()
-        it.time_passes(seconds=2)
-        it.begin_to_write(freshest=True)
-        it.it_is_written()
-        it.connect()
-        it.send(count=9, arrives=True, heard=True)
-        assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}
-        it.nothing_is_lost()
-    finally:
-        it.teardown()
+    it.unit(clean=True)
+    it.unit(clean=False)
+    it.time_passes(seconds=3)
+    it.unit(clean=True)
+    it.send(count=6, arrives=True, heard=False)
+    it.unit(clean=False)
+    it.time_passes(seconds=1)
+    it.begin_to_write(freshest=True)
+    it.it_is_written()
+    it.unit(clean=False)
+    assert [held.last for held in it.ring if isinstance(held, HeldRange)] == [4]
+    it.lose_log()
+    it.time_passes(seconds=2)
+    it.begin_to_write(freshest=True)
+    it.it_is_written()
+    it.connect()
+    it.send(count=9, arrives=True, heard=True)
+    assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}
+    it.nothing_is_lost()
