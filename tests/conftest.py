@@ -27,6 +27,10 @@ hypothesis.settings.register_profile("fishladder", deadline=None)
 hypothesis.settings.load_profile("fishladder")
 
 
+#: What aiortc, of which our test clients are made, leaves behind when it is closed while it connects.
+_LEFT_BY_AIORTC = ("RTCPeerConnection.__connect", "Connection.query_consent")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What agents keep by default goes with the tests: their spools, and their rings in memory."""
@@ -61,8 +65,7 @@ async def no_tasks_left() -> AsyncIterator[None]:
     left = {
         task
         for task in asyncio.all_tasks() - before - {asyncio.current_task()}
-        # aiortc, of which our test clients are made, leaves this one behind when it is closed while it connects.
-        if getattr(task.get_coro(), "__qualname__", "") != "RTCPeerConnection.__connect"
+        if getattr(task.get_coro(), "__qualname__", "") not in _LEFT_BY_AIORTC
     }
     assert not left, f"tasks left running: {sorted(map(str, left))}"
 

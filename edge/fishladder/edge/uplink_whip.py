@@ -213,6 +213,7 @@ class WhipUplink:
                 ended.set()
 
         peer.on("connectionstatechange", changed)
+        track.on("ended", ended.set)  # aiortc has stopped sending, whatever made it, and would not begin again
         resource = ""
         try:
             await peer.setLocalDescription(await peer.createOffer())
@@ -236,7 +237,8 @@ class WhipUplink:
             camera.attach(track, rate)
             self._on_keyframe(index)
             await ended.wait()
-            raise UplinkError(f"{to.url}: the peer is gone")
+            gone = "the peer is gone" if peer.connectionState != "connected" else "sending has stopped"
+            raise UplinkError(f"{to.url}: {gone}")
         finally:
             camera.detach()
             self.budget.remove(index)

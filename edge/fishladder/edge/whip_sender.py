@@ -147,11 +147,15 @@ async def carried(sender: RTCRtpSender) -> Carried:
 
 
 async def close(peer: RTCPeerConnection) -> None:
-    """Close a connection, and end the tasks that aiortc leaves waiting for one that will never be made."""
+    """Close a connection, and end the tasks left by aiortc, which waits for one that will never be made, and by ICE,
+    which goes on asking for consent if it was closed just when it had connected.
+    """
+    transports = [it.sender.transport.transport for it in peer.getTransceivers()]
+    owners = {id(peer), *(id(it._connection) for it in transports)}
     try:
         await peer.close()
     finally:
         for task in asyncio.all_tasks():
             frame = getattr(task.get_coro(), "cr_frame", None)
-            if frame is not None and frame.f_locals.get("self") is peer:
+            if frame is not None and id(frame.f_locals.get("self")) in owners:
                 task.cancel()
