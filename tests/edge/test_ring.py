@@ -298,6 +298,8 @@ def test_a_ring_goes_on_from_what_an_earlier_process_held() -> None:
     assert ring.blocked
     ring.rewind(8)  # the gateway has it
     assert send_all(ring)[0] == (8, 8)
+    ring.rewind(8, anew=True)  # 7 is committed, but perhaps the log was lost
+    assert ring.blocked
 
 
 class RingMachine(RuleBasedStateMachine):

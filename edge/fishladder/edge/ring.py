@@ -205,27 +205,31 @@ class Ring:
         self.wants_keyframe = True
         return True
 
-    def rewind(self, seq: int) -> None:
-        """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`."""
+    def rewind(self, seq: int, *, anew: bool = False) -> None:
+        """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`. `anew`: the log may
+        begin there, so that nothing before it can be referred to.
+        """
         if not self.oldest <= seq <= self.position + 1:
             raise ValueError(f"cannot send from {seq}: only {self.oldest}..{self.position} are here")
         self.next = seq
         self.logged = seq - 1
         if seq <= self.position:
             self._entries.split(seq)
-        if self._is_deferred_before(seq):
+        if self._is_deferred_before(seq, anew=anew):
             self._cut_at = seq
         self._fit()  # what was on its way could not be dropped
 
-    def _is_deferred_before(self, seq: int) -> bool:
-        """Whether the last picture before it that was encoded, as far as that is here, is deferred."""
+    def _is_deferred_before(self, seq: int, *, anew: bool) -> bool:
+        """Whether the last picture before it that was encoded, as far as that is here, is deferred; if it is not, it was
+        sent before those it refers to were. To a log that begins `anew` it is not sent again without them.
+        """
         end = self._entries.index(seq) if seq <= self.position else len(self._entries)
         for index in range(end - 1, -1, -1):
             held = self._entries[index]
-            if isinstance(held, HeldUnit):
-                return False
-            if held.fate is Fate.DEFERRED:
+            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
                 return True
+            if isinstance(held, HeldUnit) and (held.unit.entry_point or not anew):
+                return False
         return False
 
     def disconnected(self) -> None:

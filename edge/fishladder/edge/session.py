@@ -178,7 +178,7 @@ class Session:
                 ring.went_without(ring.oldest)
             self._lost = Range(epoch=self.epoch, first=welcome.next, last=ring.oldest - 1, fate=fate)
             self.state_lost += ring.oldest - welcome.next
-        ring.rewind(max(welcome.next, ring.oldest))
+        ring.rewind(max(welcome.next, ring.oldest), anew=welcome.next <= welcome.committed + 1)
         ring.set_committed(welcome.committed)
         if self.memory is not None and self.memory.may_be_deferred(ring.next - 1):
             ring.went_without(ring.next)

@@ -1,6 +1,6 @@
 """A camera's memory as a whole: ring, journal and spool, with a link that comes and goes, an agent that is killed, and
 a disk that is slow. Whatever the order, every seq is logged, in the ring, or in the spool, and as what it was; and no
-picture goes live that refers to one in the spool.
+picture goes live that refers to one in the spool, or to one that a log which began anew does not have.
 """
 
 import tempfile
@@ -18,8 +18,10 @@ from fishladder.edge.ring import Ring
 from fishladder.edge.spool import spill
 from fishladder.edge.spool.journal import SEGMENT_BYTES, Journal
 from fishladder.edge.spool.store import Life, SpoolStore
+from fishladder.gateway.open import rewind_to
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position
+from fishladder.wire.messages import MAX_CLEAN_POINTS, CameraHello
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
 LIFE = Life(77, 1, 0)
@@ -27,7 +29,9 @@ STEP_US = 200_000
 
 
 class Survival(RuleBasedStateMachine):
-    """`logged` is what the stack has of the live lane: `unit`, a fate's label, or `deferred`, by seq."""
+    """`logged` is what the stack has of the live lane: `unit`, a fate's label, or `deferred`, by seq. `log` is the same
+    of what its log holds: when that was lost, workers begin anew, and know nothing of what came before it.
+    """
 
     @initialize()
     def begin(self) -> None:
@@ -39,6 +43,8 @@ class Survival(RuleBasedStateMachine):
         self.ring = Ring()
         self.was: dict[int, str] = {}
         self.logged: dict[int, str] = {}
+        self.log: dict[int, str] = {}
+        self.head = 1  #: what the log expects next
         self.restored_to = 0
         self.committed = 0
         self.connected = True
@@ -84,16 +90,18 @@ class Survival(RuleBasedStateMachine):
             held = self.ring.take(self.now_us)
             if held is None:
                 break
-            if arrives and first == len(self.logged) + 1:
+            if arrives and first == self.head:
                 what = self.name(held)
                 if isinstance(held, HeldUnit) and not held.unit.entry_point:
-                    before = next((self.logged[seq] for seq in range(first - 1, 0, -1) if self.is_picture(seq)), "none")
+                    before = next((self.log[seq] for seq in range(first - 1, 0, -1) if self.is_picture(seq)), "none")
                     assert before == "unit", f"seq {first} refers to what is {before} in the live lane"
-                self.logged.update(dict.fromkeys(range(first, held.last + 1), what))
+                self.log.update(dict.fromkeys(range(first, held.last + 1), what))
+                self.logged.update({seq: what for seq in range(first, held.last + 1) if seq > self.committed})
+                self.head = held.last + 1
         if heard:
-            self.ring.acknowledge(len(self.logged), self.committed)
+            self.ring.acknowledge(self.head - 1, self.committed)
 
-    @precondition(lambda self: self.connected and self.ring.next - 1 > len(self.logged))
+    @precondition(lambda self: self.connected and self.ring.next > self.head)
     @rule()
     def give_up_the_last(self) -> None:
         """Only a part of it was sent."""
@@ -101,12 +109,13 @@ class Survival(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        self.committed = len(self.logged)
+        self.committed = max(self.committed, self.head - 1)
 
     @rule()
     def lose_log(self) -> None:
         """What was not committed is gone, and the session with it."""
         self.logged = {seq: what for seq, what in self.logged.items() if seq <= self.committed}
+        self.log, self.head = {}, 0
         self.connected = False
         self.ring.disconnected()
 
@@ -120,11 +129,21 @@ class Survival(RuleBasedStateMachine):
     @rule()
     def connect(self) -> None:
         self.connected = True
-        assert self.ring.oldest <= len(self.logged) + 1 <= self.ring.position + 1
-        self.ring.rewind(len(self.logged) + 1)
+        if not self.head:
+            hello = CameraHello(
+                camera="shop/door",
+                channel=0,
+                epoch=LIFE.epoch,
+                position=self.ring.position,
+                oldest=self.ring.oldest,
+                clean=self.ring.clean_points(MAX_CLEAN_POINTS),
+            )
+            self.head = rewind_to(hello, self.committed)
+        assert self.ring.oldest <= self.head <= self.ring.position + 1
+        self.ring.rewind(self.head, anew=self.head <= self.committed + 1)
         self.ring.set_committed(self.committed)
-        if 0 < len(self.logged) <= self.restored_to:
-            self.ring.went_without(len(self.logged) + 1)
+        if 0 < self.head - 1 <= self.restored_to:
+            self.ring.went_without(self.head)
 
     # -- the keeper
 
@@ -174,7 +193,7 @@ class Survival(RuleBasedStateMachine):
             assert what == was, f"seq {seq}"
 
     def is_picture(self, seq: int) -> bool:
-        return self.logged[seq] in ("unit", "deferred") and self.was[seq] == "unit"
+        return self.log.get(seq) in ("unit", "deferred") and self.was[seq] == "unit"
 
     @staticmethod
     def name(held: Held) -> str:
@@ -261,4 +280,29 @@ def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind
     it.connect()
     it.send(count=9, arrives=True, heard=True)
     assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}
+    it.nothing_is_lost()
+
+
+def test_a_log_that_began_anew_gets_nothing_without_its_reference(it: Survival) -> None:
+    """An agent that was killed puts what waited for long into the spool, before it hears what is committed."""
+    it.unit(clean=True)
+    it.unit(clean=False)
+    it.time_passes(seconds=5)
+    it.unit(clean=False)
+    it.send(count=6, arrives=True, heard=True)
+    it.commit()
+    it.unit(clean=False)
+    it.lose_log()
+    it.kill()
+    it.time_passes(seconds=1)
+    it.begin_to_write(freshest=False)
+    it.it_is_written()
+    it.connect()
+    it.send(count=6, arrives=True, heard=True)
+    it.unit(clean=True)
+    it.time_passes(seconds=1)
+    it.begin_to_write(freshest=False)
+    it.it_is_written()
+    it.send(count=6, arrives=True, heard=True)
+    assert it.logged == {1: "unit", 2: "unit", 3: "unit", 4: "deferred", 5: "unit"}
     it.nothing_is_lost()
