@@ -8,7 +8,6 @@ drifts.
 import argparse
 import asyncio
 import json
-import os
 import socket
 import sys
 import tempfile
@@ -22,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
 from support.certificates import localhost_certificate  # noqa: E402
+from support.cpu import cpu_s  # noqa: E402
 from support.stores import temporary_server, wait_until  # noqa: E402 - the path had to be set first
 
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue  # noqa: E402
@@ -31,12 +31,6 @@ SYSTEMS = ("gateway", "await", "pipeline")
 BOUND = 0.8
 WARM_S = 3
 FRAMES_BYTES = 2 * 1024**3
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

@@ -18,6 +18,7 @@ from statistics import median, quantiles
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support.chromium import Tab, chromium
+from support.cpu import cpu_s
 from support.fleet import fleet
 
 from fishladder.inference.assets import fetch
@@ -28,7 +29,6 @@ EVERY_S = 15.0
 WARM_UP_S = 60.0
 #: What the renderer may have more at the end than after the warm-up, and capture to glass at most.
 BOUND_GROWTH, BOUND_GLASS_MS = 1.1, 300.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processes() -> dict[int, tuple[int, str]]:
@@ -60,14 +60,6 @@ def resident_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
-
-
-def cpu_s(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 async def sample(tab: Tab, before: dict[int, float], passed_s: float) -> tuple[dict[str, float], dict[int, float]]:

@@ -10,21 +10,18 @@ Ours runs under uvloop, as in the gateway; for stock aiortc that makes no differ
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from support.cpu import cpu_s
+
 BENCH = Path(__file__).parent
 SUPPORT = BENCH.parent / "support"
 LEAST_RATIO = 0.6
-
-
-def cpu_s(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass

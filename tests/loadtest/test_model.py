@@ -1,6 +1,7 @@
 """The model against values known otherwise: counted by hand, by what cannot be, or by what must stay the same."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishladder.loadtest.links.link import Direction, Jitter, Link, Loss
+from fishladder.loadtest.model.congestion import Law
 from fishladder.loadtest.model.fluid import fluid_bound
 from fishladder.loadtest.model.run import run_once, simulate
 from fishladder.loadtest.saturation.search import find_knee
@@ -110,6 +112,23 @@ def test_a_long_thin_lossy_path_starves_cubic_and_not_bbr() -> None:
     camera = replace(CameraSpec(), deadline_ms=4000)
     assert run_once(Scenario(path, camera, law="cubic"), 2, 1).decodable < 0.5
     assert run_once(Scenario(path, camera, law="bbr"), 2, 1).decodable > 0.99
+
+
+def test_bbr_looks_for_the_least_round_trip_every_ten_seconds() -> None:
+    """Next to nothing leaves for 200 ms then, so that frames come late; in a link that is never idle."""
+    camera = replace(CONSTANT, fps=25, bitrate_bps=2.5e6, gop_s=0.04)
+
+    def late_s(law: Law) -> list[float]:
+        traffic, outcome = simulate(Scenario(PLAIN, camera, law=law, seconds=25), 3, 1)
+        late = outcome.arrival_us - traffic.at_us > 150_000
+        return sorted(traffic.at_us[late] / 1e6)
+
+    assert not late_s("cubic")
+    moments = late_s("bbr")
+    assert 0.2 < len(moments) / 3 / 25 < 1.5, "a moment each"
+    begins = [moments[0], *(at for before, at in pairwise(moments) if at - before > 1)]
+    assert len(begins) == 2
+    assert begins[1] - begins[0] == pytest.approx(10.5, abs=1)
 
 
 def test_repair_is_what_makes_whip_useful_on_a_lossy_line() -> None:

@@ -206,8 +206,8 @@ class Ring:
         return True
 
     def rewind(self, seq: int, *, anew: bool = False) -> None:
-        """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`. `anew`: the log may
-        begin there, so that nothing before it can be referred to.
+        """Send from `seq` on; what lies before it is logged. `seq` must be in `oldest..position + 1`. `anew`: the log
+        may begin there, so that nothing before it can be referred to.
         """
         if not self.oldest <= seq <= self.position + 1:
             raise ValueError(f"cannot send from {seq}: only {self.oldest}..{self.position} are here")
@@ -220,8 +220,8 @@ class Ring:
         self._fit()  # what was on its way could not be dropped
 
     def _is_deferred_before(self, seq: int, *, anew: bool) -> bool:
-        """Whether the last picture before it that was encoded, as far as that is here, is deferred; if it is not, it was
-        sent before those it refers to were. To a log that begins `anew` it is not sent again without them.
+        """Whether the last picture before it that was encoded, as far as that is here, is deferred; if it is not, it
+        was sent before those it refers to were. To a log that begins `anew` it is not sent again without them.
         """
         end = self._entries.index(seq) if seq <= self.position else len(self._entries)
         for index in range(end - 1, -1, -1):

@@ -37,7 +37,7 @@ AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.4
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
-DOWN, DRAIN = 0.97, 0.5
+DOWN, DRAIN = 0.96, 0.6
 #: Encoders make somewhat less than they are told; by no more than this is it made up for.
 LEAST_MADE = 0.8
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.

@@ -13,6 +13,11 @@ _FIRST_WINDOW_BYTES = 10 * SEGMENT_BYTES  # RFC 6928
 _STARTUP_GAIN = 2.89
 _CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 _ROUNDS_KEPT = 10
+# The least round trip is believed for so long; then, unless the connection was idle anyway, next to nothing is sent for
+# a moment, so that the queue drains and it can be seen again.
+_LEAST_HOLDS_US, _LOOK_US, _LOOK_BYTES = 10e6, 200e3, 4.0 * SEGMENT_BYTES
+# A burst to the network card is as long as what is paced in about a millisecond; three may be on their way to it.
+_BURST_US, _MOST_BURST_BYTES, _BURSTS = 1024.0, 65_535.0, 3
 _BETA, _C = 0.7, 0.4  # RFC 9438, sections 4.6 and 4.1
 
 
@@ -106,8 +111,8 @@ class Bbr:
     """BBR version 1 as far as it decides how fast a burst leaves: it paces by the most it saw delivered in the last ten
     round trips. What is sent into an idle connection, and until the first of it is acknowledged, is limited by the
     cameras: it may raise the rate but not lower it, and does not end the start-up, in which bursts leave faster. A
-    phase that probes for more ends only when it has filled the path. Its response to a lost minimum of the round trip
-    is left out, and it does not mind loss.
+    phase that probes for more ends only when it has filled the path. Loss does not slow it down: what it holds back in
+    the round trip after one is left out.
     """
 
     def __init__(self, rtt_us: float) -> None:
@@ -124,6 +129,10 @@ class Bbr:
         self._in_flight = 0
         self._next_us = 0.0
         self._flight: deque[_Sent] = deque()
+        self._least_us, self._least_at_us = float("inf"), 0.0
+        self._from_idle = True  # until something of it is acknowledged
+        self._looks_until_us: float | None = None  # inf: until little enough is in flight
+        self._before = self.bytes
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
@@ -131,12 +140,16 @@ class Bbr:
     def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None:
         if not in_flight:
             self._first_us = self._delivered_us = now_us
+            self._from_idle = True
         if not held:
             self._limited_to = max(self._delivered + in_flight, 1)
         limited = bool(self._limited_to)
         self._flight.append(_Sent(now_us, self._first_us, self._delivered, self._delivered_us, limited))
         self._in_flight = in_flight + size
-        self._next_us = max(self._next_us, now_us) + size / (self._gain * self._rate)
+        pace = self._gain * self._rate
+        if self._looks_until_us is not None:  # pieces are longer than what may be in flight then
+            pace = min(self._rate, _LOOK_BYTES / self._least_us)
+        self._next_us = max(self._next_us, now_us) + size / pace
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
         piece = self._flight.popleft()
@@ -156,11 +169,41 @@ class Bbr:
             self._look_for_the_top()
         if self._full:
             self._cycle(now_us)
-        target = (2.0 if self._full else _STARTUP_GAIN) * self._rate * self._rtt_us + 6 * SEGMENT_BYTES
-        self.bytes = max(min(self.bytes + acked_bytes, target), 4.0 * SEGMENT_BYTES)
+        self._look_for_the_least(now_us, now_us - piece.at_us)
+        self._from_idle = False
+        self._open(acked_bytes)
 
     def lost(self, now_us: float) -> None:
         pass
+
+    def _open(self, acked_bytes: int) -> None:
+        """Let more be in flight, up to what the path holds by the gain; in the start-up it never gets less."""
+        if self._looks_until_us is not None:
+            self.bytes = _LOOK_BYTES
+            return
+        burst = min(self._gain * self._rate * _BURST_US, _MOST_BURST_BYTES)
+        held = self._rate * self._rtt_us
+        target = (2.0 if self._full else _STARTUP_GAIN) * held + _BURSTS * max(burst, 2.0 * SEGMENT_BYTES)
+        if self._full:
+            self.bytes = max(min(self.bytes + acked_bytes, target), _LOOK_BYTES)
+        elif self.bytes < target:
+            self.bytes += acked_bytes
+
+    def _look_for_the_least(self, now_us: float, took_us: float) -> None:
+        expired = now_us > self._least_at_us + _LEAST_HOLDS_US
+        if took_us <= self._least_us or expired:
+            self._least_us, self._least_at_us = took_us, now_us
+        if self._looks_until_us is None:
+            if expired and not self._from_idle:
+                self._looks_until_us, self._before = float("inf"), self.bytes
+            return
+        self._limited_to = max(self._delivered + self._in_flight, 1)  # what is seen now says nothing of the rate
+        if self._looks_until_us == float("inf"):
+            if self._in_flight <= _LOOK_BYTES:
+                self._looks_until_us = now_us + _LOOK_US
+        elif now_us > self._looks_until_us:
+            self._looks_until_us, self._least_at_us = None, now_us
+            self.bytes = max(self.bytes, self._before)
 
     def _cycle(self, now_us: float) -> None:
         """A phase lasts a round trip; one that probes for more until there is as much in flight as it asks for."""
