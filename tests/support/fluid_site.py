@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fishladder.edge.encode import SUDDEN
 from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import RateControl
+from fishladder.edge.rate.estimator import Tcp
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
 from fishladder.edge.spool.spill import LATE_US
@@ -121,7 +122,8 @@ def run(sites: Sequence["FluidSite"], seconds: float) -> None:
 class FluidSite:
     """`link` is its own, or one shared with others, or the capacity of one of its own; `noise_s` is added at random to
     each acknowledgement (a busy host), and from one time to another of `silent` there is none (a store stands still):
-    they all come at the end; without `tcp_says` they alone tell of a queue. `backfill`: there is something to drain.
+    they all come at the end; without `tcp_says` they alone tell of a queue; `paused`: TCP says that it pauses.
+    `backfill`: there is something to drain.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class FluidSite:
         tcp_says: bool = True,
         backfill: Callable[[float], bool] = lambda now_s: False,
         silent: Sequence[tuple[float, float]] = (),
+        paused: Callable[[float], bool] = lambda now_s: False,
     ) -> None:
         self.cameras = cameras
         self.control = RateControl(len(cameras))
@@ -153,6 +156,7 @@ class FluidSite:
         self._spooled = range(len(cameras)) if spooled else range(0)
         self._noise_s = noise_s
         self._silent = silent
+        self._paused = paused
         self._rng = random.Random(seed)
         self.spilled = 0
         self.fewer = 0  # orders for fewer or smaller pictures
@@ -191,7 +195,9 @@ class FluidSite:
             waiting.setdefault(unit.channel, unit.ready_s)
         wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
         seen = self._tcp_says and self.link.holds() * 8 > SEEN_S * max(self.link.capacity_bps(self.now_s), 1.0)
-        for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, seen=seen):
+        for channel, order in self.control.step(
+            wishes, waiting, self.now_s, spooled=self._spooled, tcp=Tcp(seen=seen, paused=self._paused(self.now_s))
+        ):
             self.cameras[channel].order = order
             self.fewer += bool(order.fps or order.width or order.hold)
         self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen)

@@ -29,6 +29,9 @@ REOPEN_US = 800_000
 #: Told so much less at once, x264 makes three more pictures of the old size (44 KB when going from 3.7 to 0.6 Mbit/s,
 #: a third of a second of the link): then another one is opened, unless that was done just now.
 SUDDEN, SUDDEN_US = 0.6, 300_000
+#: With so short a buffer x264 makes 0.8 to 0.9 of what it is told at the limit of a link: it is told so much more than
+#: the maximum at most, so that it may make that.
+OVER = 1.25
 #: x264 makes nothing of less.
 LEAST_BPS = 10_000
 _TIME_BASE = Fraction(1, 1_000_000)
@@ -87,8 +90,10 @@ class X264:
         self._next_keyframe_us: int | None = None
         self._force = True
         self._opened_us: int | None = None  # pts of its first picture
-        self.maximum_bps = min(settings.bitrate_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
-        self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), settings.bitrate_bps)
+        over_bps = round(settings.bitrate_bps * OVER)
+        most_bps = over_bps if bitrate_bps > settings.bitrate_bps else settings.bitrate_bps
+        self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
+        self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), most_bps)
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
@@ -130,7 +135,7 @@ class X264:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
-        wanted = min(max(bitrate_bps, LEAST_BPS), self.settings.bitrate_bps)
+        wanted = min(max(bitrate_bps, LEAST_BPS), round(self.settings.bitrate_bps * OVER))
         since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
         if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US:
             return True

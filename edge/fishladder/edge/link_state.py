@@ -11,7 +11,7 @@ IDLE_US = 15_000
 @dataclass(frozen=True, slots=True)
 class LinkState:
     """What the system knows of a connection; None = it does not say. `limited_by_us`: the rate was all we gave it to
-    carry, so the link may be faster.
+    carry, so the link may be faster. `paused`: TCP sends next to nothing for a moment, of its own accord.
     """
 
     rate_bytes_s: float | None = None
@@ -19,6 +19,12 @@ class LinkState:
     rtt_us: int | None = None
     min_rtt_us: int | None = None
     notsent_bytes: int | None = None
+    paused: bool = False
+
+    @property
+    def carries_bps(self) -> float | None:
+        """What TCP delivers while that is all the link carries: more was given to it, or something waits on the way."""
+        return self.rate_bytes_s * 8 if self.rate_bytes_s and (self.queues or not self.limited_by_us) else None
 
     @property
     def idle(self) -> bool:

@@ -10,7 +10,9 @@ from secrets import token_hex
 import structlog
 
 from fishladder.edge.clock import Clock, OffsetEstimator
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
+from fishladder.edge.rate.estimator import Tcp
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
@@ -231,14 +233,13 @@ class UplinkCameras:
     def orders(
         self,
         wish: Callable[[int, float], Wish | None],
+        link: LinkState,
         *,
-        denied: bool,
-        seen: bool = False,
         limit_bps: float = math.inf,
         yields: bool = False,
     ) -> list[tuple[int, Order]]:
-        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would,
-        `denied`: TCP sees no queue, `seen`: it sees one. `limit_bps`, `yields`: see `Limiter`.
+        """What cameras are to send from now on, where that is news; `wish(channel, weight)` is what each would, `link`
+        how TCP sees it. `limit_bps`, `yields`: see `Limiter`.
         """
         self.rate.limit_bps, self.rate.yields = limit_bps, yields
         now_s = self._clock.mono_us() / 1e6
@@ -255,7 +256,9 @@ class UplinkCameras:
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
-        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), denied=denied, seen=seen)
+        least_s = None if link.min_rtt_us is None else link.min_rtt_us / 1e6
+        tcp = Tcp(link.idle, link.queues, link.carries_bps, least_s, link.paused)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), tcp=tcp)
 
     def hopeless(self) -> list[bytes]:
         """Give up units of which a part is sent and the rest would take too long: live goes on with a keyframe, and

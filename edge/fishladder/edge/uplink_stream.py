@@ -246,7 +246,7 @@ class StreamUplink:
         while True:
             limits, state, rate = self.limiter, link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(
-                self._wish, denied=state.idle, seen=state.queues, limit_bps=limits.now.total_bps, yields=limits.yields
+                self._wish, state, limit_bps=limits.now.total_bps, yields=limits.yields
             ):
                 self._on_rate(channel, order)
             if hopeless := self._cameras.hopeless():

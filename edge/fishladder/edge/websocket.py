@@ -30,7 +30,15 @@ _APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 
 #: Payload bytes received, segments sent and received (with empty ones), payload bytes sent (also again; Linux 4.19).
 _RECEIVED_AT, _SEGMENTS_AT, _SENT_AT = 128, 136, 200
 _INFO_BYTES = 208
+#: struct tcp_bbr_info ends with the gains of pace and window, in 256ths. Both are 1 while BBR looks for the least round
+#: trip (`bbr_check_probe_rtt_done` and `bbr_set_pacing_gain` of Linux): at most four segments are in flight then.
+_TCP_CC_INFO, _BBR_INFO, _PLAIN_GAINS = 26, struct.Struct("=IIIII"), (256, 256)
 _IPV6_MORE_BYTES = 20
+
+
+def looks_for_least_rtt(info: bytes) -> bool:
+    """Whether BBR does, by what `TCP_CC_INFO` says."""
+    return len(info) == _BBR_INFO.size and _BBR_INFO.unpack(info)[-2:] == _PLAIN_GAINS
 
 
 class WebSocket:
@@ -43,6 +51,7 @@ class WebSocket:
         for layer in _layers(transport):
             layer.set_write_buffer_limits(high=1)  # with 0 a TLS layer would never say that it is empty
         self._socket: socket.socket = transport.get_extra_info("socket")
+        self._bbr = sys.platform == "linux" and self._congestion() == b"bbr"
         self._held_back_bytes = 0
         self.hold_back(MOST_UNSENT_BYTES)
         if sys.platform == "linux":
@@ -98,7 +107,8 @@ class WebSocket:
         (rtt_us,) = struct.unpack_from("=I", info, _RTT_AT)
         (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
         (notsent_bytes,) = struct.unpack_from("=I", info, _NOTSENT_AT)
-        return LinkState(float(rate) or None, bool(info[_APP_LIMITED_AT] & 1), rtt_us, min_rtt_us, notsent_bytes)
+        limited = bool(info[_APP_LIMITED_AT] & 1)
+        return LinkState(float(rate) or None, limited, rtt_us, min_rtt_us, notsent_bytes, self._paused())
 
     def carried(self) -> Carried | None:
         """IP bytes so far, what was sent again among them; None where the system does not say."""
@@ -110,6 +120,22 @@ class WebSocket:
         segments_out, segments_in = struct.unpack_from("=II", info, _SEGMENTS_AT)
         header = HEADER_BYTES + (_IPV6_MORE_BYTES if self._socket.family is socket.AF_INET6 else 0)
         return Carried(sent + segments_out * header, received + segments_in * header)
+
+    def _congestion(self) -> bytes:
+        """The name of its congestion control; empty where the system does not say."""
+        try:
+            return self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+        except OSError:
+            return b""
+
+    def _paused(self) -> bool:
+        if not self._bbr:
+            return False
+        try:
+            info = self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_CC_INFO, _BBR_INFO.size)
+        except OSError:
+            return False
+        return looks_for_least_rtt(info)
 
     def _info(self) -> bytes:
         """The kernel's `struct tcp_info`; empty where it has none."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
+from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, SILENT, Estimator, Tcp
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.orders import Order, Wish, differs, pictures
 from fishladder.edge.rate.passing import PassingLadder, need_bps, use_bps
@@ -18,6 +18,8 @@ from fishladder.edge.rate.proven import Proven
 FIRST_BPS = 300_000.0
 #: A camera whose oldest picture has waited so long beyond the usual takes no more, until it is so much better again.
 HOLD_S, GO_S = 0.3, 0.12
+#: On a link that has just become slower sooner: encoders make some more pictures for the one it was.
+HOLD_LATE_S = 0.15
 #: The same of one that passes on what it gets, whose keyframes take their time on a thin link.
 PASSING_HOLD_S = 1.5
 #: Of what large units show that a link has, so much is relied on.
@@ -53,9 +55,9 @@ class _InFlight:
     seq: int
     ready_s: float
     taken_s: float
-    takes_s: float  # at the rate of then
     bytes: int
     before: int  # bytes of backfill that went before it, so that they have come when it has
+    ahead: int  # bytes of anything that were on their way when it was taken
     handed_s: float  # when its last piece so far was handed to the link
 
 
@@ -101,6 +103,7 @@ class RateControl:
         self._step_s = 0.0
         self._heard_s = 0.0
         self._stalled_to_s = 0.0
+        self._paused_to_s = 0.0  #: TCP sent next to nothing until then, of its own accord
         self._proven = Proven()
         self._alone: tuple[int, int] | None = None  # the last unit that found nothing on its way
 
@@ -125,9 +128,9 @@ class RateControl:
         camera = self._cameras.setdefault(channel, _Camera())
         if not any(it.in_flight for it in self._cameras.values()) and not self._backfilled:
             self._alone = (channel, seq)
-        takes_s = size * 8 / self.estimator.rate_bps
-        camera.in_flight.append(_InFlight(seq, ready_s, now_s, takes_s, size, self._backfilled, now_s))
         self._backfill_waiting += self._backfilled
+        ahead = self._waiting_bytes
+        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size, self._backfilled, ahead, now_s))
         self._backfilled = 0
         camera.produced += size
         camera.waiting += size
@@ -163,14 +166,15 @@ class RateControl:
             return
         first = camera.in_flight[0]
         silent_s = now_s - max(self._heard_s, first.taken_s)
-        if silent_s > max(STALL_S, 3 * first.takes_s):
+        takes_s = first.bytes * 8 / self.estimator.rate_bps
+        if silent_s > max(STALL_S, 3 * takes_s) and self.estimator.heard:  # else it may just be slow
             self._stalled_to_s = now_s
         self._heard_s = now_s
         while camera.in_flight and camera.in_flight[0].seq <= seq:
             unit = camera.in_flight.popleft()
             camera.waiting -= unit.bytes
             self._backfill_waiting -= unit.before
-            if unit.ready_s >= self._stalled_to_s:
+            if unit.ready_s >= max(self._stalled_to_s, self._paused_to_s):
                 self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s, before=unit.before)
                 if self._alone == (channel, unit.seq):
                     self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
@@ -214,15 +218,17 @@ class RateControl:
         now_s: float,
         *,
         spooled: Collection[int] = (),
-        denied: bool = False,
-        seen: bool = False,
+        tcp: Tcp = SILENT,
     ) -> list[tuple[int, Order]]:
         """Orders that are news; to be called often. `unsent_ready_s`: since when each camera's oldest unsent unit could
-        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late; `denied`:
-        TCP sees no queue, `seen`: it sees one.
+        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late.
         """
         passed_s = now_s - self._step_s
-        late = self._late(unsent_ready_s, now_s, denied=denied, seen=seen)
+        if tcp.paused:
+            self._paused_to_s = now_s
+            self.estimator.paused(now_s)
+        oldest_s, before_bytes = self._oldest(unsent_ready_s, now_s)
+        late = self.estimator.late(now_s, oldest_s, before_bytes, tcp)
         self.queues = late or self.estimator.queue_s > FREE_S
         if passed_s < SOON_S or (passed_s < STEP_S and not late):
             return []
@@ -238,9 +244,8 @@ class RateControl:
             camera.used(passed_s)
             if channel not in wishes:
                 beside_bps += camera.used_bps
+        self.estimator.step(now_s, oldest_s or None, before_bytes, tcp)
         oldest_s = max(ages.values(), default=0.0)
-        waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
-        self.estimator.step(now_s, oldest_s or None, waiting_bytes, denied=denied, seen=seen)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
@@ -250,7 +255,7 @@ class RateControl:
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
         total_bps = max(may_bps - backfill_bps, least_bps)
         shares = share(total_bps, claims)
-        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=denied)
+        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=tcp.denied)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
@@ -262,6 +267,8 @@ class RateControl:
             camera = self._cameras[channel]
             waits_s = ages[channel] - (self.estimator.base_s or 0.0)
             hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
+            if self.estimator.drains and wish.passing is None:
+                hold_s = HOLD_LATE_S
             may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and waits_s > (go_s if camera.hold else hold_s)
             order = self._order(camera, wish, rate, now_s)
@@ -280,18 +287,33 @@ class RateControl:
         else:
             self._full_for_s = max(self._full_for_s - passed_s * FREE_COUNTS, 0.0)
 
-    def _late(self, unsent_ready_s: Mapping[int, float], now_s: float, *, denied: bool, seen: bool) -> bool:
-        ready_s = [self._since(it.in_flight[0]) for it in self._cameras.values() if it.in_flight]
-        oldest_s = now_s - min([*ready_s, *unsent_ready_s.values()], default=now_s)
-        waiting_bytes = sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
-        return self.estimator.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen)
+    @property
+    def _waiting_bytes(self) -> int:
+        return sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
+
+    def _oldest(self, unsent_ready_s: Mapping[int, float], now_s: float) -> tuple[float, int]:
+        """For how long the oldest unit has waited for the link, and the bytes that explain it: its own, those on their
+        way before it, and what others had in turn with it.
+        """
+        waiting_bytes = self._waiting_bytes
+        firsts = [it.in_flight[0] for it in self._cameras.values() if it.in_flight]
+        first = min(firsts, key=self._since, default=None)
+        unsent_s = min(unsent_ready_s.values(), default=math.inf)
+        if first is None or unsent_s < self._since(first):
+            return max(now_s - max(unsent_s, self._paused_to_s), 0.0) if unsent_s < math.inf else 0.0, waiting_bytes
+        before_bytes = min(first.ahead + first.bytes * len(firsts), waiting_bytes)
+        return now_s - max(self._since(first), self._paused_to_s), before_bytes
 
     def _claim(self, channel: int, wish: Wish) -> Claim:
         used = self._cameras[channel].used_bps
         least = min(LEAST_BPS, wish.most_bps)
         if wish.passing:
             return Claim(wish.weight, least, wish.most_bps)
-        return Claim(wish.weight, least, min(max(used * GROWTH, FIRST_BPS / 2, least), wish.most_bps))
+        return Claim(wish.weight, least, min(max(used * GROWTH, FIRST_BPS / 2, least), self._most_bps(wish)))
+
+    def _most_bps(self, wish: Wish) -> float:
+        """What a camera is told at most: encoders near the limit make less of it."""
+        return wish.most_bps / (self.estimator.made if self.thin and wish.passing is None else 1.0)
 
     def _pass_on(self, wishes: Mapping[int, Wish], shares: list[float], claims: list[Claim], now_s: float) -> None:
         """Decide what cameras send that are not encoded, and leave the rest of their claims to the others."""
@@ -321,7 +343,7 @@ class RateControl:
                 self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + min(least, most))
 
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
-        bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
+        bitrate = max(round(min(rate_bps, self._most_bps(wish))), 10_000)
         if wish.passing:
             return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
         if not wish.width or not wish.height or not self.thin:

@@ -27,7 +27,9 @@ GENTLE_UP, GENTLE_UP_MOST, GENTLE_DOWN, GENTLE_DRAIN = 0.01, 0.05, 0.93, 2.0
 DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
 #: where TCP sees a queue as well, so that it cannot be our host or the gateway.
-LATE_S, LATE_AND_SEEN_S = 0.15, 0.08
+LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.1, 0.06, 0.45
+#: The same where it delivers less than this part of the rate.
+SLOWER = 0.6
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
 #: And once it has drained, this of what came through meanwhile, for then the link was full.
@@ -36,8 +38,10 @@ DRAINED = 0.92
 AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.4
+#: What has piled up behind a pause makes units late for so long.
+BEHIND_PAUSE_S = 1.0
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
-DOWN, DRAIN = 0.96, 0.6
+DOWN, DRAIN = 0.95, 0.7
 #: Encoders make somewhat less than they are told; by no more than this is it made up for.
 LEAST_MADE = 0.8
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
@@ -52,6 +56,22 @@ NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
 LEAST_BPS = 24_000.0
+
+
+class Tcp(NamedTuple):
+    """What TCP says of the way, if anything. `denied`: it sees no queue; `seen`: it sees one; `carries_bps`: that comes
+    through, and there is more; `least_s`: the least round trip; `paused`: it sends next to nothing for a moment, of its
+    own accord.
+    """
+
+    denied: bool = False
+    seen: bool = False
+    carries_bps: float | None = None
+    least_s: float | None = None
+    paused: bool = False
+
+
+SILENT = Tcp()
 
 
 class _Ack(NamedTuple):
@@ -73,6 +93,7 @@ class Estimator:
         self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
         self._growth = UP_MOST
+        self._knew = False  # at some time what the link carries
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
         self._sent: deque[tuple[float, int]] = deque()
@@ -80,7 +101,9 @@ class Estimator:
         self._step_s = 0.0
         self._late_s = 0.0
         self._drains_s: float | None = None  # since when
+        self._first_base_s: float | None = None  # as TCP says, until that has happened
         self._looked_s = 0.0
+        self._resumed_s: float | None = 0.0  # first heard of what went after a pause; None: not yet
         self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
 
     @property
@@ -89,9 +112,26 @@ class Estimator:
         return self._carried[-1][1] if self._carried else None
 
     @property
+    def drains(self) -> bool:
+        """It was late, and what has piled up is on its way still."""
+        return self._drains_s is not None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anything was acknowledged yet."""
+        return bool(self._acks)
+
+    @property
+    def made(self) -> float:
+        """What encoders make of the bits they are told, near the limit."""
+        return self._made
+
+    @property
     def base_s(self) -> float | None:
-        """The shortest delay of the last minute: the way there and back of a small unit alone."""
-        return self._bases[0][1] if self._bases else None
+        """The shortest delay of the last minute: the way there and back of a small unit alone. TCP's least round trip
+        while what was sent before anything was known has not drained.
+        """
+        return self._first_base_s or (self._bases[0][1] if self._bases else None)
 
     def sent(self, size: int, now_s: float) -> None:
         """So many bytes of live units were handed to the link."""
@@ -101,6 +141,9 @@ class Estimator:
         """A unit was acknowledged `delay_s` after it was ready to be sent; `before`: bytes of something else that went
         before it on the same way.
         """
+        if self._resumed_s is None:
+            self._resumed_s = now_s
+            self._hold_still(now_s)
         self._acks.append(_Ack(now_s, delay_s, size, size + before))
         while self._bases and self._bases[-1][1] >= delay_s:
             self._bases.pop()
@@ -108,47 +151,49 @@ class Estimator:
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
-    def late(
-        self, now_s: float, oldest_s: float, waiting_bytes: int, *, denied: bool = False, seen: bool = False
-    ) -> bool:
+    def late(self, now_s: float, oldest_s: float, before_bytes: int, tcp: Tcp = SILENT) -> bool:
         """Whether the link has become slower, so that deciding cannot wait; see `step`."""
-        if self.base_s is None or now_s < self._late_s:
+        if self.base_s is None or not self._acks or now_s < self._late_s:
             return False
-        usual_s = self.base_s + waiting_bytes * 8 / self.rate_bps
-        bound_s = LATE_S * DENIED if denied else LATE_AND_SEEN_S if seen else LATE_S
+        usual_s = self.base_s + before_bytes * 8 / self.rate_bps
+        slower = tcp.carries_bps is not None and tcp.carries_bps < SLOWER * self.rate_bps
+        bound_s = LATE_AND_DENIED_S if tcp.denied else LATE_AND_SEEN_S if tcp.seen or slower else LATE_S
         if oldest_s - usual_s <= bound_s:
             return False
         return oldest_s > max((ack.delay_s for ack in self._acks), default=0.0)  # else as late as others: a busy host
 
-    def step(
-        self,
-        now_s: float,
-        oldest_s: float | None,
-        waiting_bytes: int = 0,
-        *,
-        denied: bool = False,
-        seen: bool = False,
-    ) -> None:
+    def paused(self, now_s: float) -> None:
+        """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
+        self._resumed_s = None
+        self._hold_still(now_s)
+
+    def _hold_still(self, now_s: float) -> None:
+        self._step_s, self._late_s = now_s + SETTLE_S, now_s + BEHIND_PAUSE_S
+
+    def step(self, now_s: float, oldest_s: float | None, before_bytes: int = 0, tcp: Tcp = SILENT) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
-        `waiting_bytes`: how much is not acknowledged; `denied`: TCP sees no queue, `seen`: it sees one.
+        `before_bytes`: it, and what went before it and was not acknowledged then.
         """
         while self._carried and self._carried[0][0] < now_s - LATELY_S:
             self._carried.popleft()
         base_s = self.base_s
-        if base_s is None:
+        if base_s is None or not self._acks:
+            self._begin(now_s, tcp)
             return
-        more = DENIED if denied else 1.0
-        if not self._acks or self._acks[-1].at_s < now_s - AWAY_S:
+        more = DENIED if tcp.denied else 1.0
+        if self._acks[-1].at_s < now_s - AWAY_S:
             if oldest_s is None:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
-        if oldest_s is not None and self.late(now_s, oldest_s, waiting_bytes, denied=denied, seen=seen):
+        if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, tcp):
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self._drains_s = now_s
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
+            if len(self._acks) <= WINDOW_UNITS and tcp.seen and tcp.carries_bps is not None:
+                came_bps = tcp.carries_bps  # too few to tell
             share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
-            if self._carried or seen:  # what it was is no measure any more
+            if self._carried or tcp.seen:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
                 self.full_s = now_s
@@ -184,8 +229,24 @@ class Estimator:
             elif self._used(now_s):
                 self._up(now_s)
 
+    def _begin(self, now_s: float, tcp: Tcp) -> None:
+        """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
+        it waits behind what was sent before anybody knew.
+        """
+        if (
+            not tcp.seen
+            or tcp.carries_bps is None
+            or tcp.least_s is None
+            or tcp.carries_bps * LATE_DOWN > self.rate_bps
+        ):
+            return
+        self._first_base_s, self._drains_s = tcp.least_s, self._drains_s or now_s
+        self._carried.append((now_s, tcp.carries_bps))
+        self.full_s = now_s
+        self.rate_bps = max(tcp.carries_bps * LATE_DOWN, LEAST_BPS)
+
     def _drained(self, since_s: float, now_s: float) -> None:
-        self._drains_s = None
+        self._drains_s = self._first_base_s = None
         came_bps = sum(ack.carried for ack in self._acks if ack.at_s > since_s) * 8 / max(now_s - since_s, STEP_S)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self._made)
 
@@ -199,8 +260,11 @@ class Estimator:
 
     def _up(self, now_s: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
+        self._knew |= most_bps is not None
         sent_bps = self._sent_bps(now_s)
-        if most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
+        if most_bps is None and self._knew:
+            self._growth = min(self._growth * BOLDER, UP_MOST)
+        elif most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
             near = UP_NEAR * UP_NEAR_BPS / self.rate_bps
@@ -224,7 +288,8 @@ class Estimator:
         return sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
 
     def _came_bps(self, now_s: float, span_s: float) -> float:
-        """What was acknowledged a second, lately."""
+        """What was acknowledged a second, lately; a pause does not count."""
+        span_s = min(span_s, max(now_s - (self._resumed_s or 0.0), STEP_S))
         acks = [ack for ack in self._acks if ack.at_s > now_s - span_s]
         if len(acks) < WINDOW_UNITS:
             acks = list(self._acks)[-WINDOW_UNITS:]

@@ -132,7 +132,7 @@ class Bbr:
         self._least_us, self._least_at_us = float("inf"), 0.0
         self._from_idle = True  # until something of it is acknowledged
         self._looks_until_us: float | None = None  # inf: until little enough is in flight
-        self._before = self.bytes
+        self._before: float = self.bytes
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
