@@ -19,7 +19,7 @@ FIRST_BPS = 300_000.0
 #: A camera whose oldest picture has waited so long beyond the usual takes no more, until it is so much better again.
 HOLD_S, GO_S = 0.3, 0.12
 #: On a link that has just become slower sooner: encoders make some more pictures for the one it was.
-HOLD_LATE_S = 0.15
+HOLD_LATE_S = 0.2
 #: The same of one that passes on what it gets, whose keyframes take their time on a thin link.
 PASSING_HOLD_S = 1.5
 #: Of what large units show that a link has, so much is relied on.

@@ -27,7 +27,7 @@ GENTLE_UP, GENTLE_UP_MOST, GENTLE_DOWN, GENTLE_DRAIN = 0.01, 0.05, 0.93, 2.0
 DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
 #: where TCP sees a queue as well, so that it cannot be our host or the gateway.
-LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.1, 0.06, 0.45
+LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.15, 0.08, 0.45
 #: The same where it delivers less than this part of the rate.
 SLOWER = 0.6
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
@@ -41,7 +41,7 @@ STEP_S, SETTLE_S = 0.2, 0.4
 #: What has piled up behind a pause makes units late for so long.
 BEHIND_PAUSE_S = 1.0
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
-DOWN, DRAIN = 0.95, 0.7
+DOWN, DRAIN = 0.96, 0.6
 #: Encoders make somewhat less than they are told; by no more than this is it made up for.
 LEAST_MADE = 0.8
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
@@ -49,6 +49,8 @@ UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
 #: That is at this rate; it is as many bits a second at any, within bounds. So of two agents on one link the smaller one
 #: gains on the other: additive increase and multiplicative decrease lead to equal shares (Chiu and Jain 1989).
 UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.004, 0.08
+#: So many times as fast where TCP sees that nothing queues.
+UP_FREE = 2.0
 #: Below this part of what it carried lately there is a little way to go first: so many times as fast.
 UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 #: Near means from here up to there, of the most it carried in so long.
@@ -227,7 +229,7 @@ class Estimator:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
             elif self._used(now_s):
-                self._up(now_s)
+                self._up(now_s, tcp)
 
     def _begin(self, now_s: float, tcp: Tcp) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
@@ -258,7 +260,7 @@ class Estimator:
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
         return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
 
-    def _up(self, now_s: float) -> None:
+    def _up(self, now_s: float, tcp: Tcp) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         self._knew |= most_bps is not None
         sent_bps = self._sent_bps(now_s)
@@ -267,7 +269,7 @@ class Estimator:
         elif most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
-            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps
+            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps * (UP_FREE if tcp.denied else 1.0)
             if sent_bps < UP_BACK_BELOW * most_bps:
                 near = max(near, min(UP_BACK * near, UP_BACK_MOST))
             self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
