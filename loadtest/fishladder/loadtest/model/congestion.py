@@ -16,8 +16,8 @@ _ROUNDS_KEPT = 10
 # The least round trip is believed for so long; then, unless the connection was idle anyway, next to nothing is sent for
 # a moment, so that the queue drains and it can be seen again.
 _LEAST_HOLDS_US, _LOOK_US, _LOOK_BYTES = 10e6, 200e3, 4.0 * SEGMENT_BYTES
-# What hosts add to it differs by more than this, so that one so near will be undercut: on a line without jitter the least
-# of real agents fell from 4.6 to 4.3 ms in 20 s, little by little, and nothing had to be looked for.
+# What hosts add to it differs by more than this, so that one so near will be undercut: on a line without jitter the
+# least of real agents fell from 4.6 to 4.3 ms in 20 s, little by little, and nothing had to be looked for.
 _HOSTS_US = 100.0
 # A burst to the network card is as long as what is paced in about a millisecond; three may be on their way to it.
 _BURST_US, _MOST_BURST_BYTES, _BURSTS = 1024.0, 65_535.0, 3
