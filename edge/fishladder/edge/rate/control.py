@@ -3,13 +3,13 @@ and pictures a second and a size by each camera's ladder. Pure: told what was se
 """
 
 import math
-from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, SILENT, Estimator, Tcp
 from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import Order, Wish, differs, pictures
 from fishladder.edge.rate.passing import PassingLadder, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
@@ -51,24 +51,11 @@ THIN_KEYFRAME_S = 5.0
 
 
 @dataclass(slots=True)
-class _InFlight:
-    seq: int
-    ready_s: float
-    taken_s: float
-    bytes: int
-    before: int  # bytes of backfill that went before it, so that they have come when it has
-    ahead: int  # bytes of anything that were on their way when it was taken
-    handed_s: float  # when its last piece so far was handed to the link
-
-
-@dataclass(slots=True)
 class _Camera:
     ladder: Ladder = field(default_factory=Ladder)
     passing: PassingLadder = field(default_factory=PassingLadder)
-    in_flight: deque[_InFlight] = field(default_factory=deque)
     used_bps: float = 0.0
     produced: int = 0  # bytes since the last step
-    waiting: int = 0  # bytes on their way
     hold: bool = False
     order: Order | None = None
     _smooth_bps: float = 0.0
@@ -90,8 +77,7 @@ class RateControl:
         self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
         self.left_bps: float | None = None  #: for backfill; None: nobody knows what the link carries
         self.queues = False  #: live waits for the link, as far as its acknowledgements say
-        self._backfilled = 0  # bytes since the last live unit
-        self._backfill_waiting = 0  # bytes before live units that are on their way
+        self._way = OnTheWay()
         self._backfill_s = -1.0  # when something was sent last
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
@@ -105,7 +91,6 @@ class RateControl:
         self._stalled_to_s = 0.0
         self._paused_to_s = 0.0  #: TCP sent next to nothing until then, of its own accord
         self._proven = Proven()
-        self._alone: tuple[int, int] | None = None  # the last unit that found nothing on its way
 
     @property
     def yields(self) -> bool:
@@ -125,70 +110,53 @@ class RateControl:
 
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
-        camera = self._cameras.setdefault(channel, _Camera())
-        if not any(it.in_flight for it in self._cameras.values()) and not self._backfilled:
-            self._alone = (channel, seq)
-        self._backfill_waiting += self._backfilled
-        ahead = self._waiting_bytes
-        camera.in_flight.append(_InFlight(seq, ready_s, now_s, size, self._backfilled, ahead, now_s))
-        self._backfilled = 0
-        camera.produced += size
-        camera.waiting += size
+        self._way.taken(channel, seq, size, ready_s, now_s)
+        self._cameras.setdefault(channel, _Camera()).produced += size
         self.estimator.sent(size, now_s)
 
     def latest(self, channel: int) -> float | None:
         """When the unit a camera sent last could have been sent; None if it is there."""
-        camera = self._cameras.get(channel)
-        return camera.in_flight[-1].ready_s if camera is not None and camera.in_flight else None
+        last = self._way.last(channel)
+        return None if last is None else last.ready_s
 
     def take_back(self, channel: int) -> None:
         """That unit does not come."""
-        unit = self._cameras[channel].in_flight.pop()
-        self._cameras[channel].waiting -= unit.bytes
-        self._backfill_waiting -= unit.before
+        self._way.take_back(channel)
 
     def backfilled(self, size: int, now_s: float) -> None:
         """So many bytes of backfill go onto the link."""
-        self._backfilled += size
+        self._way.backfilled(size)
         self._backfill_s = now_s
         self.estimator.sent(size, now_s)
 
     def handed(self, channel: int, now_s: float) -> None:
         """Another piece of the unit taken last is handed to the link."""
-        camera = self._cameras.get(channel)
-        if camera is not None and camera.in_flight:
-            camera.in_flight[-1].handed_s = now_s
+        if (last := self._way.last(channel)) is not None:
+            last.handed_s = now_s
 
     def logged(self, channel: int, seq: int, now_s: float) -> None:
         """Everything of a camera up to `seq` has reached the gateway."""
-        camera = self._cameras.setdefault(channel, _Camera())
-        if not camera.in_flight or camera.in_flight[0].seq > seq:
+        first = self._way.first(channel)
+        if first is None or first.seq > seq:
             return
-        first = camera.in_flight[0]
         silent_s = now_s - max(self._heard_s, first.taken_s)
         takes_s = first.bytes * 8 / self.estimator.rate_bps
         if silent_s > max(STALL_S, 3 * takes_s) and self.estimator.heard:  # else it may just be slow
             self._stalled_to_s = now_s
         self._heard_s = now_s
-        while camera.in_flight and camera.in_flight[0].seq <= seq:
-            unit = camera.in_flight.popleft()
-            camera.waiting -= unit.bytes
-            self._backfill_waiting -= unit.before
+        for unit in self._way.logged(channel, seq):
             if unit.ready_s >= max(self._stalled_to_s, self._paused_to_s):
                 self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s, before=unit.before)
-                if self._alone == (channel, unit.seq):
+                if unit.alone:
                     self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
 
-    def _since(self, unit: _InFlight) -> float:
+    def _since(self, unit: InFlight) -> float:
         """Since when a unit waits for the link. One that is paced does not before its last piece may go."""
         return unit.handed_s if self.yields else unit.ready_s
 
     def forget(self, channel: int) -> None:
         """What was on its way of a camera is not any more."""
-        if camera := self._cameras.get(channel):
-            self._backfill_waiting -= sum(unit.before for unit in camera.in_flight)
-            camera.in_flight.clear()
-            camera.waiting = 0
+        self._way.forget(channel)
 
     def order(self, channel: int) -> Order | None:
         """What is in force; None before the first."""
@@ -239,7 +207,7 @@ class RateControl:
         beside_bps = 0.0  # what cameras send that pass on what they get
         for channel, camera in self._cameras.items():
             waiting = [unsent_ready_s[channel]] if channel in unsent_ready_s else []
-            waiting += [self._since(camera.in_flight[0])] if camera.in_flight else []
+            waiting += [self._since(first)] if (first := self._way.first(channel)) is not None else []
             ages[channel] = now_s - min(waiting) if waiting else 0.0
             camera.used(passed_s)
             if channel not in wishes:
@@ -287,16 +255,11 @@ class RateControl:
         else:
             self._full_for_s = max(self._full_for_s - passed_s * FREE_COUNTS, 0.0)
 
-    @property
-    def _waiting_bytes(self) -> int:
-        return sum(camera.waiting for camera in self._cameras.values()) + self._backfill_waiting
-
     def _oldest(self, unsent_ready_s: Mapping[int, float], now_s: float) -> tuple[float, int]:
         """For how long the oldest unit has waited for the link, and the bytes that explain it: its own, those on their
         way before it, and what others had in turn with it.
         """
-        waiting_bytes = self._waiting_bytes
-        firsts = [it.in_flight[0] for it in self._cameras.values() if it.in_flight]
+        waiting_bytes, firsts = self._way.bytes, self._way.firsts()
         first = min(firsts, key=self._since, default=None)
         unsent_s = min(unsent_ready_s.values(), default=math.inf)
         if first is None or unsent_s < self._since(first):
