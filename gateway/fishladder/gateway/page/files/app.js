@@ -135,7 +135,9 @@ function ask(why) {
       "p.hint",
       {},
       "Whoever runs the gateway makes one, for a site or for all of them:",
-      h("code", {}, "fishladder token create --site '*' --scope view"),
+      h("code", {}, ..."fishladder token create --site '*' --scope view".split(" ").flatMap((word) => [
+        h("span.word", {}, word), " ",
+      ])),
     ),
   );
   main.replaceChildren(form);
