@@ -6,7 +6,7 @@ of RFC 8867. One table at the end, with what was asked for and whether it is met
                                     [--jobs N] [--minutes M] [--json FILE] [--markdown FILE]
 
 Each cell (case, variant, seed) is a process of its own; its figures are written to the JSON file as soon as it ends,
-and a run with the same file goes on where the last one stopped. Needs root, or `unshare -Urn`.
+and a run with the same file goes on where the last one stopped. Without root it works in a user namespace.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from thin.footage import footage
 from thin.table import markdown, rows
 
 from fishladder.loadtest.emulation import privileges
+from fishladder.loadtest.errors import CannotEmulate
 
 Cell = tuple[str, str, int]
 #: What a cell takes besides its run.
@@ -124,8 +125,10 @@ def main() -> None:
         if name not in CASES and name not in groups:
             parser.error(f"--only {name}: expected one of {', '.join([*groups, *CASES])}")
         names += [case.name for case in groups[name]] if name in groups else [name]
-    if privileges.privileges().kind != "root":
-        sys.exit("this takes network namespaces: run it as root, or in `unshare -Urn`")
+    try:
+        privileges.enter(sys.argv[1:], (__file__,))
+    except CannotEmulate as error:
+        sys.exit(f"this takes network namespaces: {error}")
     before: list[dict[str, Any]] = (
         json.loads(args.json.read_text())["cells"] if args.json and args.json.exists() else []
     )

@@ -131,6 +131,18 @@ def test_the_rate_holds_where_fewer_or_more_pictures_come_than_the_encoder_was_o
     assert sum(len(unit.payload) * 8 for unit in units[fps:] if unit) / 3 == pytest.approx(400_000, rel=0.22)
 
 
+def test_told_more_than_the_maximum_it_is_opened_anew_for_a_quarter_more_and_no_further() -> None:
+    """Which is to make the maximum of it, near the limit of a link."""
+    settings = EncoderSettings(bitrate_bps=1_000_000)
+    usual = X264(settings, (320, 240), 15, 1_000_000)
+    assert usual.maximum_bps == 1_000_000
+    assert not usual.outgrown(1_000_000, 0)
+    assert usual.outgrown(1_100_000, 0)
+    more = X264(settings, (320, 240), 15, 1_100_000)
+    assert more.maximum_bps == 1_250_000
+    assert not any(more.outgrown(bps, 10_000_000) for bps in (1_000_000, 1_250_000, 3_000_000))
+
+
 def test_impossible_settings_are_named() -> None:
     with pytest.raises(CameraError, match="preset 'nonsense'"):
         X264(EncoderSettings(preset="nonsense"), (320, 180), 10, 100_000)

@@ -1,8 +1,9 @@
 """All cameras of an agent on one connection: what their waiting says of the link, and what it does not."""
 
+from support.fluid_site import QUEUES
+
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.clock import OffsetEstimator
-from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import FIRST_BPS
 from fishladder.edge.rate.orders import Wish
 from fishladder.edge.rate.passing import Flow, Passing, PassingRung
@@ -45,7 +46,6 @@ def test_what_waited_while_its_camera_was_refused_says_nothing_of_the_link() -> 
     wish = Wish(1.0, main.bps * 1.1, FPS, 0, 0, Passing(main))
     cameras.connected()
     cameras.hellos(clock.us / 1e6, anyway=True)
-    queues = LinkState(rtt_us=200_000, min_rtt_us=20_000)
     captured, least_bps, rungs = 0, cameras.rate.estimator.rate_bps, set()
     on_their_way = [[0, 0]] * 3
     for tick in range(round(10e6 / TICK_US)):
@@ -65,7 +65,7 @@ def test_what_waited_while_its_camera_was_refused_says_nothing_of_the_link() -> 
             cameras.handed()
         on_their_way = [[session.ring.next - 1 for session in sessions], *on_their_way[:-1]]
         cameras.acknowledged(Ack([(channel, seq, 0) for channel, seq in enumerate(on_their_way[-1])]), clock.us / 1e6)
-        for _, order in cameras.orders(lambda channel, weight: wish, queues):
+        for _, order in cameras.orders(lambda channel, weight: wish, QUEUES):
             rungs.add(order.passing)
         least_bps = min(least_bps, cameras.rate.estimator.rate_bps)
     assert all(session.ring.logged == captured for session in sessions)

@@ -174,6 +174,7 @@ def test_a_whip_url_that_cannot_be_is_refused(url: str) -> None:
     assert "s3cret" not in str(error.value)
 
 
+@pytest.mark.timeout(240)
 async def test_a_camera_sends_what_its_receiver_says_comes_through() -> None:
     """By aiortc's own estimate (REMB) over a relay of 600 kbit/s, for one that might send 3 Mbit/s."""
     thin = Link("thin", rtt_s=0.04, rate_bps=600_000)

@@ -6,12 +6,12 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fishladder.edge.encode import SUDDEN
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import RateControl
-from fishladder.edge.rate.estimator import Tcp
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
 from fishladder.edge.spool.spill import LATE_US
@@ -28,6 +28,9 @@ LAG = 3
 #: TCP lets so much be on its way beyond what the link carries in a round trip, and sees a queue of this as one.
 WINDOW_S, SEEN_S = 0.02, 0.06
 TICK_S, CONTROL_TICKS = 0.005, 5
+#: How TCP sees a queue, and none.
+QUEUES = LinkState(rtt_us=200_000, min_rtt_us=20_000, notsent_bytes=0)
+IDLE = LinkState(rtt_us=20_000, min_rtt_us=20_000, notsent_bytes=0)
 
 
 @dataclass
@@ -195,9 +198,9 @@ class FluidSite:
             waiting.setdefault(unit.channel, unit.ready_s)
         wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
         seen = self._tcp_says and self.link.holds() * 8 > SEEN_S * max(self.link.capacity_bps(self.now_s), 1.0)
-        for channel, order in self.control.step(
-            wishes, waiting, self.now_s, spooled=self._spooled, tcp=Tcp(seen=seen, paused=self._paused(self.now_s))
-        ):
+        link = QUEUES if seen else LinkState()
+        link = replace(link, paused=self._paused(self.now_s))
+        for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, link=link):
             self.cameras[channel].order = order
             self.fewer += bool(order.fps or order.width or order.hold)
         self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen)

@@ -27,6 +27,15 @@ def cannot_emulate() -> str:
     return f"creating network namespaces here takes a process of its own: {found.kind} {found.reason}"
 
 
+def cannot_emulate_at_all() -> str:
+    """Why nobody here can emulate links, not even in a user namespace; '' if somebody can."""
+    try:
+        found = privileges()
+    except CannotEmulate as error:
+        return str(error)
+    return found.reason if found.kind == "none" else ""
+
+
 def marked(mark: str) -> set[int]:
     """Processes with a mark in their environment, that is those a marked command has started."""
     found = set()

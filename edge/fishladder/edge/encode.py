@@ -90,8 +90,8 @@ class X264:
         self._next_keyframe_us: int | None = None
         self._force = True
         self._opened_us: int | None = None  # pts of its first picture
-        over_bps = round(settings.bitrate_bps * OVER)
-        most_bps = over_bps if bitrate_bps > settings.bitrate_bps else settings.bitrate_bps
+        self._over_bps = round(settings.bitrate_bps * OVER)
+        most_bps = self._over_bps if bitrate_bps > settings.bitrate_bps else settings.bitrate_bps
         self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
         self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), most_bps)
         context = av.CodecContext.create("libx264", "w")
@@ -135,7 +135,7 @@ class X264:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
-        wanted = min(max(bitrate_bps, LEAST_BPS), round(self.settings.bitrate_bps * OVER))
+        wanted = min(max(bitrate_bps, LEAST_BPS), self._over_bps)
         since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
         if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US:
             return True

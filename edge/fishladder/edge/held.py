@@ -44,6 +44,11 @@ class HeldRange:
 Held = HeldUnit | HeldRange
 
 
+def is_deferred(held: Held) -> bool:
+    """Whether it is in the spool, and declared so."""
+    return isinstance(held, HeldRange) and held.fate is Fate.DEFERRED
+
+
 def unit_of(held: HeldUnit, epoch: int, offset_us: int | None, flags: Flag = NO_FLAGS) -> Unit:
     """For the wire. `offset_us` is to be added to our wall clock at capture for the gateway's; None = not known."""
     unit = held.unit

@@ -27,6 +27,11 @@ class LinkState:
         return self.rate_bytes_s * 8 if self.rate_bytes_s and (self.queues or not self.limited_by_us) else None
 
     @property
+    def least_s(self) -> float | None:
+        """The least round trip, in seconds."""
+        return None if self.min_rtt_us is None else self.min_rtt_us / 1e6
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits on the way, as far as TCP sees."""
         if self.rtt_us is None or self.min_rtt_us is None or self.notsent_bytes is None:
@@ -39,3 +44,7 @@ class LinkState:
         if self.rtt_us is None or self.min_rtt_us is None:
             return False
         return self.rtt_us - self.min_rtt_us > QUEUE_US
+
+
+#: Where nothing is known, or nothing is said.
+SILENT = LinkState()

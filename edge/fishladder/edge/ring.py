@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.entries import Entries
-from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit
+from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit, is_deferred
+from fishladder.edge.references import context, is_deferred_before, replay_start
 from fishladder.edge.room import declare_full, make_room
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Flag
@@ -56,7 +57,7 @@ class Ring:
         """From this seq on, what is held is nowhere else: not committed nor in the spool, or needed to decode that."""
         since = self.oldest
         for held in self._entries:
-            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
+            if is_deferred(held):
                 since = held.last + 1
             elif held.last > self.committed:
                 break
@@ -70,7 +71,7 @@ class Ring:
     @property
     def deferred(self) -> int:
         """How many of them are declared as deferred."""
-        ranges = (it for it in self._entries if isinstance(it, HeldRange) and it.fate is Fate.DEFERRED)
+        ranges = (it for it in self._entries if is_deferred(it))
         return sum(max(it.last - max(it.first, self.committed + 1) + 1, 0) for it in ranges)
 
     @property
@@ -91,9 +92,7 @@ class Ring:
     @property
     def leans_on_spool(self) -> bool:
         """What comes next may refer to what was deferred: live has not gone on since."""
-        return self._cut_at >= self.next or any(
-            isinstance(held, HeldRange) and held.fate is Fate.DEFERRED for held in self.unsent()
-        )
+        return self._cut_at >= self.next or any(is_deferred(held) for held in self.unsent())
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self._entries)
@@ -215,22 +214,9 @@ class Ring:
         self.logged = seq - 1
         if seq <= self.position:
             self._entries.split(seq)
-        if self._is_deferred_before(seq, anew=anew):
+        if is_deferred_before(self._entries, seq, anew=anew):
             self._cut_at = seq
         self._fit()  # what was on its way could not be dropped
-
-    def _is_deferred_before(self, seq: int, *, anew: bool) -> bool:
-        """Whether the last picture before it that was encoded, as far as that is here, is deferred; if it is not, it
-        was sent before those it refers to were. To a log that begins `anew` it is not sent again without them.
-        """
-        end = self._entries.index(seq) if seq <= self.position else len(self._entries)
-        for index in range(end - 1, -1, -1):
-            held = self._entries[index]
-            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
-                return True
-            if isinstance(held, HeldUnit) and (held.unit.entry_point or not anew):
-                return False
-        return False
 
     def disconnected(self) -> None:
         """What was sent and not acknowledged may have to be sent again."""
@@ -265,18 +251,7 @@ class Ring:
         without them it would take what was never encoded for lost.
         """
         unsent = next((held for held in self.unsent() if isinstance(held, HeldUnit)), None)
-        if unsent is None or unsent.unit.entry_point:
-            return []
-        found: list[Held] = []
-        for index in range(self._entries.index(unsent.first) - 1, -1, -1):
-            held = self._entries[index]
-            if isinstance(held, HeldRange) and held.fate is Fate.DEFERRED:
-                return found[::-1]  # what lies before them is in the spool
-            if held.last < self.next:
-                found.append(held)
-            if isinstance(held, HeldUnit) and held.unit.entry_point:
-                return found[::-1]
-        return []
+        return [] if unsent is None else context(self._entries, unsent, self.next)
 
     def defer(self, last: int) -> None:
         """Declare what is unsent up to `last` as DEFERRED: it is in the spool now."""
@@ -307,28 +282,8 @@ class Ring:
 
     def _forget(self) -> None:
         """Forget what is committed and not needed to decode what follows."""
-        self._entries.forget(min(self._replay_start(), self.next))
-
-    def _replay_start(self) -> int:
-        """The seq of the newest clean point at or before committed + 1 within the bound; else of such a recovery
-        point; else committed + 1.
-        """
-        until = self.committed + 1
-        size, newest_us, recovery = 0, None, None
-        for index in range(self._entries.index(until), -1, -1):
-            held = self._entries[index]
-            if isinstance(held, HeldRange):
-                continue
-            newest_us = held.unit.mono_us if newest_us is None else newest_us
-            if held.first < until:
-                size += held.cost
-            if size > self.replay_bytes or newest_us - held.unit.mono_us > self.replay_us:
-                break
-            if held.unit.flags & Flag.CLEAN:
-                return held.first
-            if recovery is None and held.unit.entry_point:
-                recovery = held.first
-        return until if recovery is None else recovery
+        start = replay_start(self._entries, self.committed + 1, self.replay_bytes, self.replay_us)
+        self._entries.forget(min(start, self.next))
 
     def _keep_replay_short(self, unit: CapturedUnit) -> None:
         """Ask for a keyframe well before the distance to the last entry point exceeds the bound."""

@@ -6,7 +6,7 @@ import random
 from enum import Enum
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.held import HeldRange, HeldUnit, range_of, unit_of
+from fishladder.edge.held import HeldRange, HeldUnit, is_deferred, range_of, unit_of
 from fishladder.edge.memory import Earlier, Memory
 from fishladder.edge.ring import Ring
 from fishladder.runtime.lifecycle import Backoff
@@ -213,7 +213,7 @@ class Session:
 
     def _number_anew(self, hello_at_s: float) -> None:
         """The stack has seen more of this epoch than we remember: what is not sent goes on under another."""
-        unsent = [held for held in self.ring.unsent() if isinstance(held, HeldUnit) or held.fate is not Fate.DEFERRED]
+        unsent = [held for held in self.ring.unsent() if not is_deferred(held)]
         self._begin_anew(hello_at_s)
         for held in unsent:
             if isinstance(held, HeldUnit):

@@ -12,7 +12,6 @@ import structlog
 from fishladder.edge.clock import Clock, OffsetEstimator
 from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
-from fishladder.edge.rate.estimator import Tcp
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
@@ -256,9 +255,7 @@ class UplinkCameras:
                     late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
-        least_s = None if link.min_rtt_us is None else link.min_rtt_us / 1e6
-        tcp = Tcp(link.idle, link.queues, link.carries_bps, least_s, link.paused)
-        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), tcp=tcp)
+        return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), link=link)
 
     def hopeless(self) -> list[bytes]:
         """Give up units of which a part is sent and the rest would take too long: live goes on with a keyframe, and

@@ -5,8 +5,8 @@ makes of a link that is fast, gets slower, faster, or away.
 import pytest
 from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
 
+from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
-from fishladder.edge.rate.estimator import Tcp
 from fishladder.edge.rate.orders import Wish
 
 
@@ -181,8 +181,8 @@ def test_a_thin_link_is_known_before_the_first_unit_has_come() -> None:
     control.taken(0, 1, 40_000, 0.0, 0.0)
     wish = Wish(1.0, 3e6, 30, 640, 360)
     for tick in range(1, 10):
-        says = Tcp(seen=tick > 4, carries_bps=100e3, least_s=0.1)
-        orders = control.step({0: wish}, {}, tick / 10, tcp=says)
+        link = LinkState(100e3 / 8, True, 200_000 if tick > 4 else 100_000, 100_000)
+        orders = control.step({0: wish}, {}, tick / 10, link=link)
     assert orders == []
     order = control.order(0)
     assert order is not None

@@ -1,6 +1,9 @@
 """What follows from acknowledgements, and what does not."""
 
-from fishladder.edge.rate.estimator import FULL_S, LEAST_BPS, Estimator, Tcp
+from support.fluid_site import IDLE, QUEUES
+
+from fishladder.edge.link_state import SILENT
+from fishladder.edge.rate.estimator import FULL_S, LEAST_BPS, Estimator
 
 
 def fed(*, delay_s: float, seconds: float = 2.0, first_bps: float = 1e6, start_s: float = 0.0) -> Estimator:
@@ -39,8 +42,8 @@ def test_a_link_that_is_away_says_nothing_of_its_rate() -> None:
 
 def test_where_tcp_sees_a_queue_lateness_is_believed_sooner_and_where_it_sees_none_later() -> None:
     it = fed(delay_s=0.0)
-    says = (Tcp(seen=True), Tcp(), Tcp(denied=True))
-    late = [it.late(3.1, oldest_s, 0, tcp) for oldest_s in (0.12, 0.2, 0.6) for tcp in says]
+    links = (QUEUES, SILENT, IDLE)
+    late = [it.late(3.1, oldest_s, 0, link) for oldest_s in (0.12, 0.2, 0.6) for link in links]
     assert late == [True, False, False, True, True, False, True, True, True]
 
 

@@ -163,6 +163,16 @@ class Survival(RuleBasedStateMachine):
             self.ring.defer(plan.last)
         self.journal.forget(self.ring.oldest_here, self.ring.committed)
 
+    def spools(self, *, after_s: int, freshest: bool = False) -> None:
+        """What has waited for so long goes to the spool, in one go."""
+        self.time_passes(seconds=after_s)
+        self.begin_to_write(freshest=freshest)
+        self.it_is_written()
+
+    def sends(self, *, heard: bool = True) -> None:
+        """All it can, and all arrives."""
+        self.send(count=9, arrives=True, heard=heard)
+
     @rule()
     def kill(self) -> None:
         self.connected, self.plan = False, None
@@ -239,23 +249,19 @@ def test_the_journal_of_a_long_outage_holds_no_more_than_the_ring(tmp_path: Path
 
 def test_an_agent_killed_after_it_deferred_goes_on_live_at_an_entry_point(it: Survival) -> None:
     it.unit(clean=True)
-    it.send(count=6, arrives=True, heard=True)
+    it.sends()
     it.unit(clean=False)
-    it.time_passes(seconds=6)
-    it.begin_to_write(freshest=False)
-    it.it_is_written()
+    it.spools(after_s=6)
     it.unit(clean=False)
-    it.send(count=6, arrives=True, heard=False)
+    it.sends(heard=False)
     assert it.logged == {1: "unit", 2: "deferred"}
     it.kill()
     it.connect()
-    it.send(count=6, arrives=True, heard=True)
+    it.sends()
     assert it.logged == {1: "unit", 2: "deferred"}
-    it.time_passes(seconds=1)
-    it.begin_to_write(freshest=False)
-    it.it_is_written()
+    it.spools(after_s=1)
     it.unit(clean=True)
-    it.send(count=6, arrives=True, heard=True)
+    it.sends()
     assert it.logged == {1: "unit", 2: "deferred", 3: "deferred", 4: "unit"}
     it.nothing_is_lost()
 
@@ -266,19 +272,15 @@ def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind
     it.unit(clean=False)
     it.time_passes(seconds=3)
     it.unit(clean=True)
-    it.send(count=6, arrives=True, heard=False)
+    it.sends(heard=False)
     it.unit(clean=False)
-    it.time_passes(seconds=1)
-    it.begin_to_write(freshest=True)
-    it.it_is_written()
+    it.spools(after_s=1, freshest=True)
     it.unit(clean=False)
     assert [held.last for held in it.ring if isinstance(held, HeldRange)] == [4]
     it.lose_log()
-    it.time_passes(seconds=2)
-    it.begin_to_write(freshest=True)
-    it.it_is_written()
+    it.spools(after_s=2, freshest=True)
     it.connect()
-    it.send(count=9, arrives=True, heard=True)
+    it.sends()
     assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}
     it.nothing_is_lost()
 
@@ -289,20 +291,16 @@ def test_a_log_that_began_anew_gets_nothing_without_its_reference(it: Survival) 
     it.unit(clean=False)
     it.time_passes(seconds=5)
     it.unit(clean=False)
-    it.send(count=6, arrives=True, heard=True)
+    it.sends()
     it.commit()
     it.unit(clean=False)
     it.lose_log()
     it.kill()
-    it.time_passes(seconds=1)
-    it.begin_to_write(freshest=False)
-    it.it_is_written()
+    it.spools(after_s=1)
     it.connect()
-    it.send(count=6, arrives=True, heard=True)
+    it.sends()
     it.unit(clean=True)
-    it.time_passes(seconds=1)
-    it.begin_to_write(freshest=False)
-    it.it_is_written()
-    it.send(count=6, arrives=True, heard=True)
+    it.spools(after_s=1)
+    it.sends()
     assert it.logged == {1: "unit", 2: "unit", 3: "unit", 4: "deferred", 5: "unit"}
     it.nothing_is_lost()

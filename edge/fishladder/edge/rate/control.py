@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.budget import Claim, share
-from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, SILENT, Estimator, Tcp
+from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import Order, Wish, differs, pictures
@@ -18,10 +19,10 @@ from fishladder.edge.rate.proven import Proven
 FIRST_BPS = 300_000.0
 #: A camera whose oldest picture has waited so long beyond the usual takes no more, until it is so much better again.
 HOLD_S, GO_S = 0.3, 0.12
-#: On a link that has just become slower sooner: encoders make some more pictures for the one it was.
-HOLD_LATE_S = 0.2
 #: The same of one that passes on what it gets, whose keyframes take their time on a thin link.
 PASSING_HOLD_S = 1.5
+#: And of one that is encoded, on a link that has just become slower: some more pictures are made for what it was.
+HOLD_LATE_S = 0.2
 #: Of what large units show that a link has, so much is relied on.
 SURE = 0.8
 #: For so long after a queue stood the link counts as full.
@@ -186,17 +187,18 @@ class RateControl:
         now_s: float,
         *,
         spooled: Collection[int] = (),
-        tcp: Tcp = SILENT,
+        link: LinkState = SILENT,
     ) -> list[tuple[int, Order]]:
         """Orders that are news; to be called often. `unsent_ready_s`: since when each camera's oldest unsent unit could
-        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late.
+        have been sent, of those that have one; `spooled`: cameras of which nothing is lost that comes late; `link`:
+        how TCP sees it.
         """
         passed_s = now_s - self._step_s
-        if tcp.paused:
+        if link.paused:
             self._paused_to_s = now_s
             self.estimator.paused(now_s)
-        oldest_s, before_bytes = self._oldest(unsent_ready_s, now_s)
-        late = self.estimator.late(now_s, oldest_s, before_bytes, tcp)
+        waits_s, before_bytes = self._oldest(unsent_ready_s, now_s)
+        late = self.estimator.late(now_s, waits_s, before_bytes, link)
         self.queues = late or self.estimator.queue_s > FREE_S
         if passed_s < SOON_S or (passed_s < STEP_S and not late):
             return []
@@ -212,7 +214,7 @@ class RateControl:
             camera.used(passed_s)
             if channel not in wishes:
                 beside_bps += camera.used_bps
-        self.estimator.step(now_s, oldest_s or None, before_bytes, tcp)
+        self.estimator.step(now_s, waits_s or None, before_bytes, link)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
@@ -223,7 +225,7 @@ class RateControl:
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
         total_bps = max(may_bps - backfill_bps, least_bps)
         shares = share(total_bps, claims)
-        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=tcp.denied)
+        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=link.idle)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
@@ -233,12 +235,12 @@ class RateControl:
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
-            waits_s = ages[channel] - (self.estimator.base_s or 0.0)
+            beyond_s = ages[channel] - (self.estimator.base_s or 0.0)
             hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
             if self.estimator.drains and wish.passing is None:
                 hold_s = HOLD_LATE_S
             may_hold = channel not in spooled and (self.thin or not wish.passing)
-            camera.hold = may_hold and waits_s > (go_s if camera.hold else hold_s)
+            camera.hold = may_hold and beyond_s > (go_s if camera.hold else hold_s)
             order = self._order(camera, wish, rate, now_s)
             if differs(order, camera.order):
                 camera.order = order

@@ -8,6 +8,8 @@ from collections import deque
 from statistics import median
 from typing import NamedTuple
 
+from fishladder.edge.link_state import SILENT, LinkState
+
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
 #: The delay of the quickest unit of so long, and of so many, is that of a standing queue: a keyframe's own length on
@@ -60,22 +62,6 @@ USED = 0.75
 LEAST_BPS = 24_000.0
 
 
-class Tcp(NamedTuple):
-    """What TCP says of the way, if anything. `denied`: it sees no queue; `seen`: it sees one; `carries_bps`: that comes
-    through, and there is more; `least_s`: the least round trip; `paused`: it sends next to nothing for a moment, of its
-    own accord.
-    """
-
-    denied: bool = False
-    seen: bool = False
-    carries_bps: float | None = None
-    least_s: float | None = None
-    paused: bool = False
-
-
-SILENT = Tcp()
-
-
 class _Ack(NamedTuple):
     at_s: float
     delay_s: float
@@ -99,7 +85,7 @@ class Estimator:
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
         self._sent: deque[tuple[float, int]] = deque()
-        self._made = 1.0  # of the rate, what is sent by those who use it
+        self.made = 1.0  #: of the rate, what is sent by those who use it: encoders make less than they are told
         self._step_s = 0.0
         self._late_s = 0.0
         self._drains_s: float | None = None  # since when
@@ -122,11 +108,6 @@ class Estimator:
     def heard(self) -> bool:
         """Whether anything was acknowledged yet."""
         return bool(self._acks)
-
-    @property
-    def made(self) -> float:
-        """What encoders make of the bits they are told, near the limit."""
-        return self._made
 
     @property
     def base_s(self) -> float | None:
@@ -153,13 +134,13 @@ class Estimator:
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
-    def late(self, now_s: float, oldest_s: float, before_bytes: int, tcp: Tcp = SILENT) -> bool:
+    def late(self, now_s: float, oldest_s: float, before_bytes: int, link: LinkState = SILENT) -> bool:
         """Whether the link has become slower, so that deciding cannot wait; see `step`."""
         if self.base_s is None or not self._acks or now_s < self._late_s:
             return False
         usual_s = self.base_s + before_bytes * 8 / self.rate_bps
-        slower = tcp.carries_bps is not None and tcp.carries_bps < SLOWER * self.rate_bps
-        bound_s = LATE_AND_DENIED_S if tcp.denied else LATE_AND_SEEN_S if tcp.seen or slower else LATE_S
+        slower = link.carries_bps is not None and link.carries_bps < SLOWER * self.rate_bps
+        bound_s = LATE_AND_DENIED_S if link.idle else LATE_AND_SEEN_S if link.queues or slower else LATE_S
         if oldest_s - usual_s <= bound_s:
             return False
         return oldest_s > max((ack.delay_s for ack in self._acks), default=0.0)  # else as late as others: a busy host
@@ -172,7 +153,7 @@ class Estimator:
     def _hold_still(self, now_s: float) -> None:
         self._step_s, self._late_s = now_s + SETTLE_S, now_s + BEHIND_PAUSE_S
 
-    def step(self, now_s: float, oldest_s: float | None, before_bytes: int = 0, tcp: Tcp = SILENT) -> None:
+    def step(self, now_s: float, oldest_s: float | None, before_bytes: int = 0, link: LinkState = SILENT) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
         `before_bytes`: it, and what went before it and was not acknowledged then.
         """
@@ -180,28 +161,28 @@ class Estimator:
             self._carried.popleft()
         base_s = self.base_s
         if base_s is None or not self._acks:
-            self._begin(now_s, tcp)
+            self._begin(now_s, link)
             return
-        more = DENIED if tcp.denied else 1.0
+        more = DENIED if link.idle else 1.0
         if self._acks[-1].at_s < now_s - AWAY_S:
             if oldest_s is None:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
-        if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, tcp):
+        if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self._drains_s = now_s
             self.queue_s = oldest_s - base_s
             came_bps = self._came_bps(now_s, 0.2)
-            if len(self._acks) <= WINDOW_UNITS and tcp.seen and tcp.carries_bps is not None:
-                came_bps = tcp.carries_bps  # too few to tell
+            if len(self._acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
+                came_bps = link.carries_bps  # too few to tell
             share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
-            if self._carried or tcp.seen:  # what it was is no measure any more
+            if self._carried or link.queues:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
                 self.full_s = now_s
             else:  # it may as well stand still: that it is thin its acknowledgements have to say
                 self._doubted_bps = max(self._doubted_bps, self.rate_bps)
-            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self._made), LEAST_BPS)
+            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self.made), LEAST_BPS)
             return
         if now_s < self._step_s:
             return
@@ -215,7 +196,7 @@ class Estimator:
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
         if made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
-            self._made += (max(min(made, 1.0), LEAST_MADE) - self._made) * 0.1
+            self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
         full_s, free_s = self._bounds(recent, more)
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
@@ -223,34 +204,34 @@ class Estimator:
             self.full_s = now_s
             down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
-            self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self._made), LEAST_BPS)
+            self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self.made), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
         elif self.queue_s < free_s:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
             elif self._used(now_s):
-                self._up(now_s, tcp)
+                self._up(now_s, link)
 
-    def _begin(self, now_s: float, tcp: Tcp) -> None:
+    def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
         it waits behind what was sent before anybody knew.
         """
         if (
-            not tcp.seen
-            or tcp.carries_bps is None
-            or tcp.least_s is None
-            or tcp.carries_bps * LATE_DOWN > self.rate_bps
+            not link.queues
+            or link.carries_bps is None
+            or link.least_s is None
+            or link.carries_bps * LATE_DOWN > self.rate_bps
         ):
             return
-        self._first_base_s, self._drains_s = tcp.least_s, self._drains_s or now_s
-        self._carried.append((now_s, tcp.carries_bps))
+        self._first_base_s, self._drains_s = link.least_s, self._drains_s or now_s
+        self._carried.append((now_s, link.carries_bps))
         self.full_s = now_s
-        self.rate_bps = max(tcp.carries_bps * LATE_DOWN, LEAST_BPS)
+        self.rate_bps = max(link.carries_bps * LATE_DOWN, LEAST_BPS)
 
     def _drained(self, since_s: float, now_s: float) -> None:
         self._drains_s = self._first_base_s = None
         came_bps = sum(ack.carried for ack in self._acks if ack.at_s > since_s) * 8 / max(now_s - since_s, STEP_S)
-        self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self._made)
+        self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
     def _bounds(self, recent: list[_Ack], more: float) -> tuple[float, float]:
         """From which queue on the link is full, and up to which it is free."""
@@ -260,7 +241,7 @@ class Estimator:
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
         return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
 
-    def _up(self, now_s: float, tcp: Tcp) -> None:
+    def _up(self, now_s: float, link: LinkState) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         self._knew |= most_bps is not None
         sent_bps = self._sent_bps(now_s)
@@ -269,7 +250,7 @@ class Estimator:
         elif most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
             self._growth = UP_MOST
         elif sent_bps < NEAR_TO * most_bps:
-            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps * (UP_FREE if tcp.denied else 1.0)
+            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps * (UP_FREE if link.idle else 1.0)
             if sent_bps < UP_BACK_BELOW * most_bps:
                 near = max(near, min(UP_BACK * near, UP_BACK_MOST))
             self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)

@@ -14,7 +14,6 @@ class InFlight:
     were on their way then.
     """
 
-    channel: int
     seq: int
     bytes: int
     ready_s: float
@@ -48,7 +47,7 @@ class OnTheWay:
         before, self._backfilled = self._backfilled, 0
         alone = not before and not any(self._units.values())
         self.bytes += before
-        self._units[channel].append(InFlight(channel, seq, size, ready_s, now_s, now_s, before, self.bytes, alone))
+        self._units[channel].append(InFlight(seq, size, ready_s, now_s, now_s, before, self.bytes, alone))
         self.bytes += size
 
     def take_back(self, channel: int) -> None:

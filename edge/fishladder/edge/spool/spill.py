@@ -5,9 +5,8 @@ do, up to where live can go on at once. Pure.
 from dataclasses import replace
 from typing import NamedTuple
 
-from fishladder.edge.held import Held, HeldRange, HeldUnit
+from fishladder.edge.held import Held, HeldRange, HeldUnit, is_deferred
 from fishladder.edge.ring import Ring
-from fishladder.wire.fates import Fate
 
 #: What waits for the link longer than this is written to disk.
 SPILL_US = 5_000_000
@@ -56,7 +55,7 @@ def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill
         last = ring.position
     else:
         last = max(held.last for held in unsent if _captured_us(held) <= now_us - SPILL_US)
-    entries = [held for held in unsent if held.last <= last and not _deferred(held)]
+    entries = [held for held in unsent if held.last <= last and not is_deferred(held)]
     if not any(isinstance(held, HeldUnit) for held in entries):
         return None
     return Spill(_copies([*ring.context(), *entries]), ring.next, last)
@@ -64,7 +63,7 @@ def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill
 
 def everything(ring: Ring) -> Spill | None:
     """What is not committed, for an agent that ends: also what is sent, which the stack may still lose."""
-    entries = [held for held in ring if not _deferred(held)]
+    entries = [held for held in ring if not is_deferred(held)]
     return Spill(_copies(entries), ring.oldest, ring.position) if entries and ring.pending else None
 
 
@@ -86,7 +85,3 @@ def _fresh_point(unsent: list[Held], now_us: int) -> int | None:
 
 def _captured_us(held: Held) -> int:
     return held.unit.mono_us if isinstance(held, HeldUnit) else held.mono_us
-
-
-def _deferred(held: Held) -> bool:
-    return isinstance(held, HeldRange) and held.fate is Fate.DEFERRED

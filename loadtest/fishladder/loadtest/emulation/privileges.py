@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -65,9 +66,9 @@ def as_root() -> bool:
     return os.geteuid() == 0 and _INSIDE not in os.environ
 
 
-def enter(arguments: list[str]) -> Privileges:
+def enter(arguments: list[str], program: Sequence[str] = ("-m", "fishladder.runtime")) -> Privileges:
     """Make sure this process may create network namespaces: if it takes a user namespace, it begins again in one, with
-    `arguments` to the `fishladder` command. Raises `CannotEmulate`.
+    `arguments` to the `fishladder` command, or to another program of Python's. Raises `CannotEmulate`.
     """
     found = privileges()
     if found.kind == "none":
@@ -78,4 +79,4 @@ def enter(arguments: list[str]) -> Privileges:
     sys.stdout.flush()
     sys.stderr.flush()
     unshare = tool("unshare")
-    os.execv(unshare, [unshare, "-Urn", sys.executable, "-m", "fishladder.runtime", *arguments])  # noqa: S606
+    os.execv(unshare, [unshare, "-Urn", sys.executable, *program, *arguments])  # noqa: S606
