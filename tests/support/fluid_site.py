@@ -3,6 +3,7 @@ capacity that serves in order, acknowledgements a round trip later. Time is simu
 """
 
 import heapq
+import math
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -126,7 +127,7 @@ class FluidSite:
     """`link` is its own, or one shared with others, or the capacity of one of its own; `noise_s` is added at random to
     each acknowledgement (a busy host), and from one time to another of `silent` there is none (a store stands still):
     they all come at the end; without `tcp_says` they alone tell of a queue; `paused`: TCP says that it pauses.
-    `backfill`: there is something to drain.
+    `backfill`: there is something to drain; at `ends_s` cameras end.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class FluidSite:
         seed: int = 1,
         spooled: bool = True,
         begins_s: float = 0.0,
+        ends_s: float = math.inf,
         tcp_says: bool = True,
         backfill: Callable[[float], bool] = lambda now_s: False,
         silent: Sequence[tuple[float, float]] = (),
@@ -152,6 +154,7 @@ class FluidSite:
         self.link = link if isinstance(link, Bottleneck) else Bottleneck(link)
         self.backfilled: list[tuple[float, int]] = []  # when handed over, bytes
         self._begins_s = begins_s
+        self._ends_s = ends_s
         self._tcp_says = tcp_says
         self._backfill = backfill
         self._pace = BackfillPace()
@@ -175,7 +178,7 @@ class FluidSite:
             return
         for channel, camera in enumerate(self.cameras):
             camera.next_s = max(camera.next_s, self._begins_s)
-            while camera.next_s <= self.now_s:
+            while camera.next_s <= min(self.now_s, self._ends_s):
                 camera.next_s += 1 / camera.wish.fps
                 size = camera.picture(self.now_s, self._rng)
                 if size is not None:
@@ -203,7 +206,8 @@ class FluidSite:
         for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, link=link):
             self.cameras[channel].order = order
             self.fewer += bool(order.fps or order.width or order.hold)
-        self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen)
+        alone = self.now_s > self._ends_s
+        self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen, alone=alone)
         self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
     def _spill(self) -> None:

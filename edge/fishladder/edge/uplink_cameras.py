@@ -257,6 +257,11 @@ class UplinkCameras:
                         lane.look()
         return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), link=link)
 
+    @property
+    def spool_alone(self) -> bool:
+        """Whether nobody minds if the spool takes all there is: nothing more will be live, nor shall we give way."""
+        return self.flush and not self.rate.yields
+
     def hopeless(self) -> list[bytes]:
         """Give up units of which a part is sent and the rest would take too long: live goes on with a keyframe, and
         the spool has them. What has to be sent because of it.

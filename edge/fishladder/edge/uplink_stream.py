@@ -253,8 +253,8 @@ class StreamUplink:
                 self._writer.extend(hopeless)
             estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
-            queues = rate.queues or state.queues
-            self._writer.pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues)
+            queues, alone = rate.queues or state.queues, self._cameras.spool_alone
+            self._writer.pace.measured(rate.left_bps, asyncio.get_running_loop().time(), queues=queues, alone=alone)
             link.hold_back(unsent_bytes(estimator.rate_bps) if rate.thin else MOST_UNSENT_BYTES)
             metrics.RATE.set(estimator.rate_bps)
             metrics.QUEUE.set(estimator.queue_s)

@@ -4,8 +4,9 @@ is not taken is given again, with back-off, for as long as it is kept; meanwhile
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -88,6 +89,7 @@ class Sink:
         while True:
             await asyncio.sleep(_LEASE_MS / 4000)
             if not await renew_lease_of(self._reader.state, keys.sink_lease(self.name), self._token, _LEASE_MS):
+                self._held = False
                 raise LeaseLost(f"sink {self.name}: another process delivers now")
 
     async def _go_on(self) -> None:
@@ -119,14 +121,17 @@ class Sink:
             for first in range(0, len(commits), self._options.batch):
                 batch = commits[first : first + self._options.batch]
                 self._oldest_ms = batch[0].at[0]
-                if wanted := self._wanted(batch):
-                    await deliver(wanted)
+                await _to_its_end(self._hand_over(batch, place, deliver))
                 backoff.reset()
-                self._error, self._failing_since_ms = "", 0
-                missed = await place.advance(batch)
                 reading |= {commit.camera: commit.at for commit in batch}
-                self._count(len(wanted), missed)
             self._oldest_ms = None
+
+    async def _hand_over(self, batch: Sequence[Commit], place: Place, deliver: Delivery) -> None:
+        if wanted := self._wanted(batch):
+            await deliver(wanted)
+        self._error, self._failing_since_ms = "", 0
+        if self._held:  # else whoever has the lease now says how far it is
+            self._count(len(wanted), await place.advance(batch))
 
     async def _names(self) -> list[str]:
         known = await self._reader.known_cameras(None)
@@ -186,6 +191,16 @@ class Sink:
     async def _now_ms(self) -> int:
         seconds, micros = await self._reader.state.time()
         return seconds * 1000 + micros // 1000
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Also when told to stop meanwhile: what was taken is noted, so that whoever goes on does not give it again."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _as_unavailable(errors: BaseExceptionGroup[BaseException]) -> StoreUnavailable:

@@ -44,6 +44,14 @@ def test_when_live_wants_more_it_has_it_at_once() -> None:
     assert at(it.ages_ms(30, 48), 0.99) < 300
 
 
+def test_when_nothing_more_will_be_live_it_has_the_link() -> None:
+    """An agent that is told to stop has seconds, and of a link that was thin until a moment ago it knows little."""
+    camera = Camera(Wish(1.0, 2e6, 10, 640, 360))
+    it = FluidSite([camera], lambda now_s: 500_000 if now_s < 20 else 50e6, ends_s=21, backfill=lambda now_s: True)
+    it.run(31)
+    assert drained_bps(it, 21, 31) > 3e6
+
+
 def test_something_in_the_queue_stops_it_and_then_it_is_slower() -> None:
     pace = BackfillPace()
     pace.measured(800_000, 0.0, queues=False)

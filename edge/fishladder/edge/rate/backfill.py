@@ -1,5 +1,5 @@
 """How fast the spool may drain beside live video. Pure. It has what the budget leaves it (`control`); while nobody
-knows what the link carries it grows as long as nothing queues, and it stops as soon as something does.
+knows what the link carries, or it is alone, it grows as long as nothing queues, and it stops as soon as something does.
 """
 
 #: After a queue has shown: nothing for so long, then so much slower.
@@ -24,9 +24,9 @@ class BackfillPace:
         self._used = 0.0  # bytes, of the last second
         self._measured_s: float | None = None
 
-    def measured(self, left_bps: float | None, now_s: float, *, queues: bool) -> None:
+    def measured(self, left_bps: float | None, now_s: float, *, queues: bool, alone: bool = False) -> None:
         """What the budget leaves (None: nobody knows what the link carries), and whether something waits on the way;
-        to be called many times a second.
+        `alone`: nothing more will be live. To be called many times a second.
         """
         since_s = 0.0 if self._measured_s is None else min(now_s - self._measured_s, 1.0)
         self._measured_s = now_s
@@ -38,8 +38,12 @@ class BackfillPace:
             self._held_until_s = now_s + HOLD_S
         elif self._used >= self.bytes_s / 2:
             self.bytes_s *= FASTER**since_s
-        if left_bps is not None:
+        if left_bps is None:
+            return
+        if not alone:
             self.bytes_s = max(min(self.bytes_s, left_bps / 8), LEAST_BYTES_S)
+        elif not queues:
+            self.bytes_s = max(self.bytes_s, left_bps / 8)
 
     def wait_s(self, now_s: float) -> float:
         """How long until something may be sent; 0 = now."""
