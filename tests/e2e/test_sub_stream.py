@@ -75,7 +75,9 @@ async def test_the_sub_stream_comes_on_a_thin_link_and_the_main_one_back(encoder
         began_s = time.monotonic()
         await until(lambda: arrives(640, 1_000_000), 90, "the main stream is back")
         print(f"main stream after {time.monotonic() - began_s:.1f} s")
+        began_s = time.monotonic()
         assert await edge.stop() == 0, edge.said[-3000:]
+        print(f"all carried away after {time.monotonic() - began_s:.1f} s")
         ledger = await system.settled(stores, CAMERA)
         account = await system.account(stores, CAMERA)
         fates = set(account.fates.values())
