@@ -107,6 +107,10 @@ async def test_a_person_sees_sites_cameras_and_live_pictures(tmp_path: Path) -> 
             "so it says",
             60,
         )
+        await tab.evaluate("location.hash = '#/camera/shop-7/till'")
+        over = "document.querySelector('.screen .over').innerText"
+        await tab.until(f"/^This picture is .* old/.test({over})", "that what came last is old", 30)
+        assert not await tab.evaluate("document.body.innerText.includes('from capture to glass')")
         await system.parts[0].stop()
         await tab.until(
             "document.getElementById('stale').innerText.startsWith('Stale: no news for')", "that it is stale", 60

@@ -15,14 +15,13 @@ from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import RateControl
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
-from fishladder.edge.spool.spill import LATE_US
+from fishladder.edge.spool.spill import HURRY_US, LATE_US
 
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
 KEYFRAME_RATIO = 8.0
 #: Of the rate it is told, what x264 makes with so short a buffer.
 MADE = 0.9
-SPILL_S = LATE_US / 1e6
 _BACKFILL = -1  # in place of a channel
 #: Pictures of the old size that x264 still makes when told a lower rate, if it is not opened anew.
 LAG = 3
@@ -114,6 +113,22 @@ class Bottleneck:
                 site.carried(unit, now_s - carried * 8 / max(capacity, 1.0))
 
 
+class Lending(Bottleneck):
+    """One that carries `lent_bps` while its bucket lasts, and fills that with what it is not asked for of `bps`."""
+
+    def __init__(self, bps: float, bucket_bytes: float, lent_bps: float = 20e6) -> None:
+        super().__init__(lambda _: self._now_bps)
+        self._bps, self._bucket_bytes, self._lent_bps = bps, bucket_bytes, lent_bps
+        self._left, self._now_bps = bucket_bytes, lent_bps
+
+    def serve(self, now_s: float) -> None:
+        self._left = min(self._left + self._bps * TICK_S / 8, self._bucket_bytes)
+        self._now_bps = min(self._lent_bps, self._left * 8 / TICK_S)
+        before = self.holds()
+        super().serve(now_s)
+        self._left -= before - self.holds()
+
+
 def run(sites: Sequence["FluidSite"], seconds: float) -> None:
     """All of them, which share one link."""
     until_s = sites[0].now_s + seconds
@@ -201,8 +216,7 @@ class FluidSite:
             waiting.setdefault(unit.channel, unit.ready_s)
         wishes = {channel: camera.wish for channel, camera in enumerate(self.cameras)}
         seen = self._tcp_says and self.link.holds() * 8 > SEEN_S * max(self.link.capacity_bps(self.now_s), 1.0)
-        link = QUEUES if seen else LinkState()
-        link = replace(link, paused=self._paused(self.now_s))
+        link = replace(self._tcp(seen), paused=self._paused(self.now_s))
         for channel, order in self.control.step(wishes, waiting, self.now_s, spooled=self._spooled, link=link):
             self.cameras[channel].order = order
             self.fewer += bool(order.fps or order.width or order.hold)
@@ -210,11 +224,21 @@ class FluidSite:
         self._pace.measured(self.control.left_bps, self.now_s, queues=self.control.queues or seen, alone=alone)
         self.rates.append((self.now_s, self.control.estimator.rate_bps))
 
+    def _tcp(self, seen: bool) -> LinkState:
+        if not self._tcp_says:
+            return LinkState()
+        least_us, carries = round(self._rtt_s * 1e6), self.link.capacity_bps(self.now_s) / 8
+        queue_us = round(self.link.holds() * 1e6 / max(carries, 1.0))
+        if seen:
+            return LinkState(carries, rtt_us=least_us + max(queue_us, 60_000), min_rtt_us=least_us, notsent_bytes=0)
+        return LinkState(rtt_us=least_us + min(queue_us, 40_000), min_rtt_us=least_us)
+
     def _spill(self) -> None:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""
         if not self.control.thin or not self._spooled:
             return
-        late = {unit.channel for unit in self._queue if self.now_s - unit.ready_s > SPILL_S}
+        late_s = (HURRY_US if self.control.hurries else LATE_US) / 1e6
+        late = {unit.channel for unit in self._queue if self.now_s - unit.ready_s > late_s}
         for channel in late:
             self.cameras[channel].keyframe_s = 0.0
             self.spilled += sum(unit.channel == channel for unit in self._queue)

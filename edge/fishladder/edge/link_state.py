@@ -32,11 +32,16 @@ class LinkState:
         return None if self.min_rtt_us is None else self.min_rtt_us / 1e6
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits on the way, as far as TCP sees."""
-        if self.rtt_us is None or self.min_rtt_us is None or self.notsent_bytes is None:
+    def calm(self) -> bool:
+        """Whether nothing that was sent lately had to wait on the way, as far as TCP sees."""
+        if self.rtt_us is None or self.min_rtt_us is None:
             return False
-        return not self.notsent_bytes and self.rtt_us - self.min_rtt_us < IDLE_US
+        return self.rtt_us - self.min_rtt_us < IDLE_US
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, neither here nor on the way."""
+        return self.notsent_bytes == 0 and self.calm
 
     @property
     def queues(self) -> bool:

@@ -45,7 +45,9 @@ class Session:
         self.hello_at_s = 0.0
         self.policy: Policy | None = None
         self.max_unit_bytes = 0
-        self.adapts = False  #: the link is thin, and its camera makes less then and begins anew when asked
+        #: The link is thin, and its camera makes less then and begins anew when asked: what has waited so long for the
+        #: link is written to disk. None: it does not.
+        self.late_us: int | None = None
         self.state_lost = 0
         self.oversized = 0  #: units over the gateway's limit, in all
         self.largest_bytes = 0  #: of those

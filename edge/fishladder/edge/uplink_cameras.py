@@ -17,7 +17,7 @@ from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
-from fishladder.edge.spool.spill import LATE_US
+from fishladder.edge.spool.spill import HURRY_US, LATE_US
 from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, CameraReport, Policy
@@ -247,12 +247,13 @@ class UplinkCameras:
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
-            session.adapts = wanted is not None and wanted.passing is None and self.rate.thin
+            adapts = wanted is not None and wanted.passing is None and self.rate.thin
+            session.late_us = (HURRY_US if self.rate.hurries else LATE_US) if adapts else None
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
                     waiting[channel] = self._since_s(channel, ready_us)
-                    late = session.adapts and now_s - ready_us / 1e6 > LATE_US / 1e6
+                    late = session.late_us is not None and now_s - ready_us / 1e6 > session.late_us / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
         return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), link=link)
@@ -270,7 +271,7 @@ class UplinkCameras:
         for channel, lane in self._lanes.items():
             session, ready_s = self.sessions[channel], self.rate.latest(channel)
             rest_s = self.scheduler.rest_bytes(channel) * 8 / self.rate.estimator.rate_bps
-            if not session.adapts or ready_s is None or rest_s < REST_S or now_s - ready_s < HOPELESS_S:
+            if session.late_us is None or ready_s is None or rest_s < REST_S or now_s - ready_s < HOPELESS_S:
                 continue
             if session.ring.take_back() and (message := self.scheduler.give_up(channel)) is not None:
                 self.rate.take_back(channel)

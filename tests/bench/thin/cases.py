@@ -91,7 +91,7 @@ MUST_SHOW = (
         1.0,
         kbps=6000,
         steps=((20.0, 4.0),),
-        bounds=(at_least("used_5th_s", 0.9, "90 % of 4 Mbit/s in the 5th s"),),
+        bounds=(at_most("used_after_s", 5, "90 % of 4 Mbit/s within 5 s"),),
     ),
     Case(
         "step-down",

@@ -50,7 +50,7 @@ def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, 
         found["after_step_p99_ms"] = round(_cuts(after)[98]) if len(after) > 10 else None
         by_second = [came(last_at + s, last_at + s + 1) / (last_rate * 1e6) for s in range(8)]
         found["used_by_second"] = [round(it, 2) for it in by_second]
-        found["used_5th_s"] = found["used_by_second"][4]
+        found["used_after_s"] = next((s + 1 for s, it in enumerate(by_second) if it >= 0.9), None)
     times = [sorted(it.received_s for it in camera.frames if it.decodable) for camera in cameras]
     gaps = [b - a for one in times for a, b in pairwise([t for t in one if t > SETTLED_S])]
     found["freezes"] = sum(gap > FREEZE_S for gap in gaps)

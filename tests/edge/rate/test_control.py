@@ -3,7 +3,7 @@ makes of a link that is fast, gets slower, faster, or away.
 """
 
 import pytest
-from support.fluid_site import Bottleneck, Camera, FluidSite, at, run
+from support.fluid_site import Bottleneck, Camera, FluidSite, Lending, at, run
 
 from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
@@ -29,6 +29,23 @@ def test_a_link_that_gets_faster_is_used_soon() -> None:
     site.run(40)
     assert site.used(25, 38) > 0.9 * 4e6 * 0.95
     assert at(site.ages_ms(20, 38), 0.99) < 300
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_link_that_got_four_times_as_fast_is_used_within_five_seconds(seed: int) -> None:
+    site = FluidSite([camera(6000)], lambda now_s: 1e6 if now_s < 20 else 4e6, seed=seed)
+    site.run(35)
+    assert site.used(23, 25) > 0.9 * 4e6
+    assert at(site.ages_ms(20, 34), 0.99) < 400
+
+
+@pytest.mark.parametrize("bucket_bytes", [3_000, 30_000])
+def test_a_link_that_lends_for_a_moment_is_not_taken_at_its_word(bucket_bytes: int) -> None:
+    site = FluidSite([camera(6000)], Lending(1e6, bucket_bytes))
+    site.run(40)
+    ages = site.ages_ms(5, 38)
+    assert site.used(5, 38) > 0.85e6
+    assert (at(ages, 0.95) < 300, at(ages, 0.99) < 400) == (True, True)
 
 
 def test_a_link_that_gets_slower_holds_up_little() -> None:

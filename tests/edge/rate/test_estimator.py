@@ -2,7 +2,7 @@
 
 from support.fluid_site import IDLE, QUEUES
 
-from fishladder.edge.link_state import SILENT
+from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.estimator import FULL_S, LEAST_BPS, Estimator
 
 
@@ -63,3 +63,26 @@ def test_once_the_queue_has_drained_the_rate_is_what_came_meanwhile() -> None:
         it.acked(4000, 0.02, now_s)
         it.step(now_s, 0.02, 4000)
     assert 0.8e6 < it.rate_bps < 1.4e6
+
+
+def test_what_units_show_is_believed_until_it_was_wrong() -> None:
+    it, now_s = Estimator(1e6), 0.0
+    calm = LinkState(rtt_us=20_000, min_rtt_us=20_000)
+
+    def goes_on(seconds: float, delay_s: float) -> None:
+        nonlocal now_s
+        for _ in range(round(seconds * 30)):
+            now_s += 1 / 30
+            it.sent(4000, now_s)
+            it.acked(4000, delay_s, now_s)
+            it.step(now_s, delay_s, 4000, calm, proven_bps=8e6)
+
+    goes_on(1.0, 0.02)
+    goes_on(1.0, 0.08)  # now it knows what the link carries
+    before_bps = it.rate_bps
+    goes_on(0.6, 0.02)
+    assert it.rate_bps > 1.5 * before_bps, "believed"
+    goes_on(0.6, 0.12)
+    before_bps = it.rate_bps
+    goes_on(0.6, 0.02)
+    assert it.rate_bps < 1.2 * before_bps, "and not any more"

@@ -5,7 +5,7 @@ an entry point.
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.held import HeldRange, HeldUnit
 from fishladder.edge.ring import Ring
-from fishladder.edge.spool.spill import FRESH_US, SPILL_US, Spill, due, everything
+from fishladder.edge.spool.spill import FRESH_US, LATE_US, SPILL_US, Spill, due, everything
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
@@ -159,7 +159,7 @@ def test_a_unit_given_up_half_way_is_spooled_and_live_goes_on_at_the_next_entry_
     assert ring.take(now_us) is None, "and not sent again"
     assert ring.wants_keyframe
     now_us = capture(ring, 1, gop=1)
-    plan = due(ring, now_us, live=True, freshest=True)
+    plan = due(ring, now_us, live=True, late_us=LATE_US)
     assert plan is not None
     assert (plan.entries[-1].first, plan.last) == (5, 5)
     assert [held.first for held in plan.entries[:-1]] == [1, 2, 3, 4], "what it refers to goes with it"

@@ -148,9 +148,9 @@ class Survival(RuleBasedStateMachine):
     # -- the keeper
 
     @precondition(lambda self: self.plan is None)
-    @rule(freshest=st.booleans())
-    def begin_to_write(self, freshest: bool) -> None:
-        self.plan = spill.due(self.ring, self.now_us, live=self.connected, freshest=freshest)
+    @rule(late_us=st.sampled_from([None, spill.HURRY_US, spill.LATE_US]))
+    def begin_to_write(self, late_us: int | None) -> None:
+        self.plan = spill.due(self.ring, self.now_us, live=self.connected, late_us=late_us)
         if self.plan is not None:
             assert self.store.put(Life(LIFE.id, LIFE.epoch, self.ring.position), self.plan.entries)
 
@@ -163,10 +163,10 @@ class Survival(RuleBasedStateMachine):
             self.ring.defer(plan.last)
         self.journal.forget(self.ring.oldest_here, self.ring.committed)
 
-    def spools(self, *, after_s: int, freshest: bool = False) -> None:
+    def spools(self, *, after_s: int, late_us: int | None = None) -> None:
         """What has waited for so long goes to the spool, in one go."""
         self.time_passes(seconds=after_s)
-        self.begin_to_write(freshest=freshest)
+        self.begin_to_write(late_us=late_us)
         self.it_is_written()
 
     def sends(self, *, heard: bool = True) -> None:
@@ -274,11 +274,11 @@ def test_what_is_deferred_before_what_was_already_does_not_let_live_go_on_behind
     it.unit(clean=True)
     it.sends(heard=False)
     it.unit(clean=False)
-    it.spools(after_s=1, freshest=True)
+    it.spools(after_s=1, late_us=spill.LATE_US)
     it.unit(clean=False)
     assert [held.last for held in it.ring if isinstance(held, HeldRange)] == [4]
     it.lose_log()
-    it.spools(after_s=2, freshest=True)
+    it.spools(after_s=2, late_us=spill.LATE_US)
     it.connect()
     it.sends()
     assert it.logged == {1: "deferred", 2: "deferred", 3: "unit", 4: "deferred"}

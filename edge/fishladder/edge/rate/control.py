@@ -40,6 +40,8 @@ GENTLE_PAYLOAD = 0.9
 #: Of the operator's limit, which counts what goes over the link: headers, and what is sent twice.
 LIMIT_PAYLOAD = 0.92
 STEP_S = 0.1
+#: What is on its way takes long if it takes this.
+LONG_S = 0.2
 #: Where something is late, as soon as this after the last time.
 SOON_S = 0.02
 #: Backfill has what live leaves, less some for live to grow into, and where that is nothing so much of the rate: on a
@@ -108,6 +110,12 @@ class RateControl:
         begins low.
         """
         return self._limited or self.estimator.carried_bps is not None
+
+    @property
+    def hurries(self) -> bool:
+        """The link has just become slower, and what is on its way already will keep it busy for long."""
+        carried_bps = self.estimator.carried_bps
+        return bool(carried_bps) and self.estimator.drains and self._way.bytes * 8 > LONG_S * (carried_bps or 0.0)
 
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
@@ -214,7 +222,10 @@ class RateControl:
             camera.used(passed_s)
             if channel not in wishes:
                 beside_bps += camera.used_bps
-        self.estimator.step(now_s, waits_s or None, before_bytes, link)
+        proven_bps = 0.0
+        if link.least_s is not None:
+            proven_bps = self._proven.bps(now_s, link.least_s, since_s=self.estimator.full_s)
+        self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         least_bps = sum(claim.least_bps for claim in claims)
@@ -225,7 +236,7 @@ class RateControl:
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
         total_bps = max(may_bps - backfill_bps, least_bps)
         shares = share(total_bps, claims)
-        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, denied=link.idle)
+        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, link)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
@@ -247,13 +258,13 @@ class RateControl:
                 news.append((channel, order))
         return news
 
-    def _look_how_full(self, oldest_s: float, passed_s: float, now_s: float, *, denied: bool) -> None:
+    def _look_how_full(self, oldest_s: float, passed_s: float, now_s: float, link: LinkState) -> None:
         if now_s - self._stalled_to_s < FULL_S:
             self._full_for_s = 0.0
             return
-        waits = now_s - self.estimator.full_s < FULL_S or (self.thin and oldest_s > HOLD_S)
+        waits = now_s - self.estimator.full_s < FULL_S or link.queues or (self.thin and oldest_s > HOLD_S)
         if waits and now_s - self._heard_s < AWAY_S:
-            self._full_for_s = min(self._full_for_s + passed_s * (DENIED_COUNTS if denied else 1.0), 2 * THIN_S)
+            self._full_for_s = min(self._full_for_s + passed_s * (DENIED_COUNTS if link.idle else 1.0), 2 * THIN_S)
         else:
             self._full_for_s = max(self._full_for_s - passed_s * FREE_COUNTS, 0.0)
 

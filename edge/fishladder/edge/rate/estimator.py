@@ -30,8 +30,9 @@ DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
 #: where TCP sees a queue as well, so that it cannot be our host or the gateway.
 LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.15, 0.08, 0.45
-#: The same where it delivers less than this part of the rate.
-SLOWER = 0.6
+#: The same where it delivers less than this part of the rate; and it need not have waited yet for so much longer, only
+#: for this, where at that pace it will.
+SLOWER, WILL_BE_LATE_S = 0.6, 0.06
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
 #: And once it has drained, this of what came through meanwhile, for then the link was full.
@@ -53,6 +54,11 @@ UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
 UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.004, 0.08
 #: So many times as fast where TCP sees that nothing queues.
 UP_FREE = 2.0
+#: Where units show that the link carries so many times the rate, half of the way at once; but not for so long after
+#: that was wrong, as it is where a link lends for a moment what it does not carry.
+PROVEN, PROVEN_PART, DISPROVED_S = 1.2, 0.5, 60.0
+#: And no bolder than this for so long after they showed more, as far as TCP sees no queue.
+UP_PROVEN, PROVEN_S = 0.18, 3.0
 #: Below this part of what it carried lately there is a little way to go first: so many times as fast.
 UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 #: Near means from here up to there, of the most it carried in so long.
@@ -81,6 +87,7 @@ class Estimator:
         self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
         self._growth = UP_MOST
+        self._guessed = False  # the last of them was taken from TCP, which follows in a moment only
         self._knew = False  # at some time what the link carries
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
@@ -93,6 +100,8 @@ class Estimator:
         self._looked_s = 0.0
         self._resumed_s: float | None = 0.0  # first heard of what went after a pause; None: not yet
         self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
+        self._believed_s = -math.inf  # when units that showed more were believed last
+        self._disproved_s = -math.inf  # and when that was wrong
 
     @property
     def carried_bps(self) -> float | None:
@@ -138,12 +147,18 @@ class Estimator:
         """Whether the link has become slower, so that deciding cannot wait; see `step`."""
         if self.base_s is None or not self._acks or now_s < self._late_s:
             return False
-        usual_s = self.base_s + before_bytes * 8 / self.rate_bps
-        slower = link.carries_bps is not None and link.carries_bps < SLOWER * self.rate_bps
-        bound_s = LATE_AND_DENIED_S if link.idle else LATE_AND_SEEN_S if link.queues or slower else LATE_S
-        if oldest_s - usual_s <= bound_s:
+        takes_s = before_bytes * 8 / self.rate_bps
+        slower_bps = self._slower_bps(link)
+        bound_s = LATE_AND_DENIED_S if link.idle else LATE_AND_SEEN_S if link.queues or slower_bps else LATE_S
+        will_be = slower_bps is not None and before_bytes * 8 / slower_bps - takes_s > LATE_S
+        if oldest_s - self.base_s <= (WILL_BE_LATE_S if will_be else takes_s + bound_s):
             return False
         return oldest_s > max((ack.delay_s for ack in self._acks), default=0.0)  # else as late as others: a busy host
+
+    def _slower_bps(self, link: LinkState) -> float | None:
+        """What TCP delivers, if that is far less than the rate."""
+        carries_bps = link.carries_bps
+        return carries_bps if carries_bps is not None and carries_bps < SLOWER * self.rate_bps else None
 
     def paused(self, now_s: float) -> None:
         """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
@@ -153,9 +168,18 @@ class Estimator:
     def _hold_still(self, now_s: float) -> None:
         self._step_s, self._late_s = now_s + SETTLE_S, now_s + BEHIND_PAUSE_S
 
-    def step(self, now_s: float, oldest_s: float | None, before_bytes: int = 0, link: LinkState = SILENT) -> None:
+    def step(
+        self,
+        now_s: float,
+        oldest_s: float | None,
+        before_bytes: int = 0,
+        link: LinkState = SILENT,
+        *,
+        proven_bps: float = 0.0,
+    ) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
-        `before_bytes`: it, and what went before it and was not acknowledged then.
+        `before_bytes`: it, and what went before it and was not acknowledged then; `proven_bps`: what units that came
+        lately show the link to carry at least.
         """
         while self._carried and self._carried[0][0] < now_s - LATELY_S:
             self._carried.popleft()
@@ -172,13 +196,17 @@ class Estimator:
             self._late_s = self._step_s = now_s + SETTLE_S / 2
             self._drains_s = now_s
             self.queue_s = oldest_s - base_s
-            came_bps = self._came_bps(now_s, 0.2)
+            came_bps, drain_s = self._came_bps(now_s, 0.2), self.queue_s
+            if (slower_bps := self._slower_bps(link)) is not None:  # part of what came lately did so before
+                came_bps = min(came_bps, slower_bps)
+                drain_s = before_bytes * 8 / came_bps
             if len(self._acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
                 came_bps = link.carries_bps  # too few to tell
-            share = max(LATE_DOWN - self.queue_s / DRAIN_S, LATE_LEAST)
+            share = max(LATE_DOWN - drain_s / DRAIN_S, LATE_LEAST)
             if self._carried or link.queues:  # what it was is no measure any more
                 self._carried.clear()
                 self._carried.append((now_s, came_bps))
+                self._guessed = slower_bps is not None
                 self.full_s = now_s
             else:  # it may as well stand still: that it is thin its acknowledgements have to say
                 self._doubted_bps = max(self._doubted_bps, self.rate_bps)
@@ -195,13 +223,19 @@ class Estimator:
         self.queue_s = min(ack.delay_s for ack in recent) - base_s
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
-        if made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
+        steady = self._growth <= UP_NEAR_MOST  # else it is what was made of less
+        if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
         full_s, free_s = self._bounds(recent, more)
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
+            if self._guessed:
+                self._carried.clear()
+                self._guessed = False
             self._carried.append((now_s, came_bps))
             self.full_s = now_s
+            if now_s - self._believed_s < SETTLE_S + STEP_S and came_bps * PROVEN < proven_bps:
+                self._disproved_s = now_s
             down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self.made), LEAST_BPS)
@@ -210,7 +244,7 @@ class Estimator:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
             elif self._used(now_s):
-                self._up(now_s, link)
+                self._up(now_s, link, proven_bps)
 
     def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
@@ -241,7 +275,7 @@ class Estimator:
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
         return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
 
-    def _up(self, now_s: float, link: LinkState) -> None:
+    def _up(self, now_s: float, link: LinkState, proven_bps: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         self._knew |= most_bps is not None
         sent_bps = self._sent_bps(now_s)
@@ -258,6 +292,11 @@ class Estimator:
             self._growth = min(self._growth * BOLDER, UP_MOST)
         if self.yields and most_bps is not None:
             self._growth = min(self._growth, GENTLE_UP_MOST)
+        elif link.calm and proven_bps > PROVEN * self.rate_bps and now_s - self._disproved_s > DISPROVED_S:
+            self._growth = min(max(self._growth, (proven_bps / self.rate_bps - 1) * PROVEN_PART), UP_MOST)
+            self._believed_s = now_s
+        elif now_s - self._believed_s < PROVEN_S:
+            self._growth = min(self._growth, UP_PROVEN if link.calm else UP_NEAR)
         self.rate_bps *= 1 + self._growth
 
     def _used(self, now_s: float) -> bool:

@@ -178,7 +178,7 @@ class Keeper:
         session, ring = lane.session, lane.session.ring
         if time.monotonic() < lane.put_again_s:
             return
-        plan = spill.due(ring, self._clock.mono_us(), live=session.is_open, freshest=session.adapts)
+        plan = spill.due(ring, self._clock.mono_us(), live=session.is_open, late_us=session.late_us)
         if plan is None:
             return
         kept = await self._put(lane, plan)

@@ -12,6 +12,8 @@ from fishladder.edge.ring import Ring
 SPILL_US = 5_000_000
 #: The same of a camera that can make less: what has waited so long for an open link would only hold up what is new.
 LATE_US = 250_000
+#: And where the link has just become much slower, with so much on its way already that what follows will wait longer.
+HURRY_US = 60_000
 #: When live goes on, it does so at an entry point no older than this; else at the next one, which is asked for.
 FRESH_US = 2_000_000
 #: While it waits for that one, what cannot be sent is written every so often.
@@ -32,9 +34,9 @@ class Spill(NamedTuple):
         return self.first <= ring.next <= self.last
 
 
-def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill | None:
-    """What is to be written now, if anything. `live`: the link carries frames, so some may go at once; `freshest`: and
-    the camera can begin anew there at any time.
+def due(ring: Ring, now_us: int, *, live: bool, late_us: int | None = None) -> Spill | None:
+    """What is to be written now, if anything. `live`: the link carries frames, so some may go at once; `late_us`: and
+    the camera can begin anew there at any time, so what waits has to get out of the way after this.
 
     When told to stop, ask with a time far ahead.
     """
@@ -47,7 +49,7 @@ def due(ring: Ring, now_us: int, *, live: bool, freshest: bool = False) -> Spill
     if ring.blocked and live:
         if point is None and age_us < BLOCKED_US:
             return None
-    elif age_us < (LATE_US if live and freshest else SPILL_US):
+    elif age_us < (late_us if live and late_us is not None else SPILL_US):
         return None
     if point is not None:
         last = point - 1

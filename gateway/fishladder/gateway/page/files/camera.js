@@ -76,7 +76,7 @@ export class CameraPage {
 
   tellPicture() {
     const player = this.player;
-    const ageMs = player?.shownAt ? Date.now() - player.shownAt : null;
+    const ageMs = player?.shownAt ? Date.now() - player.capturedMs : null;
     const quiet = this.last?.sending?.gate === "closed";
     const slow = quiet ? QUIET_MS : this.last?.fps ? Math.max(OLD_MS, 3000 / this.last.fps) : OLD_MS;
     let text = "";
