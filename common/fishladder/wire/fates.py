@@ -46,6 +46,9 @@ class Fate(IntEnum):
 #: Fates an agent may declare for what it does not send.
 DECLARABLE = frozenset(Fate) - {Fate.INFERRED, Fate.UNDECODABLE, Fate.NO_REFERENCE, Fate.REMOVED}
 
+#: Fates of what had been encoded and is gone, or comes another way: what follows may refer to it.
+WERE_ENCODED = frozenset({Fate.SPOOL_FULL, Fate.SPOOL_LOST, Fate.LOG_LOST, Fate.STATE_LOST, Fate.DEFERRED})
+
 
 class Run(NamedTuple):
     """Consecutive sequence numbers `first..last` (inclusive) with one fate."""

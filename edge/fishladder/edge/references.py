@@ -4,12 +4,13 @@ there. Pure; it looks at the entries a ring holds and changes nothing.
 
 from fishladder.edge.entries import Entries
 from fishladder.edge.held import Held, HeldRange, HeldUnit, is_deferred
+from fishladder.wire.fates import WERE_ENCODED
 from fishladder.wire.unit import Flag
 
 
 def context(entries: Entries, unit: HeldUnit, before: int) -> list[Held]:
-    """The entries below `before` a decoder needs for a unit; none if it needs none, or if they are not here. What lies
-    behind a deferred range is in the spool.
+    """The entries below `before` a decoder needs for a unit, as far as they are here: what lies before a deferred
+    range, or before all that is here, may be in the spool.
     """
     if unit.unit.entry_point:
         return []
@@ -21,8 +22,8 @@ def context(entries: Entries, unit: HeldUnit, before: int) -> list[Held]:
         if held.last < before:
             found.append(held)
         if isinstance(held, HeldUnit) and held.unit.entry_point:
-            return found[::-1]
-    return []
+            break
+    return found[::-1]
 
 
 def is_deferred_before(entries: Entries, seq: int, *, anew: bool) -> bool:
@@ -36,6 +37,18 @@ def is_deferred_before(entries: Entries, seq: int, *, anew: bool) -> bool:
         if isinstance(held, HeldUnit) and (held.unit.entry_point or not anew):
             return False
     return False
+
+
+def picture_before(entries: Entries, seq: int) -> int:
+    """The last seq before `seq` that may be of an encoded picture: what was left out before it was encoded is none."""
+    for index in range(entries.index(seq - 1) if len(entries) else -1, -1, -1):
+        held = entries[index]
+        if held.first >= seq:
+            continue
+        if isinstance(held, HeldUnit) or held.fate in WERE_ENCODED:
+            return min(held.last, seq - 1)
+        seq = held.first
+    return seq - 1
 
 
 def replay_start(entries: Entries, until: int, most_bytes: int, most_us: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.entries import Entries
 from fishladder.edge.held import ENTRY_BYTES, Held, HeldRange, HeldUnit, is_deferred
-from fishladder.edge.references import context, is_deferred_before, replay_start
+from fishladder.edge.references import context, is_deferred_before, picture_before, replay_start
 from fishladder.edge.room import declare_full, make_room
 from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Flag
@@ -246,6 +246,10 @@ class Ring:
         if first is None or not first.unit.entry_point:
             self._cut_at = seq
 
+    def picture_before(self, seq: int) -> int:
+        """The last seq before that one which may be of an encoded picture."""
+        return picture_before(self._entries, seq)
+
     def context(self) -> list[Held]:
         """The entries a decoder needs before the first unsent unit; none if it needs none. Ranges are among them:
         without them it would take what was never encoded for lost.
@@ -281,7 +285,11 @@ class Ring:
     # -- bounds
 
     def _forget(self) -> None:
-        """Forget what is committed and not needed to decode what follows."""
+        """Forget what is committed and not needed to decode what follows; as long as that refers to what is in the
+        spool, it will go there, and what lies between as well.
+        """
+        if self._cut_at >= self.next:
+            return
         start = replay_start(self._entries, self.committed + 1, self.replay_bytes, self.replay_us)
         self._entries.forget(min(start, self.next))
 

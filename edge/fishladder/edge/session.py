@@ -181,9 +181,9 @@ class Session:
             self._lost = Range(epoch=self.epoch, first=welcome.next, last=ring.oldest - 1, fate=fate)
             self.state_lost += ring.oldest - welcome.next
         ring.rewind(max(welcome.next, ring.oldest), anew=welcome.next <= welcome.committed + 1)
-        ring.set_committed(welcome.committed)
-        if self.memory is not None and self.memory.may_be_deferred(ring.next - 1):
+        if self.memory is not None and self.memory.may_be_deferred(ring.picture_before(ring.next)):
             ring.went_without(ring.next)
+        ring.set_committed(welcome.committed)
         return None
 
     def refused(self, refusal: Refusal, now_s: float) -> None:

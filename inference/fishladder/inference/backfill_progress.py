@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fishladder.inference.progress import WERE_ENCODED, Job, Lose, Progress, Restart
+from fishladder.inference.progress import Job, Lose, Progress, Restart
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit
-from fishladder.wire.fates import Fate, Run
+from fishladder.wire.fates import WERE_ENCODED, Fate, Run
 from fishladder.wire.ids import Position
 from fishladder.wire.open_set import OpenRange
 from fishladder.wire.result import FrameResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fishladder.inference.replay import Kept, Replay
 from fishladder.inference.slots import Slots
 from fishladder.wire.entry import EpochStart, LogEntry, LoggedUnit, Stamp
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import WERE_ENCODED, Fate
 from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.messages import Policy
 from fishladder.wire.result import FrameResult
@@ -19,9 +19,6 @@ from fishladder.wire.unit import Codec, Flag, Header, Range
 IDLE_S = 1.0
 #: ...or after this, if it could not be filled again from the log: then what follows may lack its references.
 IDLE_COLD_S = 5.0
-
-#: Fates of units that had been encoded, so that later units may refer to them.
-WERE_ENCODED = frozenset({Fate.SPOOL_FULL, Fate.SPOOL_LOST, Fate.LOG_LOST, Fate.STATE_LOST, Fate.DEFERRED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.held import Held, HeldRange, HeldUnit
-from fishladder.edge.spool import journal as module
-from fishladder.edge.spool.journal import Journal
+from fishladder.edge.spool.journal import SEGMENT_BYTES, Journal
 from fishladder.edge.spool.records import pack, unpack
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import Fate
@@ -28,8 +27,8 @@ def skipped(first: int, last: int, fate: Fate = Fate.SAMPLED_OUT) -> HeldRange:
     return HeldRange(first, last, fate, first, -first)
 
 
-def begun(place: Path, life: int = 7) -> Journal:
-    journal = Journal(place)
+def begun(place: Path, life: int = 7, *, segment_bytes: int = SEGMENT_BYTES) -> Journal:
+    journal = Journal(place, segment_bytes=segment_bytes)
     journal.begin(life, 0)
     return journal
 
@@ -69,9 +68,8 @@ def test_everything_appended_comes_back_with_its_numbering(tmp_path: Path) -> No
     assert found.entries == [unit(1), skipped(2, 4), unit(5), unit(6)]
 
 
-def test_what_is_committed_goes_and_is_remembered_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SEGMENT_BYTES", 1000)
-    journal = begun(tmp_path)
+def test_what_is_committed_goes_and_is_remembered_as_such(tmp_path: Path) -> None:
+    journal = begun(tmp_path, segment_bytes=1000)
     for seq in range(1, 101):
         journal.append(unit(seq))
         journal.forget(max(seq - 10, 1), max(seq - 12, 0))

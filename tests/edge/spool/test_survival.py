@@ -5,6 +5,7 @@ picture goes live that refers to one in the spool, or to one that a log which be
 
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ from fishladder.wire.unit import NO_FLAGS, Codec, Flag
 
 LIFE = Life(77, 1, 0)
 STEP_US = 200_000
+#: Longer ones are not kept whole.
+GROUP_US = 8_000_000
 
 
 class Survival(RuleBasedStateMachine):
@@ -38,7 +41,7 @@ class Survival(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.place = Path(self.folder.name)
         self.store = SpoolStore(self.place / "door.sqlite", 1)
-        self.journal = Journal(self.place / "ring")
+        self.journal = Journal(self.place / "ring", segment_bytes=200)
         self.journal.begin(LIFE.id, LIFE.epoch)
         self.ring = Ring()
         self.was: dict[int, str] = {}
@@ -50,6 +53,7 @@ class Survival(RuleBasedStateMachine):
         self.connected = True
         self.plan: spill.Spill | None = None  #: what the disk is writing
         self.now_us = 0
+        self.clean_us = -GROUP_US  #: when the last clean point was captured
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -62,7 +66,9 @@ class Survival(RuleBasedStateMachine):
     @rule(clean=st.booleans())
     def unit(self, clean: bool) -> None:
         self.now_us += STEP_US
-        flags = Flag.CLEAN if clean or "unit" not in self.was.values() else NO_FLAGS
+        clean |= self.now_us - self.clean_us > GROUP_US
+        flags = Flag.CLEAN if clean else NO_FLAGS
+        self.clean_us = self.now_us if clean else self.clean_us
         unit = CapturedUnit(Codec.H264, flags, 64, 48, STEP_US, self.now_us, self.now_us, b"x" * 20)
         assert self.ring.append_unit(unit, wall_us=0, ready_us=0)
         self.was[self.ring.position] = "unit"
@@ -139,11 +145,17 @@ class Survival(RuleBasedStateMachine):
                 clean=self.ring.clean_points(MAX_CLEAN_POINTS),
             )
             self.head = rewind_to(hello, self.committed)
-        assert self.ring.oldest <= self.head <= self.ring.position + 1
-        self.ring.rewind(self.head, anew=self.head <= self.committed + 1)
-        self.ring.set_committed(self.committed)
-        if 0 < self.head - 1 <= self.restored_to:
+        anew = self.head <= self.committed + 1
+        if self.head < self.ring.oldest:  # what is not here any more is in the spool
+            gone = range(self.head, self.ring.oldest)
+            self.log.update(dict.fromkeys(gone, "deferred"))
+            self.logged.update({seq: "deferred" for seq in gone if seq > self.committed})
+            self.head = self.ring.oldest
             self.ring.went_without(self.head)
+        self.ring.rewind(self.head, anew=anew)
+        if 0 < self.ring.picture_before(self.head) <= self.restored_to:
+            self.ring.went_without(self.head)
+        self.ring.set_committed(self.committed)
 
     # -- the keeper
 
@@ -177,7 +189,7 @@ class Survival(RuleBasedStateMachine):
     def kill(self) -> None:
         self.connected, self.plan = False, None
         self.store = SpoolStore(self.place / "door.sqlite", 1)
-        self.journal = Journal(self.place / "ring")
+        self.journal = Journal(self.place / "ring", segment_bytes=200)
         self.ring = Ring()
         found = self.journal.recover()
         if found is not None and found.entries:
@@ -201,6 +213,21 @@ class Survival(RuleBasedStateMachine):
             if what == "deferred":
                 what = spooled.get(seq, "not in the spool")
             assert what == was, f"seq {seq}"
+
+    @invariant()
+    def what_is_deferred_can_be_decoded(self) -> None:
+        """A worker gets of the spool what is open, and what it refers to."""
+        if not hasattr(self, "ring"):
+            return
+        for seq, what in self.logged.items():
+            if what != "deferred" or self.was[seq] != "unit":
+                continue
+            reading = self.store.read(Position(LIFE.epoch, seq), seq, 1 << 30, 1 << 30)
+            assert reading is not None
+            found = [stored.held for stored in reading.entries]
+            starts = isinstance(found[0], HeldUnit) and found[0].unit.entry_point
+            assert starts, f"seq {seq} comes without its entry point"
+            assert all(a.last + 1 >= b.first for a, b in pairwise(found)), f"seq {seq} refers to what does not come"
 
     def is_picture(self, seq: int) -> bool:
         return self.log.get(seq) in ("unit", "deferred") and self.was[seq] == "unit"
@@ -304,3 +331,26 @@ def test_a_log_that_began_anew_gets_nothing_without_its_reference(it: Survival) 
     it.sends()
     assert it.logged == {1: "unit", 2: "unit", 3: "unit", 4: "deferred", 5: "unit"}
     it.nothing_is_lost()
+
+
+def test_what_was_left_out_behind_what_was_deferred_hides_it_from_nobody(it: Survival) -> None:
+    """Neither an agent that was killed, nor a decoder that gets from the spool what follows."""
+    it.unit(clean=True)
+    it.spools(after_s=6)
+    it.left_out(count=1, fate=Fate.SAMPLED_OUT)
+    it.time_passes(seconds=1)
+    it.sends()
+    it.commit()
+    it.sends()
+    it.unit(clean=False)
+    it.lose_connection()
+    it.kill()
+    it.connect()
+    it.sends()
+    assert it.logged == {1: "deferred", 2: "sampled_out"}
+    it.spools(after_s=1)
+    it.unit(clean=True)
+    it.sends()
+    assert it.logged == {1: "deferred", 2: "sampled_out", 3: "deferred", 4: "unit"}
+    it.nothing_is_lost()
+    it.what_is_deferred_can_be_decoded()

@@ -49,8 +49,9 @@ class Journal:
     said once.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.directory = directory
+        self._segment_bytes = segment_bytes
         self.failing = ""
         self.life = 0
         self.epoch = 0
@@ -80,7 +81,7 @@ class Journal:
         head = struct.pack(">QQ", held.first, held.last)
         record = _RECORD.pack(len(data), zlib.crc32(data, zlib.crc32(head)), held.first, held.last) + data
         try:
-            if self._file is None or self._segments[-1].size >= SEGMENT_BYTES:
+            if self._file is None or self._segments[-1].size >= self._segment_bytes:
                 self._next_segment()
             assert self._file is not None
             if os.write(self._file, record) != len(record):
