@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.links import cannot_emulate_at_all
+from support.links import needs_links
 
 BENCH = Path(__file__).parent
 SCRIPTS = sorted(it.name for it in BENCH.glob("*.py") if "ArgumentParser" in it.read_text() and it != Path(__file__))
@@ -24,7 +24,7 @@ def test_a_benchmark_says_how_it_is_run(script: str) -> None:
     assert "usage:" in done.stdout
 
 
-@pytest.mark.skipif(bool(why := cannot_emulate_at_all()), reason=why)
+@needs_links
 @pytest.mark.parametrize("variant", ["ours", "stock"])
 def test_a_thin_link_is_measured(variant: str, tmp_path: Path) -> None:
     out = tmp_path / "links.json"

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from support.links import MARK, cannot_emulate, marked, namespaces_of, within
+from support.links import MARK, marked, namespaces_of, needs_links_here, within
 from support.stores import wait_until
 
 COMMAND = [sys.executable, "-m", "fishladder.runtime", "loadtest"]
@@ -32,8 +32,6 @@ plan = Traffic(1, 50.0, 500_000, at_us * 0, at_us, at_us * 0 + 2000, at_us % 1_0
 with emulate(load_link("vdsl2")) as network:
     run_site(plan, network=network, progress=lambda seconds: print("runs", flush=True))
 """
-
-needs_root = pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
 
 
 def powerless() -> str:
@@ -106,7 +104,7 @@ def _says(pid: int, text: str) -> bool:
         return False
 
 
-@needs_root
+@needs_links_here
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, None)],
@@ -116,7 +114,7 @@ async def test_a_self_test_that_is_ended(tmp_path: Path, number: signal.Signals,
     await left_behind([*COMMAND, "selftest", "--link", "docsis30"], tmp_path, relays, number, status)
 
 
-@needs_root
+@needs_links_here
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda value: value.name)
 async def test_a_run_of_a_whole_site_that_is_ended(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", RUN_SITE]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.links import cannot_emulate, link
+from support.links import link, needs_links_here
 
 from fishladder.loadtest.emulation.datagrams import Exchange, exchange
 from fishladder.loadtest.emulation.kernel_queue import is_kernels
@@ -13,7 +13,7 @@ from fishladder.loadtest.links.link import Link
 from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.links.timeline import Way
 
-pytestmark = pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+pytestmark = needs_links_here
 
 
 def measured(of: Link) -> SelfTest:

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
-from support.links import cannot_emulate
+from support.links import needs_links_here
 
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.links.link import Direction, Link
@@ -21,7 +20,7 @@ LINE = Link("plain", Direction(1e6, 200_000, delay_ms=10), Direction(20e6, 200_0
 BY_HAND = 3
 
 
-@pytest.mark.skipif(bool(cannot_emulate()), reason=cannot_emulate() or "emulation works")
+@needs_links_here
 def test_real_agents_saturate_where_it_was_counted_that_they_would() -> None:
     scenario = Scenario(LINE, CAMERA, seconds=5)
     with emulate(LINE) as network:

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.links import cannot_emulate, link
+from support.links import link, needs_links_here
 
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.sites.stack import SITE, run_stack
 
 
-@pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+@needs_links_here
 def test_a_line_is_measured(tmp_path: Path) -> None:
     line = link("rate_mbps = 6\nqueue_ms = 200\ndelay_ms = 15", "rate_mbps = 30\nqueue_ms = 50\ndelay_ms = 15")
     out = tmp_path / "shop.toml"

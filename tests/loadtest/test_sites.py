@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.clips import plain
 from support.fleet import fleet
-from support.links import cannot_emulate, link
+from support.links import link, needs_links_here
 from support.models import strips_model
 
 from fishladder.loadtest.emulation.network import emulate
@@ -65,7 +65,7 @@ def test_by_whip() -> None:
     assert (np.diff(done.outcome.arrival_us[done.traffic.camera == 0]) > 0).mean() > 0.9
 
 
-@pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+@needs_links_here
 def test_an_uplink_that_is_too_thin_delays_what_it_carries() -> None:
     thin = link("rate_mbps = 1\nqueue_ms = 300\ndelay_ms = 10")
     with emulate(thin) as network:
@@ -80,7 +80,7 @@ def test_an_uplink_that_is_too_thin_delays_what_it_carries() -> None:
     assert fits.outcome.packets_lost == 0
 
 
-@pytest.mark.skipif(bool(why := cannot_emulate()), reason=why)
+@needs_links_here
 def test_cameras_that_adapt_send_what_a_thin_uplink_carries() -> None:
     """Two cameras of 1.5 Mbit/s on 1 Mbit/s: their agent orders less, and what they then send is there in time."""
     camera = CameraSpec(bitrate_bps=1_500_000, fps=10)

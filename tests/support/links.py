@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from fishladder.loadtest.emulation.privileges import privileges
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.links.link import Link
@@ -16,24 +18,22 @@ def link(up: str, down: str = "rate_mbps = 20\nqueue_ms = 50\ndelay_ms = 2", res
     return parse_link(f"{rest}\n[up]\n{up}\n[down]\n{down}\n", "test", where="test", beside=Path())
 
 
-def cannot_emulate() -> str:
-    """Why links cannot be emulated by this very process, '' if they can."""
+def _cannot_emulate(*, rootless: bool) -> str:
+    """Why links cannot be emulated, '' if they can; `rootless`: in a user namespace of a new process will do."""
     try:
         found = privileges()
     except CannotEmulate as error:
         return str(error)
-    if found.kind == "root":
-        return ""
-    return f"creating network namespaces here takes a process of its own: {found.kind} {found.reason}"
+    return "" if found.kind == "root" or (rootless and found.kind != "none") else f"{found.kind} {found.reason}"
 
 
-def cannot_emulate_at_all() -> str:
-    """Why nobody here can emulate links, not even in a user namespace; '' if somebody can."""
-    try:
-        found = privileges()
-    except CannotEmulate as error:
-        return str(error)
-    return found.reason if found.kind == "none" else ""
+def _needs_links(*, rootless: bool) -> pytest.MarkDecorator:
+    why = _cannot_emulate(rootless=rootless)
+    return pytest.mark.skipif(bool(why), reason=f"it makes network namespaces, which nobody may here: {why}")
+
+
+#: Of tests that start a command which emulates links, and of those that do it themselves.
+needs_links, needs_links_here = _needs_links(rootless=True), _needs_links(rootless=False)
 
 
 def marked(mark: str) -> set[int]:

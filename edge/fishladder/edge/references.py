@@ -18,7 +18,7 @@ def context(entries: Entries, unit: HeldUnit, before: int) -> list[Held]:
     for index in range(entries.index(unit.first) - 1, -1, -1):
         held = entries[index]
         if is_deferred(held):
-            return found[::-1]
+            break
         if held.last < before:
             found.append(held)
         if isinstance(held, HeldUnit) and held.unit.entry_point:
@@ -41,10 +41,8 @@ def is_deferred_before(entries: Entries, seq: int, *, anew: bool) -> bool:
 
 def picture_before(entries: Entries, seq: int) -> int:
     """The last seq before `seq` that may be of an encoded picture: what was left out before it was encoded is none."""
-    for index in range(entries.index(seq - 1) if len(entries) else -1, -1, -1):
+    for index in range(entries.index(seq - 1), -1, -1):
         held = entries[index]
-        if held.first >= seq:
-            continue
         if isinstance(held, HeldUnit) or held.fate in WERE_ENCODED:
             return min(held.last, seq - 1)
         seq = held.first

@@ -244,16 +244,17 @@ class UplinkCameras:
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
+        late_us = HURRY_US if self.rate.hurries else LATE_US
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
             adapts = wanted is not None and wanted.passing is None and self.rate.thin
-            session.late_us = (HURRY_US if self.rate.hurries else LATE_US) if adapts else None
+            session.late_us = late_us if adapts else None
             if wanted is not None:
                 wishes[channel] = wanted
                 if (ready_us := session.ring.unsent_ready_us) is not None:
                     waiting[channel] = self._since_s(channel, ready_us)
-                    late = session.late_us is not None and now_s - ready_us / 1e6 > session.late_us / 1e6
+                    late = adapts and now_s - ready_us / 1e6 > late_us / 1e6
                     if late and (lane := self._lanes.get(channel)) is not None:
                         lane.look()
         return self.rate.step(wishes, waiting, now_s, spooled=self._lanes.keys(), link=link)

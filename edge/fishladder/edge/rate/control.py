@@ -114,8 +114,7 @@ class RateControl:
     @property
     def hurries(self) -> bool:
         """The link has just become slower, and what is on its way already will keep it busy for long."""
-        carried_bps = self.estimator.carried_bps
-        return bool(carried_bps) and self.estimator.drains and self._way.bytes * 8 > LONG_S * (carried_bps or 0.0)
+        return self.estimator.drains and self._way.bytes * 8 > LONG_S * (self.estimator.carried_bps or math.inf)
 
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
@@ -222,9 +221,7 @@ class RateControl:
             camera.used(passed_s)
             if channel not in wishes:
                 beside_bps += camera.used_bps
-        proven_bps = 0.0
-        if link.least_s is not None:
-            proven_bps = self._proven.bps(now_s, link.least_s, since_s=self.estimator.full_s)
+        proven_bps = self._proven.usual_bps(now_s, link.least_s, since_s=self.estimator.full_s)
         self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]

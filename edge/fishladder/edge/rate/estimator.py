@@ -197,9 +197,9 @@ class Estimator:
             self._drains_s = now_s
             self.queue_s = oldest_s - base_s
             came_bps, drain_s = self._came_bps(now_s, 0.2), self.queue_s
-            if (slower_bps := self._slower_bps(link)) is not None:  # part of what came lately did so before
-                came_bps = min(came_bps, slower_bps)
-                drain_s = before_bytes * 8 / came_bps
+            if (slower_bps := self._slower_bps(link)) is not None:
+                drain_s = before_bytes * 8 / slower_bps
+                came_bps = min(came_bps, slower_bps)  # part of what came lately did so before
             if len(self._acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
                 came_bps = link.carries_bps  # too few to tell
             share = max(LATE_DOWN - drain_s / DRAIN_S, LATE_LEAST)

@@ -2,8 +2,10 @@
 8 Mbit/s. Pure. A camera that sends little fills no link, so nothing else says what more of it would find.
 """
 
-import math
 from collections import deque
+from collections.abc import Iterable
+from statistics import median
+from typing import NamedTuple
 
 #: Smaller ones say more of the gateway's and the host's own haste than of the link's.
 LEAST_BYTES = 4_000
@@ -17,12 +19,18 @@ _BLUR_S = 0.002
 KEEP_S, ASKED = 60.0, 3
 
 
+class _Unit(NamedTuple):
+    at_s: float
+    bytes: int
+    delay_s: float
+
+
 class Proven:
     """One connection's."""
 
     def __init__(self) -> None:
-        self._came: deque[tuple[float, int, float]] = deque(maxlen=ASKED)  # when, bytes, delay
-        self._mid: deque[tuple[float, int, float]] = deque(maxlen=ASKED)  # also those not so large
+        self._large: deque[_Unit] = deque(maxlen=ASKED)
+        self._mid: deque[_Unit] = deque(maxlen=ASKED)  # and those not so large
         self._base: tuple[float, float] | None = None  # when, delay
 
     def came(self, size: int, delay_s: float, now_s: float) -> None:
@@ -30,18 +38,25 @@ class Proven:
         if size < SMALL_BYTES and (self._base is None or delay_s < self._base[1] or self._base[0] < now_s - KEEP_S):
             self._base = (now_s, delay_s)
         if size >= LEAST_BYTES:
-            self._came.append((now_s, size, delay_s))
+            self._large.append(_Unit(now_s, size, delay_s))
         if size >= MID_BYTES:
-            self._mid.append((now_s, size, delay_s))
+            self._mid.append(_Unit(now_s, size, delay_s))
 
-    def bps(self, now_s: float, least_s: float | None = None, *, since_s: float = -math.inf) -> float:
-        """What each of the last ones showed, of those that came after `since_s`; 0 = not known. With `least_s`, which
-        is how long the way is for nothing where that is known better than from small units, what most of them did:
-        whatever waited besides makes it less, never more.
+    def bps(self, now_s: float) -> float:
+        """What each of the last large ones showed; 0 = not known."""
+        base_s = self._base[1] if self._base is not None else 0.0
+        return min(_showed(self._large, base_s, now_s - KEEP_S), default=0.0)
+
+    def usual_bps(self, now_s: float, least_s: float | None, since_s: float) -> float:
+        """What most of the last ones showed, of those that came after `since_s`; 0 = not known. `least_s`: how long the
+        way is for nothing, which small units say too late; None = not known, and so is this.
         """
-        base_s = least_s if least_s is not None else self._base[1] if self._base is not None else 0.0
-        recent = [it for it in (self._came if least_s is None else self._mid) if it[0] > max(now_s - KEEP_S, since_s)]
-        if len(recent) < ASKED:
+        if least_s is None:
             return 0.0
-        showed = sorted(size * 8 / max(delay_s - base_s, _BLUR_S) for _, size, delay_s in recent)
-        return showed[0] if least_s is None else showed[ASKED // 2]
+        return median(_showed(self._mid, least_s, max(since_s, now_s - KEEP_S)) or [0.0])
+
+
+def _showed(units: Iterable[_Unit], base_s: float, since_s: float) -> list[float]:
+    """Bits a second; nothing where they are too few. Whatever waited besides makes it less, never more."""
+    recent = [it for it in units if it.at_s > since_s]
+    return [it.bytes * 8 / max(it.delay_s - base_s, _BLUR_S) for it in recent] if len(recent) == ASKED else []
