@@ -353,12 +353,13 @@ async def test_a_disk_without_room_stops_nothing(
 async def test_a_frame_store_without_room_fills_spools_and_empties_them(
     stores: Stores, tmp_path: Path, model: Path
 ) -> None:
-    used = (await stores.frames.info("memory"))["used_memory"]
-    limit = int((used + 200_000) / 0.9)  # the gateway's connections take half of that
-    await stores.frames.config_set("maxmemory", limit)
     async with site(stores, tmp_path) as (it, way):
         with capture_logs() as logs:
             run = Run(config(it, way, tmp_path, source="test:320x180@30"))
+            await run.until(lambda: run.agent.uplink.connected, "a connection")
+            used = (await stores.frames.info("memory"))["used_memory"]
+            limit = int((used + 300_000) / 0.9)  # a worker's connections will take a third of that
+            await stores.frames.config_set("maxmemory", limit)
             await run.until(lambda: run.spooled > 20_000, "the spool fills")
             assert run.agent.uplink.connected
             assert (await stores.frames.info("memory"))["used_memory"] <= limit
