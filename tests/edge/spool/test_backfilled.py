@@ -22,7 +22,7 @@ from fishladder.wire.unit import Flag, Header, Unit
 from .test_survival import LIFE, Survival
 
 #: So a live lane goes on, and so what was deferred comes after it.
-STEPS = ["send", "commit", "tell", "forget", "drain", "work", "settle", "heard"]
+STEPS = ["send", "commit", "tell", "forget", "drain", "arrive", "work", "settle", "hear", "heard"]
 
 
 class _Live:
@@ -42,6 +42,8 @@ class Backfilled(Survival):
         self.drain = Drain()
         self.forget_before = ORIGIN
         self.stream: list[tuple[str, LogEntry]] = []
+        self.on_its_way: list[LogEntry] = []  #: in the link, or the gateway
+        self.settled: tuple[OpenRange, ...] | None = None  #: what the store answered, and the worker has not read
         self.ids = 0
         self.progress: BackfillProgress | None = None
         self.exact = False
@@ -68,8 +70,10 @@ class Backfilled(Survival):
     @precondition(lambda self: not self.connected)
     @rule()
     def connect(self) -> None:
+        """Another session: what the one before has left in the stream is dropped, as it will come again."""
         super().connect()
         self.drain.begin()
+        self.stream, self.on_its_way = [], []
 
     @rule()
     def lose_log(self) -> None:
@@ -87,8 +91,10 @@ class Backfilled(Survival):
         message = Open(channel=0, cursor=(LIFE.epoch, self.committed), ranges=[tuple(it) for it in self.ranges])
         self.forget_before = max(self.forget_before, self.drain.told(message, self.now_us / 1e6))
 
+    @precondition(lambda self: self.plan is None)
     @rule()
     def forget(self) -> None:
+        """The keeper's next step, when what it wrote is deferred."""
         if self.forget_before > ORIGIN:
             self.store.forget(self.forget_before, self.ring.leans_on_spool)
 
@@ -104,8 +110,13 @@ class Backfilled(Survival):
             entry: LogEntry = item
             if isinstance(item, Unit):
                 entry = LoggedUnit(Header.peek(memoryview(item.pack())), Stamp(0, 0, 0), memoryview(item.payload))
+            self.on_its_way.append(entry)
+
+    @rule(count=st.integers(1, 8))
+    def arrives(self, count: int) -> None:
+        for _ in range(min(count, len(self.on_its_way))):
             self.ids += 1
-            self.stream.append((f"{self.ids}-0", entry))
+            self.stream.append((f"{self.ids}-0", self.on_its_way.pop(0)))
 
     # -- several steps at once, as they usually come
 
@@ -133,14 +144,18 @@ class Backfilled(Survival):
                     self.commit()
                 case "tell":
                     self.tell()
-                case "forget":
+                case "forget" if self.plan is None:
                     self.forget()
                 case "drain":
                     self.drains(count=6, most_bytes=600)
+                case "arrive":
+                    self.arrives(count=6)
                 case "work":
                     self.works(count=6)
-                case "settle" if self.progress is not None:
+                case "settle" if self.progress is not None and self.settled is None:
                     self.settles()
+                case "hear" if self.settled is not None:
+                    self.hears_what_is_settled()
             if self.plan is None:
                 self.journal.forget(self.ring.oldest_here, self.ring.committed)
 
@@ -155,7 +170,7 @@ class Backfilled(Survival):
             self.decode(self.progress.begin())
         after = int(self.progress.read_after.partition("-")[0])
         entries = [it for it in self.stream if int(it[0].partition("-")[0]) > after][:count]
-        if not all(self.progress.knows(entry) for _, entry in entries):
+        if self.settled is None and not all(self.progress.knows(entry) for _, entry in entries):
             self.looks()
         if self.progress is not None:
             self.decode(self.progress.take(entries, 0))
@@ -168,9 +183,9 @@ class Backfilled(Survival):
 
     @rule()
     def worker_dies(self) -> None:
-        self.progress = None
+        self.progress = self.settled = None
 
-    @precondition(lambda self: self.progress is not None)
+    @precondition(lambda self: self.progress is not None and self.settled is None)
     @rule()
     def settles(self) -> None:
         assert self.progress is not None
@@ -181,15 +196,27 @@ class Backfilled(Survival):
                 assert fate is not Fate.SPOOL_LOST, f"seq {seq} is not in the spool"
                 self.open.discard(seq)
                 self.logged[seq] = self.was[seq]
-        self.looks()
+        self.settled = self.ranges
 
+    @precondition(lambda self: self.settled is not None)
+    @rule()
+    def hears_what_is_settled(self) -> None:
+        assert self.settled is not None
+        self.opened(self.settled)
+        self.settled = None
+
+    @precondition(lambda self: self.progress is not None and self.settled is None)
+    @rule()
     def looks(self) -> None:
+        self.opened(self.ranges)
+
+    def opened(self, ranges: tuple[OpenRange, ...]) -> None:
         assert self.progress is not None
-        self.progress.open = self.ranges
+        self.progress.open = ranges
         if (keep_from := self.progress.keep_from()) is not None:
             first = int(keep_from.partition("-")[0]) + int(keep_from.partition("-")[2] != "0")
             self.stream = [it for it in self.stream if int(it[0].partition("-")[0]) >= first]
-        if not self.open:
+        if not ranges:
             self.progress = None
 
     def decode(self, jobs: Sequence[Job]) -> None:
