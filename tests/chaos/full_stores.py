@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from support.fleet import Fleet, fleet, until
 from support.models import strips_model
 
@@ -130,7 +131,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--kbps", type=int, default=3000)
     args = parser.parse_args()
-    well = asyncio.run(run(args.store, args.limit_mb, args.minutes, args.cameras, args.kbps))
+    well = run_to_its_end(run(args.store, args.limit_mb, args.minutes, args.cameras, args.kbps))
     print("all is as it should be" if well else "something is not as it should be")
     sys.exit(0 if well else 1)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from support import clips
 from support.files import read_units, write_ts
 from support.fleet import fleet
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    sys.exit(0 if asyncio.run(run(args.kills, args.seed)) else 1)
+    sys.exit(0 if run_to_its_end(run(args.kills, args.seed)) else 1)
 
 
 if __name__ == "__main__":

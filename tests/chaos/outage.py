@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from support.fleet import Fleet, fleet, until
 from support.link import Cut, link
 
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("ssdlite-person"))
     parser.add_argument("--warm", type=float, default=30, help="seconds measured before")
     args = parser.parse_args()
-    well = asyncio.run(run(args.minutes, Cut(args.how), args.model, args.warm))
+    well = run_to_its_end(run(args.minutes, Cut(args.how), args.model, args.warm))
     print("all is as it should be" if well else "something is not as it should be")
     sys.exit(0 if well else 1)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from chaos.inject import Injector
 from chaos.plan import Fault, Kind, schedule
 from chaos.plant import DRAIN_S, FPS, SITE, WHIP, Plant, plant
@@ -233,7 +234,7 @@ def main() -> None:
     kinds = tuple(Kind[name.upper()] for name in args.kinds.split(",")) if args.kinds else tuple(Kind)
     log = args.log or Path(f"chaos-{args.seed}.jsonl")
     log.unlink(missing_ok=True)
-    outcome = asyncio.run(chaos(schedule(args.seed, args.faults, kinds), log))
+    outcome = run_to_its_end(chaos(schedule(args.seed, args.faults, kinds), log))
     tell(outcome, args.seed)
     sys.exit(1 if outcome.problems else 0)
 

@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from prometheus_client.parser import text_string_to_metric_families
 from support.fleet import Part, fleet, free_port, until
 
@@ -180,7 +181,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--model", type=Path, default=Path("ssdlite-person"))
     args = parser.parse_args()
-    well = asyncio.run(run(args.minutes, args.model))
+    well = run_to_its_end(run(args.minutes, args.model))
     print("all is as it should be" if well else "something is not as it should be")
     sys.exit(0 if well else 1)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from chaos.ending import run_to_its_end
 from support import malformed as malformed_peer
 from support.attempts import ATTEMPTS, Door
 from support.fleet import Fleet
@@ -107,7 +108,7 @@ def main() -> None:
     told = parser.parse_args()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, told.crowd + 1000)), hard))
-    good = asyncio.run(run(told.messages, told.seed, told.crowd, told.seconds))
+    good = run_to_its_end(run(told.messages, told.seed, told.crowd, told.seconds))
     print("all as it should be" if good else "NOT as it should be")
     sys.exit(not good)
 

@@ -2,8 +2,12 @@
 loss hides behind a fault that did not cause it.
 """
 
+import asyncio
+import os
+import sys
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from chaos.plan import RULES, Kind, schedule
@@ -12,10 +16,13 @@ from chaos.verdict import Loss, unacceptable
 from chaos.witness import Seen
 from hypothesis import given
 from hypothesis import strategies as st
+from support.links import MARK, marked, namespaces_of, within
+from support.stores import wait_until
 
 from fishladder.wire.fates import Fate
 from fishladder.wire.ids import Position
 
+RUN = Path(__file__).parent / "run.py"
 #: One of each takes half a minute. What lasts beyond every time-out is for the long mode.
 SHORT = (
     Kind.WORKER_KILLED,
@@ -41,6 +48,22 @@ async def test_every_frame_has_one_fate_after_a_dozen_kinds_of_fault(tmp_path: P
     assert outcome.problems == []
     assert outcome.captured > 100
     assert (outcome.duplicates, outcome.unaccounted) == (0, 0)
+
+
+async def test_when_it_is_told_to_stop_nothing_of_it_is_left(tmp_path: Path) -> None:
+    mark = uuid4().hex
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(RUN), "--faults", "50", "--log", str(tmp_path / "chaos.jsonl"),
+        env={**os.environ, MARK: mark, "TMPDIR": str(tmp_path)}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    while b"50 faults over" not in (line := await process.stdout.readline()):
+        assert line, "it ended before it began"
+    spaces = namespaces_of(marked(mark))
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 60) == 130
+    await wait_until(lambda: not marked(mark) and not within(spaces), timeout=10)
+    assert not await asyncio.to_thread(lambda: list(tmp_path.glob("flc-*")))
 
 
 @given(st.integers(0, 10_000), st.integers(1, 120))
