@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fishladder.edge.clock import OffsetEstimator
+from fishladder.edge.clock import OffsetEstimator, ServerTime
 
 GATEWAY_US = 1_790_000_000_000_000
 
@@ -59,3 +59,35 @@ def test_answers_that_cannot_be_are_ignored() -> None:
     estimator.answered(sent_us=-5, received_us=GATEWAY_US, replied_us=GATEWAY_US, now_us=100)
     estimator.answered(sent_us=50, received_us=GATEWAY_US, replied_us=GATEWAY_US - 10, now_us=100)
     assert estimator.offset_us is None
+
+
+class SetByHand:
+    """A host without a clock of its own, which begins somewhere, until somebody sets it."""
+
+    def __init__(self) -> None:
+        self.wall, self.mono = 0, 5_000_000
+
+    def wall_us(self) -> int:
+        return self.wall
+
+    def mono_us(self) -> int:
+        return self.mono
+
+
+def test_the_time_a_server_said_goes_on_when_the_host_is_set() -> None:
+    clock = SetByHand()
+    server = ServerTime(clock)
+    assert server.now_s() is None
+    server.heard(GATEWAY_US / 1e6)
+    clock.wall, clock.mono = GATEWAY_US, clock.mono + 60_000_000
+    assert server.now_s() == GATEWAY_US / 1e6 + 60
+    server.heard(None)
+    assert server.now_s() == GATEWAY_US / 1e6 + 60
+
+
+def test_where_no_server_says_its_time_the_hosts_has_to_do() -> None:
+    clock = SetByHand()
+    clock.wall = GATEWAY_US
+    server = ServerTime(clock)
+    server.heard(None)
+    assert server.now_s() == GATEWAY_US / 1e6

@@ -146,6 +146,7 @@ def test_a_login_in_a_source_goes_no_further() -> None:
         ({"fps": -1.0}, ["a=test:"], "camera a: fps"),
         ({"preset": "warp"}, ["a=test:"], "preset 'warp'"),
         ({"bitrate_kbps": 1}, ["a=test:"], "bitrate_kbps"),
+        ({"width": -640}, ["a=test:"], "camera a: width is -640"),
         ({"mode": "magic"}, ["a=test:"], "mode"),
     ],
 )
@@ -162,6 +163,8 @@ def test_each_mistake_is_named(flags: dict[str, object], cameras: list[str], sai
         ("[edge]\n[camera]\nname='a'", "two brackets"),
         ("[[camera]]\nname='a'", "source"),
         ("[edge]\ncameras=[{name='a',source='test:'}]", r"\[\[camera\]\]"),
+        ("[edge]\nkeyframe_s=nan\n[[camera]]\nname='a'\nsource='test:'", "keyframe_s is nan: expected a number"),
+        ("[edge]\n[[camera]]\nname='a'\nsource='test:'\nspeed=inf", "speed is inf: expected a number"),
         ("[[camera]]\nname='a'\nsource='rtsp://x'\npassword_file='/nonexistent/pw'", "/nonexistent/pw"),
     ],
 )

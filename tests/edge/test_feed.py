@@ -1,11 +1,15 @@
 """One camera inside the agent: what it says of how its pictures are sent."""
 
+import pytest
+
 from fishladder.edge.cameras.kinds import CameraSettings
-from fishladder.edge.capture import CaptureSettings
+from fishladder.edge.capture import CaptureSettings, Command
 from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened
+from fishladder.edge.child import Child
 from fishladder.edge.clock import SystemClock
 from fishladder.edge.feed import Feed
 from fishladder.edge.gate import GateSettings
+from fishladder.edge.rate.orders import Order
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.uplink_status import Sending
@@ -95,3 +99,27 @@ def test_a_cap_bounds_what_a_camera_wishes_for() -> None:
     assert wish.most_bps == 200_000
     it.obey(Policy(pause=True))
     assert it.wish(1.0) is None
+
+
+def test_what_the_link_allows_holds_for_a_camera_whose_settings_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The uplink says it once; a new capture process has to hear it too, and so does one that is told meanwhile."""
+    told: list[tuple[Child, Command]] = []
+    monkeypatch.setattr(Child, "command", lambda child, command: told.append((child, command)))
+    it = feed()
+    it.limit(Order(300_000, fps=5.0, width=320))
+    first = it.child
+    it.change(CaptureSettings(CameraSettings("test:")))
+    it.limit(Order(200_000))
+    heard = [(command.bitrate_bps, command.thin_fps, command.width) for child, command in told if child is not first]
+    assert heard == [(300_000, 5.0, 320), (200_000, 0.0, 0)]
+
+
+def test_what_is_passed_on_is_not_said_to_be_thinned_out() -> None:
+    it = feed()
+    it.obey(Policy(fps=3.0, cap_bps=200_000))
+    it.on_record(Opened("passthrough", "h264", 640, 480, 15.0))
+    assert it.report(0) == CameraReport(0, "passthrough", cap_bps=200_000)
+    it.settings = it.child.settings = CaptureSettings(CameraSettings("test:"), steps=())
+    assert it.report(0) == CameraReport(0, "passthrough")
+    it.on_record(Opened("encode", "h264", 640, 480, 15.0))
+    assert it.report(0) == CameraReport(0, "encode", 3.0, cap_bps=200_000)

@@ -79,6 +79,16 @@ def test_an_area_may_be_ignored() -> None:
     assert any(motion.look(scene.shot(box=(step, 30), contrast=100.0), scene.now_us) for step in range(2))
 
 
+def test_an_ignored_area_is_ignored_to_its_last_line() -> None:
+    """What blinks in the upper tenth of the picture, which is five and a half rows of the grid."""
+    scene, motion = Scene(2.0), Motion(ignore=(Ignored(0.0, 0.0, 1.0, 0.1),))
+    scene.watched(motion)
+    for step in range(80):
+        shot = scene.shot()
+        shot[:6] = np.minimum(shot[:6], 150) + 100 * (step % 2)
+        assert not motion.look(shot, scene.now_us)
+
+
 def test_sensitivity_halves_or_doubles_what_it_takes() -> None:
     seen = {}
     for sensitivity in (0.5, 1.0, 2.0):

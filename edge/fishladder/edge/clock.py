@@ -24,6 +24,24 @@ class SystemClock:
         return time.monotonic_ns() // 1000
 
 
+class ServerTime:
+    """The time of day as a server has said it, going on by our steady clock: our wall clock may be set meanwhile."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._less_mono_s: float | None = None
+
+    def heard(self, server_s: float | None) -> None:
+        """It answered; None: without its time, for which ours has to do where none has said it before."""
+        if server_s is not None or self._less_mono_s is None:
+            said_s = server_s if server_s is not None else self._clock.wall_us() / 1e6
+            self._less_mono_s = said_s - self._clock.mono_us() / 1e6
+
+    def now_s(self) -> float | None:
+        """None before the first answer."""
+        return None if self._less_mono_s is None else self._clock.mono_us() / 1e6 + self._less_mono_s
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
     """What one probe says: the gateway's clock minus our monotonic one lies in `low_us..high_us`."""

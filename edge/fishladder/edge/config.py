@@ -303,6 +303,8 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
         encoder = capture.encoder
         at_least(encoder.bitrate_bps, 10_000, f"{what}: bitrate_kbps * 1000")
         at_least(encoder.keyframe_s, 0.1, f"{what}: keyframe_s")
+        if encoder.width:
+            at_least(encoder.width, 32, f"{what}: width")
         at_least(camera.speed, 0.01, f"{what}: speed")
         at_least(camera.weight, 0.01, f"{what}: weight")
         at_least(camera.timeout_s, 0.1, f"{what}: timeout_s")

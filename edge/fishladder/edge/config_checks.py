@@ -1,5 +1,7 @@
 """What single settings of a camera have to be. That they fit together is `config`'s to see."""
 
+import math
+
 from fishladder.edge.cameras.kinds import kind_of
 from fishladder.edge.capture import CaptureSettings
 from fishladder.edge.gate import GateSettings
@@ -45,5 +47,5 @@ def named(name: str, what: str) -> str:
 
 
 def at_least(value: float, least: float, what: str) -> None:
-    if value < least:
-        raise ConfigError(f"{what} is {value:g}: at least {least:g}")
+    if not least <= value < math.inf:  # nor is what is no number
+        raise ConfigError(f"{what} is {value:g}: expected a number, at least {least:g}")

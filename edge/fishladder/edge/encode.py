@@ -12,6 +12,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from fishladder.edge.cameras.container import reason
+from fishladder.edge.rate.orders import LEAST_ENCODED_BPS
 from fishladder.wire.errors import CameraError
 
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
@@ -32,8 +33,6 @@ SUDDEN, SUDDEN_US = 0.6, 300_000
 #: With so short a buffer x264 makes 0.8 to 0.9 of what it is told at the limit of a link: it is told so much more than
 #: the maximum at most, so that it may make that.
 OVER = 1.25
-#: x264 makes nothing of less.
-LEAST_BPS = 10_000
 _TIME_BASE = Fraction(1, 1_000_000)
 
 
@@ -92,8 +91,8 @@ class X264:
         self._opened_us: int | None = None  # pts of its first picture
         self._over_bps = round(settings.bitrate_bps * OVER)
         most_bps = self._over_bps if bitrate_bps > settings.bitrate_bps else settings.bitrate_bps
-        self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_BPS) * ROOM))
-        self._opened_for_bps = min(max(bitrate_bps, LEAST_BPS), most_bps)
+        self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_ENCODED_BPS) * ROOM))
+        self._opened_for_bps = min(max(bitrate_bps, LEAST_ENCODED_BPS), most_bps)
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
@@ -129,13 +128,13 @@ class X264:
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next picture on; capped at the maximum it was opened with."""
-        self._told_bps = self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_BPS)
+        self._told_bps = self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_ENCODED_BPS)
 
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
-        wanted = min(max(bitrate_bps, LEAST_BPS), self._over_bps)
+        wanted = min(max(bitrate_bps, LEAST_ENCODED_BPS), self._over_bps)
         since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
         if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US:
             return True

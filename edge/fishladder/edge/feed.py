@@ -116,7 +116,7 @@ class Feed:
         self._let_through = _OPEN  # units since the gate last held something back
         self._flows: Flows | None = None
         self._trouble = ""
-        self._rung = PassingRung()
+        self._order: Order | None = None
         self.counts = metrics.of_camera(name)
 
     def _child(self, settings: CaptureSettings) -> Child:
@@ -142,6 +142,8 @@ class Feed:
         self._limit_fps = settings.fps
         self._next = self._child(settings)
         self.child.stop()
+        if self._order is not None:
+            self._next.command(_command(self._order))
         if self._policy is not None:
             self.obey(self._policy)
 
@@ -183,15 +185,20 @@ class Feed:
         return min(own, self._policy.cap_bps or own) if self._policy is not None else own
 
     def report(self, channel: int) -> CameraReport:
-        """What it obeys at the moment, for people to see."""
+        """What it obeys at the moment, for people to see: what is passed on is never thinned out, nor made less of
+        without a step down.
+        """
         mode = self.opened.mode if self.opened is not None else ""
-        cap_bps = self._policy.cap_bps if self._policy is not None else None
-        return CameraReport(channel, mode, self._fps, self.paused, cap_bps)
+        passed_on = self.opened is not None and mode != "encode"
+        capped = self._policy is not None and not (passed_on and not self.child.settings.steps)
+        cap_bps = self._policy.cap_bps if self._policy is not None and capped else None
+        return CameraReport(channel, mode, None if passed_on else self._fps, self.paused, cap_bps)
 
     def limit(self, order: Order) -> None:
         """What the uplink has for this camera."""
-        if order.passing != self._rung:
-            self._rung = order.passing
+        before = self._order.passing if self._order is not None else PassingRung()
+        self._order = order
+        if order.passing != before:
             stream, kbps = "sub" if order.passing.sub else "main", order.bitrate_bps // 1000
             log.info(
                 "the link changes what is passed on",
@@ -200,17 +207,7 @@ class Feed:
                 keep=order.passing.keep,
                 kbps=kbps,
             )
-        self.child.command(
-            Command(
-                bitrate_bps=order.bitrate_bps,
-                thin_fps=order.fps,
-                width=order.width,
-                hold=order.hold,
-                keyframe_s=order.keyframe_s,
-                sub=order.passing.sub,
-                keep=order.passing.keep,
-            )
-        )
+        (self._next or self.child).command(_command(order))
 
     def wish(self, weight: float) -> Wish | None:
         """What this camera would send; None if that cannot be changed: it passes on all that the camera makes."""
@@ -331,6 +328,18 @@ class Feed:
         self.sink.append_range(count, fate, mono_us=mono_us, wall_us=self._wall_us(mono_us, now_us))
         self.counts.captured.inc(count)
         self.counts.not_sent(fate).inc(count)
+
+
+def _command(order: Order) -> Command:
+    return Command(
+        bitrate_bps=order.bitrate_bps,
+        thin_fps=order.fps,
+        width=order.width,
+        hold=order.hold,
+        keyframe_s=order.keyframe_s,
+        sub=order.passing.sub,
+        keep=order.passing.keep,
+    )
 
 
 def _facts(opened: Opened) -> dict[str, object]:

@@ -2,6 +2,8 @@
 learnt background and the noise seen around it. Pure; what follows from the answer is for `gate`.
 """
 
+import math
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +74,7 @@ class Motion:
         rows, columns = seen.shape
         for area in self._ignore:
             top, left = int(area.y * rows), int(area.x * columns)
-            bottom, right = round((area.y + area.height) * rows), round((area.x + area.width) * columns)
+            bottom, right = _up((area.y + area.height) * rows), _up((area.x + area.width) * columns)
             self._counts[top:bottom, left:right] = False
         self._before_us, self._looks, self._last = now_us, 0, 0
 
@@ -87,6 +89,11 @@ class Motion:
         # Later only where it is quiet: what moves is no noise.
         noise = np.where(differs & (self._looks > _YOUNG_LOOKS), np.float32(0.0), noise_rate)
         self._noise += noise * (off - self._noise)
+
+
+def _up(edge: float) -> int:
+    """To the end of the cell an edge lies in: what is ignored is so to the last line of it."""
+    return math.ceil(edge - 1e-6)
 
 
 def _clustered(differs: npt.NDArray[np.bool_]) -> int:

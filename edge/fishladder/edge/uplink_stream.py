@@ -235,10 +235,10 @@ class StreamUplink:
             await asyncio.sleep(_TICK_S)
 
     def _least_rate(self, link_bytes_s: float | None) -> float | None:
-        """Of what the link delivers and what it may."""
-        limit = self.limiter.now.total_bps / 8
-        if self.limiter.yields:
-            limit = min(limit, self._cameras.rate.estimator.rate_bps / 8)
+        """Of what the link delivers, as TCP says or else acknowledgements, and what it may."""
+        limit, rate = self.limiter.now.total_bps / 8, self._cameras.rate
+        if self.limiter.yields or (link_bytes_s is None and rate.thin):
+            limit = min(limit, rate.estimator.rate_bps / 8)
         return link_bytes_s if limit == math.inf else min(limit, link_bytes_s or limit)
 
     async def _control(self, link: WebSocket) -> None:

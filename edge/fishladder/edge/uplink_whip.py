@@ -15,7 +15,7 @@ from aiortc.mediastreams import VIDEO_CLOCK_RATE, VIDEO_TIME_BASE
 
 from fishladder.edge import metrics
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.clock import Clock
+from fishladder.edge.clock import Clock, ServerTime
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.limits.limiter import Limiter
 from fishladder.edge.limits.settings import LimitsConfig
@@ -118,22 +118,14 @@ class WhipUplink:
         self._on_keyframe = on_keyframe
         self._up: dict[int, RTCRtpSender] = {}
         self._carried = Carried()  # by sessions that have ended
-        self._clock = clock
-        self._server_offset_s: float | None = None  # a server's time of day less this host's
+        self._server_time = ServerTime(clock)
         self.limiter = Limiter(
             limits or LimitsConfig(),
             directory=state,
-            wall_s=self._wall_s,
-            gateway_s=self._server_s,
+            wall_s=lambda: clock.wall_us() / 1e6,
+            gateway_s=self._server_time.now_s,
             clock=lambda: clock.mono_us() / 1e6,
         )
-
-    def _wall_s(self) -> float:
-        return self._clock.wall_us() / 1e6
-
-    def _server_s(self) -> float | None:
-        """The time of day as servers say it; None before the first session."""
-        return None if self._server_offset_s is None else self._wall_s() + self._server_offset_s
 
     @property
     def connected(self) -> bool:
@@ -218,9 +210,7 @@ class WhipUplink:
         try:
             await peer.setLocalDescription(await peer.createOffer())
             resource, answer, server_s = await post(to, camera.url, peer.localDescription.sdp)
-            self._server_offset_s = (
-                (server_s - self._wall_s()) if server_s is not None else self._server_offset_s or 0.0
-            )
+            self._server_time.heard(server_s)
             try:
                 await peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
             except Exception as error:  # noqa: BLE001 - aiortc raises whatever a foreign answer makes it stumble over

@@ -42,10 +42,15 @@ def looks_for_least_rtt(info: bytes) -> bool:
 
 
 class WebSocket:
-    """An open connection. Every method raises `UplinkError` once it is lost."""
+    """An open connection. Every method raises `UplinkError` once it is lost. `proxied`: TCP ends at a proxy of this
+    site, so what it says is not of the uplink.
+    """
 
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, ws: aiohttp.ClientWebSocketResponse, transport: asyncio.Transport, *, proxied: bool = False
+    ) -> None:
         self._ws = ws
+        self._proxied = proxied
         self._transport = transport
         self._protocol: Any = transport.get_protocol()
         for layer in _layers(transport):
@@ -99,8 +104,8 @@ class WebSocket:
         )
 
     def state(self) -> LinkState:
-        """How TCP sees the link; empty where the system does not say."""
-        info = self._info()
+        """How TCP sees the link; empty where the system does not say, or it is another link."""
+        info = b"" if self._proxied else self._info()
         if len(info) < _RATE_AT + 8:
             return LinkState()
         (rate,) = struct.unpack_from("=Q", info, _RATE_AT)
@@ -181,7 +186,7 @@ async def connect(to: GatewayAddress) -> AsyncIterator[WebSocket]:
             connection = opened[0].connection
             if connection is None or connection.transport is None:
                 raise UplinkError(f"gateway {to.url}: the connection was lost at once")
-            yield WebSocket(ws, connection.transport)
+            yield WebSocket(ws, connection.transport, proxied=to.proxy is not None)
         finally:
             await ws.close()
 

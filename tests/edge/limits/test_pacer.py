@@ -53,3 +53,15 @@ def test_what_was_said_too_much_is_given_back() -> None:
     assert pacer.wait_s(0.0) > 0.7
     pacer.sent(-10_000)
     assert pacer.wait_s(0.0) == 0.0
+
+
+def test_nobody_owes_what_went_while_nothing_might() -> None:
+    """The month's allowance is used up; what the protocol says all the same is not taken from the next month's."""
+    pacer = Pacer()
+    pacer.set(1e6, gentle=False, now_s=0.0)
+    for now_s in range(1, 5 * 86_400, 600):
+        pacer.set(0.0, gentle=False, now_s=float(now_s))
+        pacer.sent(300_000)
+        assert pacer.wait_s(float(now_s)) == math.inf
+    pacer.set(1e6, gentle=False, now_s=5 * 86_400.0)
+    assert pacer.wait_s(5 * 86_400.0) < 1.0

@@ -66,6 +66,26 @@ def test_very_thin_links_carry_fewer_pictures_in_time(kbps: int) -> None:
     assert 4 < pictures < 29
 
 
+@pytest.mark.parametrize("cameras", [8, 16])
+def test_many_cameras_on_a_very_thin_link_are_late_by_little(cameras: int) -> None:
+    """None has a right to what the link has not."""
+    site = FluidSite([camera(1500, 10) for _ in range(cameras)], lambda _: 100e3, rtt_s=0.1, spooled=False)
+    site.run(90)
+    assert site.used(15, 88) > 0.7 * 100e3
+    assert at(site.ages_ms(15, 88), 0.95) < 1000
+    assert all(site.used(15, 88, channel) > 0.4 * 100e3 / cameras for channel in range(cameras))
+
+
+@pytest.mark.parametrize("tcp_says", [True, False])
+def test_a_thin_link_is_known_when_the_connection_is_made_anew(tcp_says: bool) -> None:
+    site = FluidSite([camera(1500, 10) for _ in range(8)], lambda _: 250e3, rtt_s=0.1, tcp_says=tcp_says)
+    site.run(40)
+    spilled, site.control = site.spilled, RateControl(8, site.control)
+    site.run(10)
+    assert site.spilled - spilled < 40
+    assert at(site.ages_ms(40, 42), 0.95) < 700
+
+
 def test_weights_share_a_link() -> None:
     site = FluidSite([camera(2000, 10, weight) for weight in (4, 2, 1, 1, 1, 1, 1, 1)], lambda _: 6e6)
     site.run(60)

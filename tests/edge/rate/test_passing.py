@@ -103,6 +103,7 @@ class Passed(Camera):
 
     main_bps: float = 2e6
     sub_bps: float = 3e5
+    sub_opens: bool = True
 
     def __post_init__(self) -> None:
         self.tail = Tail()
@@ -115,7 +116,7 @@ class Passed(Camera):
         self.number += 1
         order = self.order.passing
         self.wanted_s = (self.wanted_s or now_s) if order.sub else None
-        wanted = self.wanted_s is not None and now_s - self.wanted_s > 1.0
+        wanted = self.wanted_s is not None and now_s - self.wanted_s > 1.0 and self.sub_opens
         if key and wanted != self.on_sub:
             self.on_sub = wanted
             self.tail.begin()
@@ -162,6 +163,17 @@ def test_a_sub_stream_that_is_too_much_as_well_has_its_groups_cut() -> None:
     assert one.shed > 100
     assert at(site.ages_ms(14, 58), 0.95) < 1500
     assert site.used(14, 58) > 0.4 * 3e5
+
+
+def test_a_sub_stream_that_cannot_be_had_costs_no_more_of_the_main_one_than_the_link_does() -> None:
+    one = passed(4000)
+    assert one.wish.passing is not None
+    one.wish = one.wish._replace(passing=one.wish.passing._replace(sub=Flow()))
+    one.sub_opens = False
+    site = FluidSite([one], lambda _: 1.5e6)
+    site.run(60)
+    assert one.order.passing == ON_SUB
+    assert site.used(20, 58) > 0.6 * 1.5e6
 
 
 def test_on_a_fast_link_nothing_is_left_out() -> None:

@@ -188,8 +188,8 @@ class Limiter:
             if self.now.why or before.why:
                 told = {"month": self.month()} if self.now.month is not None else {}
                 log.info("the uplink's limit has changed", now=self.now.why or "none", **told)
-        if self.now.month is not None and now_s - self._said_s >= SAY_S:
-            self._said_s = now_s
+        if self.now.month is not None and self._clock() - self._said_s >= SAY_S:
+            self._said_s = self._clock()
             short = self.now.month.reached_s is not None
             (log.warning if short else log.info)(self.month())
 

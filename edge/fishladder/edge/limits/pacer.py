@@ -21,8 +21,8 @@ class Pacer:
 
     def set(self, rate_bps: float, *, gentle: bool, now_s: float) -> None:
         """From now on."""
-        if self.rate_bps == math.inf:
-            self._allowed_bits = 0.0  # what went before was without measure
+        if self.rate_bps in (math.inf, 0.0):
+            self._allowed_bits = 0.0  # what went before was without measure, or went all the same: nobody owes that
         self._follow(now_s)
         self.rate_bps, self._burst_s = rate_bps, GENTLE_BURST_S if gentle else BURST_S
 

@@ -11,7 +11,7 @@ from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
-from fishladder.edge.rate.orders import Order, Wish, differs, pictures
+from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
 from fishladder.edge.rate.passing import PassingLadder, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
 
@@ -73,11 +73,13 @@ class _Camera:
 
 class RateControl:
     """One connection's; cameras by channel. Times in seconds on one clock. `before` is that of the connection before:
-    what cameras pass on does not change because a link was made anew.
+    what cameras send, and what their link has carried until now, do not change because it was made anew.
     """
 
     def __init__(self, cameras: int, before: "RateControl | None" = None) -> None:
         self.estimator = Estimator(FIRST_BPS * max(cameras, 1))
+        if before is not None:
+            self.estimator.go_on_from(before.estimator)
         self.left_bps: float | None = None  #: for backfill; None: nobody knows what the link carries
         self.queues = False  #: live waits for the link, as far as its acknowledgements say
         self._way = OnTheWay()
@@ -87,7 +89,7 @@ class RateControl:
         self._full_for_s = 0.0  # more or less, see `THIN_S`
         known: dict[int, _Camera] = {} if before is None else before._cameras
         self._cameras: dict[int, _Camera] = {
-            channel: _Camera(passing=camera.passing) for channel, camera in known.items()
+            channel: _Camera(camera.ladder, camera.passing) for channel, camera in known.items()
         }
         self._step_s = 0.0
         self._heard_s = 0.0
@@ -225,18 +227,18 @@ class RateControl:
         self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
-        least_bps = sum(claim.least_bps for claim in claims)
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
         may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD) - beside_bps
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD
         least_of_backfill_bps = max(may_bps, 0.0) * BACKFILL_LEAST
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
-        total_bps = max(may_bps - backfill_bps, least_bps)
+        total_bps = max(may_bps - backfill_bps, LEAST_BPS)
         shares = share(total_bps, claims)
         self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, link)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
-            shares = share(max(total_bps, sum(claim.least_bps for claim in claims)), claims)
+            sure_bps = min(sum(claim.least_bps for claim in claims), self._proven.bps(now_s))
+            shares = share(max(total_bps, sure_bps), claims)
         live_bps = sum(min(self._cameras[channel].used_bps, most) for channel, most in zip(wishes, shares, strict=True))
         left_bps = max((may_bps - live_bps) * BACKFILL_PART, least_of_backfill_bps)
         self.left_bps = left_bps if self.thin else None
@@ -316,7 +318,7 @@ class RateControl:
                 self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + min(least, most))
 
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
-        bitrate = max(round(min(rate_bps, self._most_bps(wish))), 10_000)
+        bitrate = max(round(min(rate_bps, self._most_bps(wish))), LEAST_ENCODED_BPS)
         if wish.passing:
             return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
         if not wish.width or not wish.height or not self.thin:

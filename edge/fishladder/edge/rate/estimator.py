@@ -103,6 +103,12 @@ class Estimator:
         self._believed_s = -math.inf  # when units that showed more were believed last
         self._disproved_s = -math.inf  # and when that was wrong
 
+    def go_on_from(self, before: "Estimator") -> None:
+        """The same link, as far as anybody knows, by another connection: what it carried lately holds for a while."""
+        if before.carried_bps is not None:
+            self.rate_bps = max(min(self.rate_bps, max(before.rate_bps, before.carried_bps)), LEAST_BPS)
+            self._carried.extend(before._carried)
+
     @property
     def carried_bps(self) -> float | None:
         """What came through when the link was last full; None: it has not been lately, so nobody knows."""

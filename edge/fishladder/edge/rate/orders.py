@@ -7,6 +7,8 @@ from fishladder.edge.rate.passing import Passing, PassingRung, use_bps
 
 #: Bitrates closer than this to the one in force are not worth an order.
 _CLOSE = 0.03
+#: No encoder is told less: x264 still makes pictures of 320x180 of it, some hundred bytes each.
+LEAST_ENCODED_BPS = 4_000
 
 
 class Wish(NamedTuple):

@@ -72,8 +72,8 @@ def need_bps(rung: PassingRung, passing: Passing) -> float:
 
 
 def use_bps(rung: PassingRung, passing: Passing) -> float:
-    """What a rung can make use of."""
-    flow = passing.sub if rung.sub and passing.sub is not None else passing.main
+    """What a rung can make use of. Until a sub-stream is there the main one is sent, as far as that fits."""
+    flow = passing.sub if rung.sub and passing.sub is not None and passing.sub.bps else passing.main
     return (flow.keyframe_bps if rung.keep == "keyframes" else flow.bps) * SWING
 
 

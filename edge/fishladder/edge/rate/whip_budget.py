@@ -12,7 +12,7 @@ from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S
 from fishladder.edge.rate.estimator import LEAST_BPS
 from fishladder.edge.rate.ladder import Ladder
-from fishladder.edge.rate.orders import Order, Wish, differs, pictures
+from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
 from fishladder.edge.rate.passing import PassingLadder
 
 #: Where a session begins when nobody has said anything yet.
@@ -150,7 +150,7 @@ class WhipBudget:
 
 
 def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float, *, limited: bool) -> Order:
-    bitrate = max(round(min(rate_bps, wish.most_bps)), 10_000)
+    bitrate = max(round(min(rate_bps, wish.most_bps)), LEAST_ENCODED_BPS)
     if wish.passing is not None:
         full = peer.full or wish.capped or (limited and peer.sent_bps > rate_bps)
         return Order(bitrate, passing=peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=full))
