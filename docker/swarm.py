@@ -23,6 +23,11 @@ _DROPPED = (
     "tmpfs",
     "scale",
 )
+#: Swarm kills what is not healthy for so many looks in a row. Ours say that they are not ready while another part is away,
+#: which killing them would not bring back.
+_RETRIES = 60
+#: Of these, two behind one name would be two stores.
+_STORES = ("frames", "state")
 _TMPFS_BYTES = 64 << 20
 _JOB = "init"
 #: One at a time, the new one before the old one goes; back to what was before if that is not healthy.
@@ -50,6 +55,8 @@ def _service(name: str, service: dict[str, Any]) -> dict[str, Any]:
     if "tmpfs" in service:
         made["volumes"] = [*made.get("volumes", []), *map(_tmpfs, service["tmpfs"])]
     made["volumes"] = [{key: value for key, value in volume.items() if key != "volume"} for volume in made["volumes"]]
+    if "healthcheck" in service:
+        made["healthcheck"] = {**service["healthcheck"], "retries": _RETRIES}
     if "ports" in service:
         made["ports"] = [
             {
@@ -71,7 +78,8 @@ def _deploy(name: str, service: dict[str, Any]) -> dict[str, Any]:
     if name == _JOB:
         return {"mode": "replicated-job", "resources": resources, "restart_policy": {"condition": "on-failure"}}
     # A port of the node has one owner and a volume one writer: there the old one goes first.
-    alone = bool(service.get("ports")) or any(not volume.get("read_only") for volume in service.get("volumes", []))
+    writes = any(not volume.get("read_only") for volume in service.get("volumes", []))
+    alone = name in _STORES or writes or bool(service.get("ports"))
     return {
         "endpoint_mode": "dnsrr",
         "replicas": service.get("deploy", {}).get("replicas", 1),

@@ -201,6 +201,34 @@ def test_after_all_that_every_frame_is_accounted_for(running: Stack) -> None:
         assert it["dropped"] == 0, it
 
 
+def test_a_backup_can_be_brought_back(running: Stack, tmp_path: Path) -> None:
+    """By the documented commands; of what came after it the ledger says so, and closes."""
+    lines = commands(ROOT / "docs" / "operating.md")
+    copied = next(at for at, line in enumerate(lines) if "> backup.tgz" in line)
+    brought = next(at for at, line in enumerate(lines) if "< backup.tgz" in line)
+    place = {"COMPOSE_FILE": str(ROOT / "compose.yaml"), "COMPOSE_PROJECT_NAME": running.project}
+    place["COMPOSE_PROFILES"] = "demo"
+
+    def run(*commands: str) -> None:
+        for line in commands:
+            command = line.replace("-v fishladder_", f"-v {running.project}_")
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=tmp_path, env={**running.env, **place}, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+
+    run(*lines[copied - 1 : copied + 2])
+    before = running.ledger()
+    running.compose("start", "edge")
+    running.goes_on("after the backup")
+    run(*lines[brought - 1 : brought + 2])
+    running.goes_on("from the backup")
+    after = running.ledger()
+    assert after["closes"]
+    captured = {it["camera"]: it["captured"] for it in after["cameras"]}
+    assert all(captured[it["camera"]] >= it["captured"] for it in before["cameras"])
+
+
 def test_ones_own_certificate_takes_the_place_of_ours(running: Stack, tmp_path: Path) -> None:
     own = localhost_certificate(tmp_path)
     tmp_path.chmod(0o755)

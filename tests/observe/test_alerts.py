@@ -35,6 +35,7 @@ CAUSES: dict[str, tuple[dict[str, str], str]] = {
     ),
     "FishladderSpoolFilling": ({'fishladder_fleet_spool_ratio{site="shop-7"}': "0.85x20"}, "2m"),
     "FishladderGatewayNotReady": ({"fishladder_gateway_ready": "1x3 0x20"}, "3m"),
+    "FishladderNoGateway": ({'up{job="fishladder-gateway",instance="g"}': "1x3 _x20"}, "8m"),
     "FishladderTargetDown": ({'up{job="fishladder-worker",instance="w"}': "0x20"}, "3m"),
     "FishladderStateNotDurable": ({"fishladder_gateway_state_durable": "0x40"}, "6m"),
     "FishladderFrameStoreFull": (
@@ -56,6 +57,7 @@ HEALTHY = {
     'fishladder_fleet_frames_total{site="shop-7",camera="door",group="inferred",reason="inferred"}': "0+50x120",
     'fishladder_fleet_spool_ratio{site="shop-7"}': "0.1x120",
     "fishladder_gateway_ready": "1x120",
+    'up{job="fishladder-gateway",instance="g"}': "1x120",
     'up{job="fishladder-worker",instance="w"}': "1x120",
     "fishladder_gateway_state_durable": "1x120",
     "fishladder_gateway_frames_used_bytes": "50x120",
@@ -91,6 +93,19 @@ def test_every_alert_fires_for_its_cause_and_none_without(tmp_path: Path) -> Non
     firing = 'ALERTS{alertname="%s",alertstate="firing"}'
     tests = [a_test(series, at, firing % alert, 1) for alert, (series, at) in CAUSES.items()]
     done = promtool(tmp_path, *tests, a_test(HEALTHY, "15m", "ALERTS", 0))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
+def test_an_uplink_that_is_down_is_said_as_that_alone(tmp_path: Path) -> None:
+    """Nobody needs more workers for it, nor somebody to look at each camera."""
+    series = {
+        'up{job="fishladder-gateway",instance="g"}': "1x60",
+        'fishladder_fleet_site_severity{site="shop-7"}': "3x60",
+        f"fishladder_fleet_camera_severity{CAMERA}": "3x60",
+        f"fishladder_fleet_oldest_pending_seconds{CAMERA}": "5+10x60",
+    }
+    done = promtool(tmp_path, a_test(series, "9m", 'ALERTS{alertstate="firing"}', 1))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -25,6 +25,9 @@ FILLED_IN = {"$__rate_interval": "15s", "$site": ".*", "$datasource": "prometheu
 #: What an uplink carries is known only once it was full, and nothing stands in for it until then.
 ONLY_WHEN_FULL = "fishladder_fleet_uplink_estimate_bps"
 
+#: Whose first event is worth an alert: a counter that is not there before it has not grown by it.
+COUNTED_FROM_ZERO = ('fishladder_worker_lease_moves_total{how="lost"}', "fishladder_sink_missed_total")
+
 pytestmark = [
     pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
     pytest.mark.timeout(300),
@@ -106,6 +109,8 @@ async def test_every_panel_has_data_and_alerts_fire_for_real(tmp_path: Path) -> 
                 return len(await ask(http, url, 'up{job=~"fishladder-.*"} == 1')) == len(targets)
 
             await wait_until(scraped, 60, "every role is scraped", 0.5)
+            for counter in COUNTED_FROM_ZERO:
+                await wait_until(lambda counter=counter: ask(http, url, f"{counter} == 0"), 30, counter, 0.5)
             queries = list(panels())
             assert len(queries) > 30
             # Asked one after the other, each until it has data: asking for all again and again keeps two cores busy.

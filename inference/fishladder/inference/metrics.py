@@ -21,6 +21,8 @@ batch_size = Histogram(
 commit = Histogram("fishladder_worker_commit_seconds", "One round of commits, store included.", buckets=_HOP_BUCKETS)
 leases = Gauge("fishladder_worker_leases", "Partitions held.")
 lease_moves = Counter("fishladder_worker_lease_moves", "Partitions taken, left to another and lost.", ["how"])
+for _how in ("took", "left", "lost"):
+    lease_moves.labels(_how)  # from 0 on: an alert goes by what it has grown
 cameras = Gauge("fishladder_worker_cameras", "Cameras of the partitions held.")
 read_bytes = Counter("fishladder_worker_read_bytes", "Payload bytes read from frame logs.")
 backlog_bytes = Gauge("fishladder_worker_backlog_bytes", "Payload bytes read and not yet decoded.")

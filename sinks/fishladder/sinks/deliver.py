@@ -54,6 +54,8 @@ class Sink:
         self._failing_since_ms = 0
         self._oldest_ms: int | None = None  # of what is in hand and not delivered
         self._held = False
+        for counter in (metrics.delivered, metrics.missed, metrics.failures):
+            counter.labels(self.name)  # from 0 on: an alert goes by what it has grown
 
     async def deliver(self) -> None:
         """Deliver for ever, as long as this process holds the sink's lease."""
