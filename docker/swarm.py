@@ -23,8 +23,8 @@ _DROPPED = (
     "tmpfs",
     "scale",
 )
-#: Swarm kills what is not healthy for so many looks in a row. Ours say that they are not ready while another part is away,
-#: which killing them would not bring back.
+#: Swarm kills what is not healthy for so many looks in a row. Ours say that they are not ready while another part is
+#: away, which killing them would not bring back.
 _RETRIES = 60
 #: Of these, two behind one name would be two stores.
 _STORES = ("frames", "state")

@@ -96,8 +96,7 @@ def test_the_swarm_file_says_nothing_that_swarm_refuses(tmp_path: Path) -> None:
     assert services["init"]["deploy"]["mode"] == "replicated-job"
     assert services["worker"]["deploy"]["update_config"]["order"] == "start-first"
     assert services["worker"]["deploy"]["endpoint_mode"] == "dnsrr"
-    for store in ("state", "frames"):
-        assert services[store]["deploy"]["update_config"]["order"] == "stop-first", (
-            "two of them at a time are two stores"
-        )
-    assert services["worker"]["healthcheck"]["retries"] >= 60, "a store that is away for minutes kills no worker"
+    for store in ("state", "frames"):  # two of them behind one name would be two stores
+        assert services[store]["deploy"]["update_config"]["order"] == "stop-first"
+    # A store that is away for minutes kills no worker.
+    assert services["worker"]["healthcheck"]["retries"] >= 60
