@@ -199,6 +199,44 @@ async def foreign_key(door: Door) -> str:
     return await door.uplink(_forged(door, {"kid": next(iter(door.keys.keys()))}, "y" * 48, "HS256"))
 
 
+def _posted(path: str, kind: str, said: bytes, *headers: str, token: str = "", length: int | None = None) -> bytes:
+    """A request, byte for byte."""
+    head = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {kind}", *headers]
+    head += [f"Content-Length: {len(said) if length is None else length}", "Connection: close"]
+    head += [f"Authorization: Bearer {token}"] if token else []
+    return "\r\n".join([*head, "", ""]).encode() + said
+
+
+async def odd_types(door: Door) -> str:
+    """A parameter that ends before it begins, with and without a token."""
+    return " ".join(
+        [
+            await door.raw(_posted("/v1/session", "application/json; a*", b'{"token": "x"}')),
+            await door.raw(_posted("/v1/session", "; a*", b'{"token": "x"}')),
+            await door.raw(_posted(f"/whip/{CAMERA}", "application/sdp; a*", b"v=0", token=door.token())),
+        ]
+    )
+
+
+async def not_compressed(door: Door) -> str:
+    return " ".join(
+        [
+            await door.raw(_posted("/v1/session", "application/json", b"none", "Content-Encoding: gzip")),
+            await door.raw(
+                _posted(f"/whip/{CAMERA}", "application/sdp", b"v=0", "Content-Encoding: gzip", token=door.token())
+            ),
+        ]
+    )
+
+
+async def half_a_body(door: Door) -> str:
+    """And nothing more, by a stranger and with a token."""
+    offer = _posted(f"/whip/{CAMERA}", "application/sdp", b"v=", token=door.token(), length=100)
+    return " ".join(
+        [await door.raw(_posted("/v1/session", "application/json", b'{"to', length=100)), await door.raw(offer)]
+    )
+
+
 #: Name -> the attempt, and what has to come of it.
 ATTEMPTS: dict[str, tuple[Attempt, str]] = {
     "no token": (lambda door: door.uplink(None), "401"),
@@ -223,6 +261,13 @@ ATTEMPTS: dict[str, tuple[Attempt, str]] = {
     "request line of 1 MB": (lambda door: door.raw(b"GET /" + b"x" * 1_000_000 + b" HTTP/1.1\r\n\r\n"), "400"),
     "10,000 headers": (lambda door: door.raw(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 10_000 + b"\r\n"), "400"),
     "offer of 1 MB": (lambda door: door.http("POST", f"/whip/{CAMERA}", door.token(), data="v" * 1_000_000), "413"),
+    "media types that are none": (odd_types, "401 400 400"),
+    "compressed, but is not": (not_compressed, "400 400"),
+    "JSON that is nested deep": (
+        lambda door: door.raw(_posted("/v1/session", "application/json", b'{"x":' + b"[" * 30_000)),
+        "400",
+    ),
+    "half a body": (half_a_body, "hung up 408"),
     "message over its limit": (big_message, "1009"),
     "unit over its limit": (big_unit, "limit"),
     "slow headers": (slow_headers, "hung up"),

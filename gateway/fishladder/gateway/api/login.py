@@ -12,6 +12,7 @@ from aiohttp import web
 
 from fishladder.gateway.admission import VIEW_COOKIE, Admission
 from fishladder.gateway.api.endpoint import Endpoint, answer
+from fishladder.gateway.bodies import body, media_type
 from fishladder.gateway.tokens import Grant
 
 
@@ -51,11 +52,11 @@ class Login:
         return answer(self._viewer(self._admission.viewer(request)))
 
     async def _in(self, request: web.Request) -> web.Response:
-        if request.content_type != "application/json":  # other pages' forms cannot send this one
+        if media_type(request) != "application/json":  # other pages' forms cannot send this one
             raise web.HTTPBadRequest(text="send JSON")
         try:
-            token = msgspec.json.decode(await request.read(), type=Token).token.strip()
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            token = msgspec.json.decode(await body(request, "token"), type=Token).token.strip()
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise web.HTTPBadRequest(text='send {"token": "..."}') from None
         grant = self._admission.grant(request, "view", token=token or None)
         response = answer(self._viewer(grant))

@@ -16,6 +16,7 @@ from fishladder.gateway.api.endpoint import CAMERA, SITE, Endpoint, Parameter, a
 from fishladder.gateway.api.events import Events
 from fishladder.gateway.api.snapshots import Snapshots
 from fishladder.gateway.asking import asking
+from fishladder.gateway.bodies import body
 from fishladder.gateway.tokens import Grant
 from fishladder.runtime import wanted
 from fishladder.view.models import Cameras, CameraView, LedgerView, Overview, SinkView, SiteDetail, WorkerView
@@ -156,13 +157,13 @@ class Rest:
     async def _put(self, request: web.Request, *, whole: bool) -> web.Response:
         """Set a policy, or what of it the body names."""
         grant, name, reader = self._in_charge(request)
-        partition, body = partition_of(name, reader.partitions), await request.read()
-        policy = _changed(Policy(), body)
+        partition, told = partition_of(name, reader.partitions), await body(request, "policy")
+        policy = _changed(Policy(), told)
         async with asking(reader.state, "state store, setting a policy"):
             await _known(reader, name)
             if not whole:
                 [(before, _)] = await wanted.read_wanted(reader.state, [(partition, name)])
-                policy = _changed(before or Policy(), body)
+                policy = _changed(before or Policy(), told)
             await wanted.set_policy(reader.state, partition, name, policy)
         log.info("policy set", camera=name, who=grant.subject)
         return answer(policy)
@@ -197,12 +198,12 @@ async def _known(reader: StateReader, name: str) -> None:
         raise web.HTTPNotFound(text=f"camera {name} has never been heard of")
 
 
-def _changed(before: Policy, body: bytes) -> Policy:
+def _changed(before: Policy, told: bytes) -> Policy:
     """A policy with what a JSON object says."""
     try:
-        told = msgspec.json.decode(body, type=dict[str, Any])
-        return msgspec.convert(msgspec.to_builtins(before) | told, Policy)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of which a ValidationError is one
+        said = msgspec.json.decode(told, type=dict[str, Any])
+        return msgspec.convert(msgspec.to_builtins(before) | said, Policy)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # of which a ValidationError is one
         raise web.HTTPBadRequest(text=f"not a policy: {error}") from None
 
 

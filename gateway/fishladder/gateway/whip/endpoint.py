@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from fishladder.gateway import metrics
+from fishladder.gateway.bodies import body, media_type
 from fishladder.gateway.intake import Intake
 from fishladder.gateway.limits import Limits, Places
 from fishladder.gateway.publisher import TooMuch
@@ -64,8 +65,8 @@ class WhipSessions:
         if not grant.allows(camera):
             metrics.refused.labels("forbidden").inc()
             raise web.HTTPForbidden(text=f"the token does not cover {camera}")
-        if request.content_type != SDP:
-            raise web.HTTPUnsupportedMediaType(text=f"an offer is {SDP}, not {request.content_type}")
+        if (kind := media_type(request)) != SDP:
+            raise web.HTTPUnsupportedMediaType(text=f"an offer is {SDP}, not {kind or 'something without a type'}")
         if (wait_s := self._posts.wait_s(grant.holder, time.monotonic())) > 0:
             metrics.refused.labels("rate").inc()
             raise too_many("too many offers in too short a time", wait_s)
@@ -100,8 +101,8 @@ class WhipSessions:
             return await self._elsewhere(request)
         if (wait_s := self._changes.wait_s(grant.holder, time.monotonic())) > 0:
             raise too_many("too many changes in too short a time", wait_s)
-        if request.content_type != FRAGMENT:
-            raise web.HTTPUnsupportedMediaType(text=f"a change is {FRAGMENT}, not {request.content_type}")
+        if (kind := media_type(request)) != FRAGMENT:
+            raise web.HTTPUnsupportedMediaType(text=f"a change is {FRAGMENT}, not {kind or 'something without a type'}")
         wanted = request.headers.get("If-Match")
         if wanted is None:
             raise web.HTTPPreconditionRequired(text="If-Match is missing: the session's ETag, or * for an ICE restart")
@@ -172,10 +173,7 @@ class WhipSessions:
     async def _text(self, request: web.Request, what: str) -> str:
         """The body. Raises 400, 408, and 413 as the application says."""
         try:
-            async with asyncio.timeout(self._limits.hello_s):
-                return (await request.read()).decode()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout(text=f"the {what} came too slowly") from None
+            return (await body(request, what, within_s=self._limits.hello_s)).decode()
         except UnicodeDecodeError:
             raise web.HTTPBadRequest(text=f"the {what} is not UTF-8") from None
 

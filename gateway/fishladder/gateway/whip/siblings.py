@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from fishladder.gateway.bodies import body
 from fishladder.gateway.whip.problem import unavailable
 
 #: In the environment of each process: the directory with everybody's sockets.
@@ -40,6 +41,7 @@ class Siblings:
         name = request.match_info["session"].partition("-")[0]
         if self._place is None or name == self.name or not _NAME.fullmatch(name) or not self._socket(name).exists():
             return None
+        told = await body(request, "change")
         headers = {key: request.headers[key] for key in _HANDED_ON if key in request.headers}
         try:
             async with (
@@ -47,9 +49,7 @@ class Siblings:
                     connector=aiohttp.UnixConnector(str(self._socket(name))),
                     timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
                 ) as http,
-                http.request(
-                    request.method, f"http://sibling{request.path}", headers=headers, data=await request.read()
-                ) as answer,
+                http.request(request.method, f"http://sibling{request.path}", headers=headers, data=told) as answer,
             ):
                 back = {key: answer.headers[key] for key in _HANDED_BACK if key in answer.headers}
                 return web.Response(status=answer.status, reason=answer.reason, body=await answer.read(), headers=back)
