@@ -74,6 +74,8 @@ class Door:
             writer.write(said)
             async with asyncio.timeout(_TOO_LATE_S):
                 got = await reader.read(4096)
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()  # until the gateway is through with it
             return got.split()[1].decode() if got else "hung up"
         except ConnectionError:
             return "hung up"

@@ -24,5 +24,7 @@ async def body(request: web.Request, what: str, *, within_s: float = BODY_S) -> 
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"the {what} came too slowly") from None
-    except (web.RequestPayloadError, ConnectionError):  # not compressed as it says, cut short, or nobody is there
+    except ConnectionError:
+        raise asyncio.CancelledError("nobody is there any more") from None  # the server waits for nothing then
+    except web.RequestPayloadError:
         raise web.HTTPBadRequest(text=f"the {what} cannot be read: it is not what its headers say") from None

@@ -4,6 +4,7 @@ damaged or full disk is said and survived.
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from structlog.testing import capture_logs
 
@@ -210,3 +211,25 @@ def test_a_place_that_cannot_be_written_holds_nothing_and_takes_nothing(tmp_path
         it.forget(Position(9, 9))
         assert it.read(Position(3, 1), 9, 100) is None  # which does not say that it is lost
     assert len(logs) == 1
+
+
+def test_what_the_disk_cannot_read_any_more_does_not_hold_up_what_it_can(tmp_path: Path) -> None:
+    """No disk here has a bad sector, so the answer of one stands for it."""
+    it = store(tmp_path)
+    it.put(life(), [unit(seq) for seq in range(1, 11)])
+    ask = it.database.ask
+
+    def bad_at_4(query: str, *args: object) -> list[Any]:
+        rows = ask(query, *args)
+        if "body" in query and any(4 in (row[0], row[-4]) for row in rows):
+            it.database.errors += 1
+            return []
+        return rows
+
+    it.database.ask = bad_at_4  # type: ignore[method-assign]
+    assert it.read(Position(3, 1), 10, 1 << 20) is None
+    found = it.read(Position(3, 1), 10, 1 << 20, anyway=True)
+    assert found is not None
+    assert found.done
+    assert [one.held.first for one in found.entries] == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+    assert it.drop_oldest(ORIGIN) is None

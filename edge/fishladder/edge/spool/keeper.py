@@ -29,6 +29,8 @@ T = TypeVar("T")
 TICK_S = 0.25
 #: After the disk (or a full spool) refused something; and for how long, until live goes on without what it refuses.
 AGAIN_S, PATIENCE_S = 2.0, 20.0
+#: What could not be read for so long, though the disk takes something, is lost: others behind it are not.
+UNREAD_S = 60.0
 #: How often what is too old is looked for.
 AGE_EVERY_S = 10.0
 #: Read of one camera at a time, and of that as context at most (a ring holds no more before what is unsent).
@@ -168,10 +170,14 @@ class Keeper:
                 lane.forget_before = ORIGIN
         while (want := drain.want(time.monotonic())) is not None:
             context = CONTEXT_BYTES if want.context else 0
-            reading = await self._in_thread(lane.store.read, want.at, want.last, READ_BYTES, context)
+            now_s = time.monotonic()
+            anyway = lane.unread_s is not None and now_s - lane.unread_s >= UNREAD_S
+            reading = await self._in_thread(lane.store.read, want.at, want.last, READ_BYTES, context, anyway)
             drain.fed(want, reading)
             if reading is None:
+                lane.unread_s = lane.unread_s or now_s
                 break
+            lane.unread_s = lane.unread_s if anyway else None
             self._news()
 
     async def _spill(self, lane: Lane) -> None:

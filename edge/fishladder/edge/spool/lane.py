@@ -29,6 +29,7 @@ class Lane:
         self.forget_before = ORIGIN  #: all before it is settled
         self.put_again_s = 0.0  #: not before then
         self.refused_s: float | None = None  #: since when the disk takes nothing
+        self.unread_s: float | None = None  #: since when what is asked for cannot be read
         self.grants: deque[Life] = deque()  #: to be written down
         self._wake = wake
         self._earlier: deque[Life] = deque()

@@ -141,17 +141,25 @@ class SpoolStore:
             self._lives[life.id] = Life(life.id, life.epoch, life.position, number)
         return writing.done
 
-    def read(self, at: Position, last: int, most_bytes: int, context_bytes: int = 0) -> Reading | None:
+    def read(
+        self,
+        at: Position,
+        last: int,
+        most_bytes: int,
+        context_bytes: int = 0,
+        anyway: bool = False,
+    ) -> Reading | None:
         """Entries of an epoch from `at` to the seq `last`; with `context_bytes`, from the clean point before on, if it
-        is no further away than that. None if the disk does not work at the moment, which says nothing of what is there.
+        is no further away than that. None if the disk does not work at the moment, which says nothing of what is there;
+        `anyway`: it has not for long, so what cannot be read is passed over, and counts as lost.
         """
         if not self.database.open():
             return None
         errors = self.database.errors
-        reading = self._read(at, last, most_bytes, context_bytes)
-        return reading if self.database.errors == errors else None
+        reading = self._read(at, last, most_bytes, context_bytes, anyway=anyway)
+        return reading if anyway or self.database.errors == errors else None
 
-    def _read(self, at: Position, last: int, most_bytes: int, context_bytes: int) -> Reading:
+    def _read(self, at: Position, last: int, most_bytes: int, context_bytes: int, *, anyway: bool) -> Reading:
         number = self._of_epoch(at.epoch)
         if number is None:
             return Reading([], True)
@@ -163,7 +171,14 @@ class SpoolStore:
         size = 0
         wanted = f"SELECT first, last, host, size, body {_FROM} AND first <= ? ORDER BY first LIMIT 1"
         while size < most_bytes:
+            errors = self.database.errors
             rows = self.database.ask(wanted, number, start, last)
+            if not rows and anyway and self.database.errors > errors:
+                # Where it is the index knows, which need not lie where the disk is bad.
+                named = self.database.ask(f"SELECT min(first) {_FROM} AND first <= ?", number, start, last)
+                if named and named[0][0] is not None:
+                    start = int(named[0][0]) + 1
+                    continue
             if not rows:
                 return Reading(found, True)
             first, end, host, cost, body = rows[0]
@@ -232,7 +247,7 @@ class SpoolStore:
             rows = self.database.ask(
                 f"SELECT first, last, unit, size, body {_FROM} AND first < ? ORDER BY first", number, start, end
             )
-            return self._declare(number, rows)
+            return self._declare(number, rows) if rows else None
         if older_than_s is None:
             ranges = "SELECT life, first, last, unit, size, body FROM entry WHERE (life, first) >= (?, ?)"
             rows = self.database.ask(f"{ranges} ORDER BY life, first LIMIT ?", life, first, _RANGES)
@@ -300,7 +315,9 @@ class SpoolStore:
         point = "SELECT first FROM entry WHERE life = ? AND first <= ? AND entry_point ORDER BY first DESC LIMIT 1"
         for (first,) in self.database.ask(point, number, seq):
             between = f"SELECT total(size) {_FROM} AND first < ?"
-            if most_bytes >= 1 << 62 or self.database.ask(between, number, first, seq)[0][0] <= most_bytes:
+            if most_bytes >= 1 << 62:
+                return int(first)
+            if (lies := self.database.ask(between, number, first, seq)) and lies[0][0] <= most_bytes:
                 return int(first)
         return seq
 
