@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -87,6 +88,28 @@ async def test_any_number_of_strangers_leaves_room_for_who_has_a_token(stores: S
             assert not client.closed.is_set()
         for _, writer in more:
             writer.close()
+
+
+async def test_no_token_takes_up_the_connections_of_others(stores: Stores, tmp_path: Path) -> None:
+    """One that asks for nothing much, and stays."""
+    async with gateway(tmp_path, stores.urls, limits={"connections_per_token": 2}) as it, AsyncExitStack() as crowd:
+
+        async def comes(token: str) -> tuple[int, aiohttp.ClientSession]:
+            session = await crowd.enter_async_context(aiohttp.ClientSession())
+            headers = {"Authorization": f"Bearer {token}"}
+            async with session.get(f"{it.url}/whip/a/b", headers=headers) as reply:
+                return reply.status, session
+
+        greedy = it.token("shop-7")
+        came = [await comes(greedy) for _ in range(10)]
+        assert [status for status, _ in came] == [405] * 8 + [429] * 2
+        assert (await comes(it.token("shop-8")))[0] == 405
+        await came[0][1].close()
+
+        async def has_room() -> bool:
+            return (await comes(greedy))[0] == 405
+
+        await wait_until(has_room, what="there is room for one again", every_s=0.1)
 
 
 async def test_a_body_that_comes_slowly_is_not_waited_for(stores: Stores, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.agent_client import unit
 from support.gateways import Nobody
 
-from fishladder.gateway.session import FUTURE_US, LogSession, OutOfStep
+from fishladder.gateway.session import FUTURE_US, MOST_OPEN_RANGES, LogSession, OutOfStep
 from fishladder.wire.errors import WireError
 from fishladder.wire.fates import DECLARABLE, Fate
 from fishladder.wire.unit import Flag, Header, Range
@@ -94,3 +94,27 @@ def test_only_what_a_sender_can_know_is_his_to_declare(fate: Fate) -> None:
 def test_another_epoch_is_out_of_step() -> None:
     with pytest.raises(OutOfStep, match="2-1 came, but this session is of epoch 1"):
         session().take_unit(unit(2, 1).pack(), 0)
+
+
+def test_a_sender_defers_no_more_ranges_than_the_state_store_can_keep() -> None:
+    """Every second seq and never one sent: that would be a text without end, which each commit reads."""
+    it = session()
+    it.defers = True
+
+    def defer(seq: int) -> None:
+        it.take_range(Range(epoch=1, first=seq, last=seq, fate=Fate.DEFERRED), 1)
+        it.take_range(Range(epoch=1, first=seq + 1, last=seq + 1, fate=Fate.SHED), 1)
+
+    for number in range(MOST_OPEN_RANGES):
+        defer(2 * number + 1)
+    defer(it.next)
+    with pytest.raises(WireError, match="send some of them first"):
+        defer(it.next)
+
+
+def test_one_long_outage_is_one_range_however_it_is_told() -> None:
+    it = session()
+    it.defers = True
+    for seq in range(1, 3 * MOST_OPEN_RANGES):
+        it.take_range(Range(epoch=1, first=seq, last=seq, fate=Fate.DEFERRED), 1)
+    assert it.next == 3 * MOST_OPEN_RANGES

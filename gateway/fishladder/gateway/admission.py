@@ -27,7 +27,8 @@ class Admission:
 
     def __init__(self, keys: KeyFile | None) -> None:
         self._keys = keys
-        self.on_known: Callable[[web.Request], None] = lambda _: None  #: told of requests with a good token
+        #: Told of requests with a good token, and whose; says whether that one may have another connection.
+        self.on_known: Callable[[web.Request, str], bool] = lambda _, holder: True
         self._said = float("-inf")
         self._unsaid = 0
 
@@ -56,7 +57,7 @@ class Admission:
         What of it he may see is then up to `Grant.allows` for each camera.
         """
         if self._keys is None:
-            self.on_known(request)
+            self.on_known(request, "")
             return _NO_AUTH
         try:
             grant = verify(self._keys, token or bearer(request.headers.get("Authorization")))
@@ -71,7 +72,12 @@ class Admission:
         if not grant.may(scope):
             self._refused(request, "scope", f"not a token to {scope}")
             raise web.HTTPForbidden(text=f"the token's scope is {' '.join(grant.scope)}, this needs {scope}\n")
-        self.on_known(request)
+        if not self.on_known(request, grant.holder):
+            self._refused(request, "connections", "the token has as many connections as it may have")
+            raise web.HTTPTooManyRequests(
+                text="this token has as many connections as it may have\n",
+                headers={"Retry-After": "30"},
+            )
         return grant
 
     def camera(self, request: web.Request, scope: Scope) -> tuple[Grant, str]:

@@ -149,6 +149,7 @@ class Backlog:
                 lane.look_at = min(lane.look_at, now + OPEN_EVERY_S)
 
     def _news(self, lane: _Lane, cursor: Position, ranges: tuple[OpenRange, ...]) -> None:
+        lane.session.open_ranges = len(ranges)
         news = Told(cursor, ranges[:MAX_OPEN], len(ranges) > MAX_OPEN)
         if news != lane.told:
             lane.told = news

@@ -22,6 +22,8 @@ _SWEEP_S = 0.25
 #: After an accept failed (no descriptors left, most likely).
 _PAUSE_S = 0.1
 _SAY_S = 10.0
+#: A token may have so many uplinks, so many WHIP sessions, and so on; and connections for all of them.
+CONNECTIONS_A_KIND = 4
 
 
 @dataclass(slots=True, eq=False)
@@ -54,14 +56,27 @@ class Entrance:
         self._tls = tls
         self._strangers: dict[web.RequestHandler, _Stranger] = {}  # the longest here first
         self._of_address: Counter[str] = Counter()
+        self._known: dict[web.RequestHandler, str] = {}  # by whose token
+        self._of_holder: Counter[str] = Counter()
         self._turned_out = 0
         self._said = float("-inf")
 
-    def known(self, request: web.Request) -> None:
-        """The peer behind a request has shown a good token; from here on others look after it."""
-        stranger = self._strangers.get(request.protocol)
+    def known(self, request: web.Request, holder: str) -> bool:
+        """The peer behind a request has shown a good token, `holder`'s ('' = none is needed); from here on others look
+        after what it does. False: with that token there are as many connections as one may have.
+        """
+        protocol = request.protocol
+        if protocol in self._known:
+            return True
+        if holder and self._of_holder[holder] >= CONNECTIONS_A_KIND * self._limits.connections_per_token:
+            return False
+        if holder:
+            self._known[protocol] = holder
+            self._of_holder[holder] += 1
+        stranger = self._strangers.get(protocol)
         if stranger is not None:
             self._forget(stranger)
+        return True
 
     async def run(self) -> None:
         """Accept until cancelled. Connections that were accepted stay."""
@@ -137,6 +152,8 @@ class Entrance:
                     self._forget(stranger)
                 elif now >= stranger.until:
                     self._turn_out(stranger)
+            for protocol in [it for it in self._known if it.transport is None]:
+                self._leave(protocol)
             metrics.connections.labels("stranger").set(len(self._strangers))
             if self._turned_out and now - self._said >= _SAY_S:
                 log.warning("strangers turned out", count=self._turned_out, waiting=len(self._strangers))
@@ -149,6 +166,12 @@ class Entrance:
             metrics.refused.labels("stranger").inc()
             with contextlib.suppress(OSError):
                 stranger.turn_out()
+
+    def _leave(self, protocol: web.RequestHandler) -> None:
+        holder = self._known.pop(protocol)
+        self._of_holder[holder] -= 1
+        if not self._of_holder[holder]:
+            del self._of_holder[holder]
 
     def _forget(self, stranger: _Stranger) -> None:
         del self._strangers[stranger.protocol]

@@ -56,6 +56,11 @@ class LogOwner(Protocol):
         """Something else is wanted of the camera from now on."""
 
 
+#: What is deferred is kept as ranges in the state store, for as long as its sender likes. A link that flaps each five
+#: seconds makes so many in a day.
+MOST_OPEN_RANGES = 16_384
+
+
 @dataclass(slots=True, eq=False)
 class LogSession:
     """`next` is the seq to be taken next; everything up to `logged` is in the log, up to `committed` has its fate.
@@ -76,6 +81,7 @@ class LogSession:
     closed: bool = False
     defers: bool = False  #: its sender has a backfill lane
     deferred: int = 0  #: the last seq it has deferred in this session
+    open_ranges: int = 0  #: of what it has deferred in all, and nobody has settled
     restamped: int = 0  #: units whose capture time was impossible
     units: int = 0  #: logged in this session, with their bytes
     unit_bytes: int = 0
@@ -136,6 +142,12 @@ class LogSession:
         if declared.fate is Fate.DEFERRED:
             if not self.defers:
                 raise WireError(f"{self.camera}: deferred ranges came from a sender whose hello names no backfill")
+            if declared.first != self.deferred + 1:
+                self.open_ranges += 1
+                if self.open_ranges > MOST_OPEN_RANGES:
+                    raise WireError(
+                        f"{self.camera}: {MOST_OPEN_RANGES} ranges are deferred and not sent: send some of them first"
+                    )
             self.deferred = declared.last
         if declared.fate not in DECLARABLE:
             raise WireError(f"{self.camera}: fate {declared.fate.label} is not for a sender to declare")
