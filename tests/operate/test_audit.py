@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,9 @@ from support import clips
 from support.commands import fishladder
 from support.logged import Producer
 
+from fishladder.edge.capture_records import CapturedUnit
+from fishladder.edge.held import HeldUnit
+from fishladder.edge.spool.store import Life, SpoolStore
 from fishladder.operate.audit import audit
 from fishladder.operate.recount import FateMap, Finding, Recount, Standing
 from fishladder.runtime import commits, leases, state
@@ -19,6 +23,7 @@ from fishladder.wire import keys, result
 from fishladder.wire.fates import Fate, Run
 from fishladder.wire.ids import ORIGIN, Position, partition_of
 from fishladder.wire.open_set import OpenRange
+from fishladder.wire.unit import Codec, Flag
 
 CAMERA = "shop-7/door"
 ALL = 1 << 40
@@ -263,3 +268,36 @@ def test_a_fate_map_is_what_a_plain_dict_would_be(puts: list[tuple[Fate, int, in
         }
         plain |= dict.fromkeys(seqs, fate)
     assert {seq: run.fate for run in fates for seq in range(run.first, run.last + 1)} == plain
+
+
+async def test_what_was_deferred_is_looked_for_in_the_spool(stores: Stores, tmp_path: Path) -> None:
+    """By the two commands, as one would: the camera host says what it has, the stack what it waits for."""
+    it = Committing(stores, 1, keep_bytes=ALL)
+    await it.begin()
+    await it.commit(Position(1, 9), Run(Fate.INFERRED, 1, 3), Run(Fate.DEFERRED, 4, 9))
+    site, _, name = CAMERA.partition("/")
+    store = SpoolStore(tmp_path / "spool" / f"{name}.sqlite", 1)
+    unit = CapturedUnit(Codec.H264, Flag.CLEAN, 64, 48, 40_000, 1, 1, b"x")
+    store.put(Life(1, 1, 9), [HeldUnit(seq, unit, 0, 0) for seq in (4, 5, 6, 8)])
+    said = await fishladder("edge", "spool", "--site", site, "--spool-dir", str(tmp_path / "spool"), "--json")
+    assert said.status == 0, said.err
+    (tmp_path / "host.json").write_text(said.out)
+    stack = ("ledger", "--audit", "--redis", stores.urls.state, "--frames", stores.urls.frames)
+    assert (await fishladder(*stack)).status == 0
+    done = await fishladder(*stack, "--spool", str(tmp_path / "host.json"))
+    assert done.status == 1
+    assert f"{CAMERA} 1-7: deferred, and not in the spool" in done.out
+    assert f"{CAMERA} 1-9: deferred, and not in the spool" in done.out
+    store.put(Life(1, 1, 9), [HeldUnit(seq, unit, 0, 0) for seq in (7, 9)])
+    store.close()
+    told = await fishladder("edge", "spool", "--site", site, "--spool-dir", str(tmp_path / "spool"))
+    assert told.out == f"{CAMERA}: 6 frames, 0.0 MB (1:4-9)\n"
+    said = await fishladder("edge", "spool", "--site", site, "--spool-dir", str(tmp_path / "spool"), "--json")
+    (tmp_path / "host.json").write_text(said.out)
+    assert (await fishladder(*stack, "--spool", str(tmp_path / "host.json"))).status == 0
+
+
+async def test_a_spool_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = await fishladder("edge", "spool", "--site", "a", "--spool-dir", str(tmp_path / "nowhere"))
+    assert done.status == 2
+    assert f"no spool is at {tmp_path}/nowhere" in done.err

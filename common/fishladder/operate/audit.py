@@ -5,7 +5,7 @@ It only reads, page by page, beside a running system; counting is for `recount`.
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from fishladder.wire.fates import Fate
 from fishladder.wire.ids import ORIGIN, Position
 from fishladder.wire.open_set import OpenRange
 from fishladder.wire.result import Result, decode
+from fishladder.wire.spooled import missing
 
 _PAGE = 256
 #: Trimming may overtake reading: what was found is looked at again before it is said.
@@ -46,6 +47,7 @@ class Audit:
     begin: Position
     settled: Counter[Fate]
     in_log: int | None
+    in_spool: int | None  #: of what is deferred, None where nobody said what is in it
     findings: tuple[Finding, ...]
 
     @property
@@ -76,17 +78,24 @@ def _standing(counts: dict[str, str], cursor: Position, opened: tuple[OpenRange,
     return Standing(cursor, opened, {Fate[label.upper()]: n for label, n in found.items() if n}, closed)
 
 
-async def audit(reader: StateReader, cameras: Sequence[str], frames_url: str | None) -> list[Audit]:
-    """Recount some cameras. Raises redis' errors of the state store, `WireError` for what cannot be read."""
+async def audit(
+    reader: StateReader,
+    cameras: Sequence[str],
+    frames_url: str | None,
+    spools: Mapping[str, Sequence[OpenRange]] | None = None,
+) -> list[Audit]:
+    """Recount some cameras. `spools`: what waits on the hosts of some. Raises redis' errors of the state store,
+    `WireError` for what cannot be read.
+    """
     frames = connect(frames_url) if frames_url else None
     try:
-        return [await _audit(reader, camera, frames) for camera in cameras]
+        return [await _audit(reader, camera, frames, (spools or {}).get(camera)) for camera in cameras]
     finally:
         if frames is not None:
             await frames.aclose()
 
 
-async def _audit(reader: StateReader, camera: str, frames: Redis | None) -> Audit:
+async def _audit(reader: StateReader, camera: str, frames: Redis | None, spool: Sequence[OpenRange] | None) -> Audit:
     partition = reader.partition(camera)
     for _ in range(_LOOKS):
         books = await read_books(reader.state, partition, camera)
@@ -94,14 +103,18 @@ async def _audit(reader: StateReader, camera: str, frames: Redis | None) -> Audi
         recount = Recount(begin)
         async for result in _results(reader.state, partition, camera, books):
             recount.add(result)
-        findings = recount.findings(standing(books))
+        stands = standing(books)
+        findings = recount.findings(stands)
+        gone = missing(stands.open, spool) if spool is not None else []
+        findings += [Finding("deferred, and not in the spool", *it) for it in gone]
         if not findings:
             break
     ledger = ledger_of(camera, books, now_us=time.time_ns() // 1000)
     if not ledger.closes:
         findings.append(Finding(f"captured {ledger.captured}, but fates and what is pending are {_sum(ledger)}"))
     in_log = None if frames is None else await _in_log(frames, partition, ledger)
-    return Audit(ledger, begin.cursor, recount.settled, in_log, tuple(findings))
+    in_spool = None if spool is None else open_set.count(stands.open) - open_set.count(gone)
+    return Audit(ledger, begin.cursor, recount.settled, in_log, in_spool, tuple(findings))
 
 
 def _sum(ledger: Ledger) -> int:
@@ -156,6 +169,7 @@ def as_document(audits: Sequence[Audit]) -> dict[str, Any]:
                 "reasons": {fate.label: count for fate, count in sorted(it.ledger.fates.items())},
                 "pending": it.ledger.pending,
                 "pending_deferred": it.ledger.deferred,
+                "pending_in_spool": it.in_spool,
                 "pending_in_log": it.in_log,
                 "pending_with_agent": it.with_agent,
                 "position_age_s": it.ledger.position_age_s,
@@ -181,11 +195,11 @@ def show(audits: Sequence[Audit], *, as_json: bool) -> None:
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("camera", "recounted after", "up to"):
         table.add_column(name, no_wrap=True)
-    for name in ("inferred", "skipped", "dropped", "pending", "deferred", "in log", "with agent"):
+    for name in ("inferred", "skipped", "dropped", "pending", "deferred", "in spool", "in log", "with agent"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("each seq one fate", no_wrap=True)
     for it in audits:
-        where = (it.ledger.pending, it.ledger.deferred, it.in_log, it.with_agent)
+        where = (it.ledger.pending, it.ledger.deferred, it.in_spool, it.in_log, it.with_agent)
         table.add_row(
             it.ledger.camera,
             str(it.begin),

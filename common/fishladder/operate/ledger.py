@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from fishladder.runtime.ledger import Ledger, read_ledger
 from fishladder.runtime.store import StoreUrls
 from fishladder.view.reader import open_reader
 from fishladder.wire.errors import FishladderError
+from fishladder.wire.open_set import OpenRange
+from fishladder.wire.spooled import decode, together
 
 _GROUPS = ("inferred", "skipped", "dropped")
 #: Wide enough for a line a camera where nobody says how wide the output is.
@@ -34,17 +36,35 @@ class LedgerOpen(FishladderError):
 @reader_options
 @click.option("--frames", envvar="FISHLADDER_FRAMES", help="With --audit: frame store URL  [default: the state store]")
 @click.option("--audit", "audited", is_flag=True, help="Recount every seq from the results that are kept.")
+@click.option(
+    "--spool",
+    "spools",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    multiple=True,
+    help="With --audit: what `fishladder edge spool --json` said on a camera host. Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def ledger(
-    which: str | None, redis: str | None, frames: str | None, data_dir: Path | None, audited: bool, as_json: bool
+    which: str | None,
+    redis: str | None,
+    frames: str | None,
+    data_dir: Path | None,
+    audited: bool,
+    spools: tuple[Path, ...],
+    as_json: bool,
 ) -> None:
     """Show what became of every captured frame: captured = inferred + skipped + dropped + pending.
 
     With --audit it is not taken from the sums: each camera is recounted from its results as far as they are kept, and
-    every seq without exactly one fate is named. Exits 1 if something does not add up, 3 if there is no store.
+    every seq without exactly one fate is named. What was deferred waits on a camera host's disk, where no store sees
+    it: with --spool it is looked for there as well (what is deferred after the list was made is not in it). Exits 1 if
+    something does not add up, 3 if there is no store.
     """
+    if spools and not audited:
+        raise click.UsageError("--spool is for --audit")
     if audited:
-        audits = asyncio.run(_audit(store_urls(redis, frames, data_dir), which))
+        lists = [decode(click.open_file(str(path), "rb").read(), str(path)) for path in spools]
+        audits = asyncio.run(_audit(store_urls(redis, frames, data_dir), which, together(lists)))
         show(audits, as_json=as_json)
         if unsound := [it.ledger.camera for it in audits if it.findings]:
             raise LedgerOpen(f"the audit of {', '.join(unsound)} does not close")
@@ -68,9 +88,9 @@ async def _read(url: str, which: str | None) -> tuple[list[Ledger], Finding]:
         return ledgers, await state_durability(reader.state)
 
 
-async def _audit(urls: StoreUrls, which: str | None) -> list[Audit]:
+async def _audit(urls: StoreUrls, which: str | None, spools: Mapping[str, Sequence[OpenRange]]) -> list[Audit]:
     async with open_reader(urls.state) as reader:
-        return await audit(reader, await reader.cameras(which), urls.frames)
+        return await audit(reader, await reader.cameras(which), urls.frames, spools)
 
 
 def why_open(it: Ledger) -> str:

@@ -1,10 +1,12 @@
-"""`fishladder edge run` and `fishladder edge check`: flags and a settings file in, an agent or a report out."""
+"""`fishladder edge run`, `check` and `spool`: flags and a settings file in, an agent or a report out."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 from msgspec import structs
 
 from fishladder.edge.config import EdgeConfig, camera_flag, load
@@ -12,6 +14,7 @@ from fishladder.runtime.admin import Admin
 from fishladder.runtime.lifecycle import run_until_signal
 from fishladder.runtime.logs import configure_logging
 from fishladder.wire.errors import ConfigError
+from fishladder.wire.spooled import Spooled
 
 
 @click.group()
@@ -136,3 +139,38 @@ def check(config: Path | None, cameras: tuple[str, ...], loop: bool, pictures: P
 
     if not asyncio.run(report()):
         raise SystemExit(1)
+
+
+@edge.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The agent's settings; they say site and spool.")
+@click.option("--site", default="", help="This site's name, such as shop-7.")
+@click.option("--gateway", default="", help="The gateway whose cameras they are, where no --spool-dir is given.")
+@click.option("--spool-dir", default="", help="Where frames wait (else the agent's place).")
+@click.option("--json", "as_json", is_flag=True, help="For `fishladder ledger --audit --spool FILE`.")
+def spool(config: Path | None, site: str, gateway: str, spool_dir: str, as_json: bool) -> None:
+    """Show what waits on this host's disk, beside an agent that runs or not.
+
+    With --json it says so in a form that an audit takes: what was deferred and is not here has no fate it could get.
+    """
+    from fishladder.edge.spool.settings import SpoolConfig, place
+    from fishladder.edge.spool.waiting import waiting
+
+    if config is not None:
+        settings = load(config, {}, [], needs_gateway=False)
+        site, gateway = site or settings.site, gateway or settings.gateway
+        spool_dir = spool_dir or settings.spool.directory
+    if not site:
+        raise ConfigError("--site, or --config with the agent's settings, says whose cameras these are")
+    directory = place(SpoolConfig(directory=spool_dir), site, gateway, os.environ)
+    if directory is None or not directory.is_dir():
+        raise ConfigError(f"no spool is at {directory}: --spool-dir, or --config with the agent's settings")
+    found = waiting(directory, site)
+    if as_json:
+        told = {it.camera: [(one.epoch, one.first, one.last) for one in it.ranges if one.epoch] for it in found}
+        click.echo(msgspec.json.encode(Spooled(told)))
+        return
+    for it in found:
+        spans = ", ".join(str(one) for one in it.ranges[:3]) + (", ..." if len(it.ranges) > 3 else "")
+        click.echo(f"{it.camera}: {it.units} frames, {it.bytes / 1e6:.1f} MB{f' ({spans})' if spans else ''}")
+    if not found:
+        click.echo(f"nothing was ever spooled in {directory}")

@@ -1,0 +1,43 @@
+"""What waits in the spools of a directory, beside an agent that may be at work on them. It only reads."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from fishladder.wire.errors import ConfigError
+from fishladder.wire.open_set import OpenRange
+
+_ASKED = (
+    "SELECT life.epoch, entry.first, entry.last, entry.size, entry.unit"
+    " FROM entry JOIN life ON life.number = entry.life ORDER BY life.number, entry.first"
+)
+
+
+class Waiting(NamedTuple):
+    """One camera's. `ranges` ascend; epoch 0 = no gateway has granted one yet, so nobody can ask for it."""
+
+    camera: str
+    ranges: tuple[OpenRange, ...]
+    units: int
+    bytes: int
+
+
+def waiting(directory: Path, site: str) -> list[Waiting]:
+    """Of each camera with a spool. Raises `ConfigError` for what cannot be read."""
+    return [_of(file, f"{site}/{file.stem}") for file in sorted(directory.glob("*.sqlite"))]
+
+
+def _of(file: Path, camera: str) -> Waiting:
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            rows = db.execute(_ASKED).fetchall()
+    except sqlite3.Error as error:
+        raise ConfigError(f"{file}: {error}") from None
+    ranges: list[OpenRange] = []
+    for epoch, first, last, _, _ in rows:
+        if ranges and ranges[-1].epoch == epoch and ranges[-1].last >= first - 1:
+            ranges[-1] = OpenRange(epoch, ranges[-1].first, max(ranges[-1].last, last))
+        else:
+            ranges.append(OpenRange(epoch, first, last))
+    return Waiting(camera, tuple(ranges), sum(row[4] for row in rows), sum(row[3] for row in rows))
