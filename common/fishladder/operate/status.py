@@ -28,7 +28,7 @@ from fishladder.view.reader import open_reader
 from fishladder.view.sending import gate_words
 from fishladder.view.snapshot import CLOSE, FAR, Snapshot, read_snapshot
 from fishladder.view.words import count, duration, month, rate, sentence
-from fishladder.wire.errors import FishladderError, WireError
+from fishladder.wire.errors import ConfigError, FishladderError, WireError
 from fishladder.wire.ids import check_name
 
 #: Wide enough for a line a row where nobody says how wide the output is.
@@ -57,7 +57,8 @@ def status(site: str | None, redis: str | None, data_dir: Path | None, as_json: 
     """Say how all sites, workers and sinks do, worst first, or SITE with its cameras."""
     snapshot = asyncio.run(_read(state_url(redis, data_dir), site))
     shown = snapshot.site(site) if site is not None else snapshot.overview()
-    assert shown is not None, "the reader has found cameras of this site"
+    if shown is None:
+        raise ConfigError(f"all cameras of {site} are retired: they are back when they are heard of again")
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
     elif isinstance(shown, SiteDetail):

@@ -31,6 +31,7 @@ COMMANDS = {
     "results": Lazy("fishladder.operate.results:results", "Print detections, or follow them with -f.", "gateway"),
     "ledger": Lazy("fishladder.operate.ledger:ledger", "Show what became of every captured frame.", "gateway"),
     "forget": Lazy("fishladder.operate.forget:forget", "Remove what was seen in a span of time.", "gateway"),
+    "retire": Lazy("fishladder.operate.retire:retire", "Speak no more of what is not coming back.", "gateway"),
     "token": Lazy("fishladder.gateway.tokens_cli:token", "Make tokens for agents and WHIP clients.", "gateway"),
     "assets": Lazy(
         "fishladder.inference.assets.cli:assets", "List or fetch the default model and footage.", "inference"

@@ -88,7 +88,9 @@ class Snapshot:
 
 
 async def read_snapshot(reader: StateReader, *, names: Sequence[str] | None = None, depth: int = FAR) -> Snapshot:
-    """Read `names`, None = all cameras, with `depth` of their last results. Raises redis' errors."""
+    """Read `names`, None = all cameras, with `depth` of their last results; those that are retired are left out. Raises
+    redis' errors.
+    """
     chosen = await reader.known_cameras(None) if names is None else names
     now_us = time.time_ns() // 1000
     cameras: list[CameraView] = []
@@ -128,10 +130,11 @@ async def _cameras(reader: StateReader, names: Sequence[str], depth: int) -> lis
             raise failed[0]
         await reader.state.script_load(it.source)
     now_us = time.time_ns() // 1000
-    return [
-        camera_view(name, books_of(account), recent, now_us)
+    found = [
+        (name, books_of(account), recent)
         for name, account, recent in zip(names, replies[::2], replies[1::2], strict=True)
     ]
+    return [camera_view(name, books, recent, now_us) for name, books, recent in found if "retired" not in books.camera]
 
 
 def camera_view(

@@ -13,7 +13,8 @@ State store (durable)
     fl:{p}:camera:<cam>     hash    epoch, boot, hello, position, position_us, last:<epoch>, policy,
                                     policy_set (1: for this camera, not its gateway's default), meta,
                                     policy_ms (when it was set), asked (what the stack asks beyond it), flow (what its
-                                    gateway sees of it, see `reports`), reported (what its agent says that it does)
+                                    gateway sees of it, see `reports`), reported (what its agent says that it does),
+                                    retired (since when nobody speaks of it; until it is heard of again)
     fl:{p}:cursor:<cam>     hash    live/<analysis> -> epoch-seq; open/<analysis> -> what is deferred (`open_set`);
                                     bytes = size of the results stream; poison = units that crash their worker;
                                     begun:<lane>, trying:<lane> = the worker at it, and the unit under suspicion

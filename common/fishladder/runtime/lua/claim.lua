@@ -46,6 +46,7 @@ end
 if ARGV[10] ~= '' and redis.call('HEXISTS', KEYS[2], 'policy_set') == 0 then
   redis.call('HSET', KEYS[2], 'policy', ARGV[10])
 end
+redis.call('HDEL', KEYS[2], 'retired')
 redis.call('SADD', KEYS[1], ARGV[1])
 
 local cursor = redis.call('HGET', KEYS[3], ARGV[8]) or '0-0'

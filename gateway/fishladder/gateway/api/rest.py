@@ -136,7 +136,7 @@ class Rest:
         name = f"{request.match_info['site']}/{request.match_info['camera']}"
         _, snapshot = await self._read(request, name)
         if not snapshot.cameras:
-            raise web.HTTPNotFound(text=f"camera {name} has never been heard of")
+            raise web.HTTPNotFound(text=f"camera {name} has never been heard of, or is retired")
         return snapshot.cameras[0]
 
     async def _camera(self, request: web.Request) -> web.Response:
