@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiortc import RTCCertificate, rtcdtlstransport
@@ -57,6 +58,13 @@ async def units(stores: Stores, more_than: int = 0, within_s: float = 20) -> lis
 
 def bare(offer: str) -> str:
     return re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", offer)
+
+
+def one_port() -> dict[str, Any]:
+    """Media settings with room for one session."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return {"udp_ports": str(free.getsockname()[1]), "addresses": ["127.0.0.1"]}
 
 
 async def test_an_offer_without_candidates_connects_by_itself_and_takes_them_later(
@@ -264,8 +272,9 @@ async def test_who_asks_too_often_or_comes_when_all_is_full_is_told_when_to_come
 
 async def test_a_camera_that_begins_over_and_over_is_told_to_wait(stores: Stores, tmp_path: Path) -> None:
     limits = {"whip_burst": 1000, "whip_posts_per_s": 1000.0}
+    media = one_port()
     async with (
-        gateway(tmp_path, stores.urls, limits=limits) as it,
+        gateway(tmp_path, stores.urls, limits=limits, media=media) as it,
         Endpoint(it.url + PATH, it.token("shop-7")) as http,
     ):
 
@@ -278,6 +287,8 @@ async def test_a_camera_that_begins_over_and_over_is_told_to_wait(stores: Stores
         reply = await wait_until(refused, 60)
         assert (reply.status, reply.kind) == (429, "application/problem+json")
         assert int(reply.headers["Retry-After"]) > 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as now_mine:
+            now_mine.bind((media["addresses"][0], int(media["udp_ports"])))
 
 
 async def test_when_tokens_cannot_be_checked_it_is_503(stores: Stores, tmp_path: Path) -> None:
@@ -309,6 +320,18 @@ async def test_without_a_free_port_it_is_503(stores: Stores, tmp_path: Path) -> 
             assert reply.status == 503
             assert str(port) in reply.body
             assert reply.headers["Retry-After"]
+
+
+async def test_who_has_the_camera_keeps_it_when_there_is_no_port_for_another(stores: Stores, tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, stores.urls, media=one_port()) as it,
+        whip(it.url + PATH, it.token("shop-7"), Codec.H264, h264(), fps=50),
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+        before = len(await units(stores, 5))
+        assert (await http.post()).status == 503
+        found = await units(stores, before + 20)
+        assert {one.position.epoch for one in found} == {1}
 
 
 async def test_announced_addresses_stand_in_the_answer(stores: Stores, tmp_path: Path) -> None:

@@ -81,15 +81,13 @@ class Peer:
         self._early: list[bytes] = []
         self._ssrcs: set[bytes] = set()
 
-    async def answer(self, settings: MediaSettings) -> str:
-        """Open sockets and answer (SDP). Raises `UplinkError` if there is no port to receive at."""
-        transport = self.plan.transport
+    async def listen(self, settings: MediaSettings) -> None:
+        """Open sockets, and send nothing yet. Raises `UplinkError` if there is no port to receive at."""
         try:
             bound = []
             for number, made in enumerate(open_sockets(settings)):
                 own = _Socket(number)
                 await self._loop.create_datagram_endpoint(lambda own=own: own, sock=made)  # type: ignore[misc]
-                own.peer = self
                 self._sockets.append(own)
                 bound.append(made.getsockname()[:2])
         except BaseException:
@@ -97,8 +95,15 @@ class Peer:
             raise
         self._named = candidates(bound, settings.announce)
         families = tuple(6 if ":" in address else 4 for address, _ in bound)
+        transport = self.plan.transport
         self._ice = IceAgent(transport.credentials, families, controlling=transport.ice_lite)
-        self._ice.listed(transport.candidates, time.monotonic())
+        for own in self._sockets:
+            own.peer = self
+
+    def answer(self) -> str:
+        """Begin to connect: the answer (SDP). After `listen`."""
+        assert self._ice is not None
+        self._ice.listed(self.plan.transport.candidates, time.monotonic())
         self._task = asyncio.create_task(self._connect(), name="whip connect")
         self._arm()
         return answers.write_answer(

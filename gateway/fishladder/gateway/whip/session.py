@@ -54,9 +54,13 @@ class Session:
         self._told = Counts()
 
     async def begin(self, settings: MediaSettings) -> str:
-        """Open the camera and answer (SDP). Raises `UplinkError`."""
+        """Open sockets, then the camera, and answer (SDP). Raises `UplinkError`.
+
+        In this order: whoever has the camera now must not lose it to somebody who cannot be received.
+        """
+        await self.peer.listen(settings)
         await self._publisher.open()
-        return await self.peer.answer(settings)
+        return self.peer.answer()
 
     def trickle(self, fragment: Fragment) -> None:
         """More candidates. Raises `NotThisIceSession`."""
