@@ -139,6 +139,20 @@ def test_a_restart_keeps_the_old_way_until_the_client_has_taken_the_new() -> Non
     assert str(stun.parse_message(asked[0].data).attributes["USERNAME"]).startswith("new1:")
 
 
+def test_restarts_whose_answers_are_lost_leave_the_old_way_as_it_is() -> None:
+    it = agent()
+    it.received(check(it, nominate=True), HERE, 1.0)
+    old = check(it)
+    for number in range(3):
+        it.restart(Credentials(f"new{number}", "q" * 24), 2.0 + number)
+        assert it.restarting
+        assert kinds(it.received(old, HERE, 2.1 + number))[0] is stun.Class.RESPONSE
+        assert it.heard_at == 2.1 + number
+    it.received(check(it, nominate=True), THERE, 6.0)
+    assert not it.restarting
+    assert kinds(it.received(old, HERE, 6.1)) == [stun.Class.ERROR], "the newest holds alone once it is in use"
+
+
 @given(st.binary(max_size=120))
 def test_no_datagram_does_harm(data: bytes) -> None:
     it = agent()

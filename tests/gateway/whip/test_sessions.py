@@ -29,7 +29,7 @@ from support.gateways import gateway, logged
 from support.rtp import rtp
 from support.stores import wait_until
 from support.whip_client import WhipClient, whip
-from support.whip_http import CANDIDATE, PLAIN, Endpoint, Reply, answers_checks, fragment
+from support.whip_http import CANDIDATE, PLAIN, Endpoint, Reply, answers_checks, check, fragment
 from support.whip_keyed import Keyed
 
 from fishladder.gateway.webrtc.peer import Peer
@@ -98,6 +98,19 @@ async def test_video_flows_on_through_an_ice_restart(stores: Stores, tmp_path: P
         found = await units(stores, before + 20)
         assert {one.position.epoch for one in found} == {1}
         assert not any(one.header.seq != index + 1 for index, one in enumerate(found)), "nothing was lost"
+
+
+async def test_the_same_restart_again_is_the_same_ice_session_until_the_client_is_in_it(
+    stores: Stores, tmp_path: Path
+) -> None:
+    async with gateway(tmp_path, stores.urls) as it, Endpoint(it.url + PATH, it.token("shop-7")) as http:
+        reply = await http.begin()
+        asked = fragment(ufrag="newer", password="x" * 24)
+        first, again = [await http.patch(reply.session, asked, "*") for _ in range(2)]
+        assert (again.status, again.body, again.etag) == (200, first.body, first.etag)
+        assert await check(again.told("candidate"), again.told("ice-ufrag")[0], again.told("ice-pwd")[0], "newer")
+        known = await http.patch(reply.session, asked, "*")
+        assert (known.status, known.body) == (204, "")
 
 
 def rsa_certificate() -> RTCCertificate:

@@ -88,9 +88,17 @@ class IceAgent:
                 if family == host.version:
                     self._check(Path(number, (str(host), candidate.port)), now)
 
+    @property
+    def restarting(self) -> bool:
+        """The client has not checked with our newest credentials yet: it may never have been told them."""
+        return self._before is not None
+
     def restart(self, remote: Credentials, now: float) -> None:
-        """Begin anew with other credentials (RFC 8445 section 9); the path in use stays until there is another."""
-        self._before = _Generation(self.local, self.remote)
+        """Begin anew with other credentials (RFC 8445 section 9); the path in use stays until there is another.
+
+        However many restarts the client gets no answer to, the credentials it is known to use go on being valid.
+        """
+        self._before = self._before or _Generation(self.local, self.remote)
         self.local, self.remote = new_credentials(), remote
         self._checks.clear()
         self._nominated = False

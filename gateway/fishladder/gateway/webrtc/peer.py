@@ -134,6 +134,12 @@ class Peer:
         assert self._ice is not None
         return self._ice.remote
 
+    @property
+    def restarting(self) -> bool:
+        """An ICE restart was answered, and the client has not gone on from it yet."""
+        assert self._ice is not None
+        return self._ice.restarting
+
     def trickled(self, candidates: tuple[sdp.Candidate, ...]) -> None:
         """More places the client may be at."""
         assert self._ice is not None
@@ -141,10 +147,13 @@ class Peer:
         self._arm()
 
     def restart(self, remote: sdp.Credentials, candidates: tuple[sdp.Candidate, ...]) -> str:
-        """An ICE restart: the fragment (RFC 8840) that tells the client where to go on."""
+        """An ICE restart: the fragment (RFC 8840) that tells the client where to go on. The same restart again is the
+        same fragment.
+        """
         assert self._ice is not None
         now = time.monotonic()
-        self._ice.restart(remote, now)
+        if remote != self._ice.remote:
+            self._ice.restart(remote, now)
         self._ice.listed(candidates, now)
         self._arm()
         video = self.plan.video
