@@ -83,6 +83,24 @@ def test_a_client_in_our_role_is_told_to_change() -> None:
     assert stun.parse_message(out.data).error_code == 487
 
 
+def test_an_address_is_the_clients_once_a_check_has_proved_it() -> None:
+    it = agent()
+    it.listed((Candidate("udp", *HERE.address),), 1.0)
+    [asked] = it.poll(1.0)
+    it.received(check(it, password="guess" * 5), THERE, 1.1)
+    it.received(reply(asked, "x" * 24), HERE, 1.1)
+    assert not it.knows(HERE.address)
+    assert not it.knows(THERE.address)
+    it.received(check(it), THERE, 1.2)
+    it.received(reply(asked, THEIRS.password), HERE, 1.2)
+    assert it.knows(HERE.address)
+    assert it.knows(THERE.address)
+    for port in range(1000):
+        it.received(check(it), Path(0, ("198.51.100.8", port)), 1.3)
+    assert not it.knows(HERE.address), "they are not collected for ever"
+    assert it.knows(("198.51.100.8", 999))
+
+
 def test_listed_addresses_are_checked_and_names_passed_over() -> None:
     it = agent()
     listed = [

@@ -201,6 +201,39 @@ async def test_poisoned_datagrams_change_nothing(stores: Stores, tmp_path: Path)
         assert {one.position.epoch for one in found} == {1}
 
 
+#: A record in plain text: handshake_failure, fatal.
+ALERT = b"\x15\xfe\xfd" + bytes(8) + b"\0\x02\x02\x28"
+
+
+@pytest.mark.parametrize("setup", ["actpass", "passive"])
+async def test_strangers_cannot_end_a_session_that_is_being_set_up(stores: Stores, tmp_path: Path, setup: str) -> None:
+    rng = random.Random(7)
+    datagrams = [ALERT, *(b"\x16\xfe\xfd" + rng.randbytes(60) for _ in range(64)), b"\x80\x60" + bytes(40), ALERT]
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        whip(
+            it.url + PATH,
+            it.token("shop-7"),
+            Codec.H264,
+            h264(),
+            fps=50,
+            rewrite=lambda text: text.replace("setup:actpass", f"setup:{setup}"),
+        ) as client,
+    ):
+        assert client.status == 201
+
+        async def connected() -> bool:
+            for host, port in places(client):
+                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                    for data in datagrams:
+                        stranger.sendto(data, (host, port))
+            return client.connected
+
+        await wait_until(connected)
+        found = await units(stores, 5)
+        assert {one.position.epoch for one in found} == {1}
+
+
 async def test_a_client_of_ever_more_streams_is_let_go(stores: Stores, tmp_path: Path) -> None:
     pictures = (one.payload for one in cycle(clips.vp8()))
     async with (

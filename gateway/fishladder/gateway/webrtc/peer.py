@@ -197,19 +197,19 @@ class Peer:
                 log.exception("a datagram could not be handled", size=len(data))
 
     def _dispatch(self, path: Path, data: bytes) -> None:
+        assert self._ice is not None
         now = time.monotonic()
         first = data[0] if data else 255
-        if 127 < first < 192:
-            self._media(data, now)
-        elif first < 4:
-            assert self._ice is not None
+        if first < 4:
             for one in self._ice.received(data, path, now):
                 self._send(one)
             if self._ice.selected is not None:
                 self._ready.set()
             self._arm()
-        elif 19 < first < 64:
-            self._dtls.received(data)
+        elif 127 < first < 192 and (self.connected_at is not None or self._ice.knows(path.address)):
+            self._media(data, now)  # with its keys there, SRTP itself tells who sent it, wherever from
+        elif 19 < first < 64 and self._ice.knows(path.address):
+            self._dtls.received(data)  # which has no way to tell: a stranger's alert would end a handshake
         else:
             self.bad += 1
 
