@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.offers import AUDIO, SESSION, VIDEO, offer
+from support.rtp import INTERVAL, frames
 
 from fishladder.gateway.webrtc.answer import CannotServe, Plan, plan, write_answer
 from fishladder.gateway.webrtc.sdp import Credentials, read_fragment, read_offer
+from fishladder.gateway.webrtc.video import VideoStream
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
 
@@ -140,6 +142,26 @@ def test_simulcast_is_answered_with_the_largest_alone(rids: str, largest: str) -
 def test_of_simulcast_encodings_with_sizes_the_larger_is_taken() -> None:
     rows = "a=rid:x send max-width=320\na=rid:y send max-width=1280;max-fps=30\na=simulcast:send x;y\n"
     assert planned(offer(VIDEO + rows)).rid == "y"
+
+
+SIM = "a=ssrc-group:SIM 1 2 3\na=ssrc-group:FID 1 11\na=ssrc-group:FID 2 12\na=ssrc-group:FID 3 13\n"
+SSRCS = "".join(f"a=ssrc:{ssrc} cname:x\n" for ssrc in (1, 2, 3, 11, 12, 13))
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 1, 3)])
+@pytest.mark.parametrize("rows", [SIM, SIM + SSRCS, SSRCS + SIM])
+def test_of_simulcast_encodings_told_by_ssrc_only_the_largest_is_taken(rows: str, order: tuple[int, ...]) -> None:
+    video = VideoStream(planned(offer(VIDEO + rows)).parameters, ssrc=9)
+    for number in range(5):
+        for ssrc in order:
+            for packet in frames([[b"%d" % ssrc]], seq=number, timestamp=number * INTERVAL, ssrc=ssrc):
+                video.take_rtp(packet, 1.0 + number)  # the pauses are long enough for another to be its successor
+    assert [unit.data for _, unit in video.units] == [b"3"] * 5
+
+
+def test_beside_rids_ssrcs_need_not_tell_which_encoding_is_which() -> None:
+    rows = "a=rid:h send\na=rid:l send\na=simulcast:send h;l\n"
+    assert planned(offer(VIDEO + rows + SIM + SSRCS)).parameters.others == {11, 12, 13}
 
 
 @pytest.mark.parametrize(
