@@ -187,7 +187,9 @@ def test_what_cannot_be_served_is_said(text: str, reason: str) -> None:
     "text",
     ["", "hello", "v=1\n", "v=0\n", "v=0\nm=video x UDP 96\n", "v=0\nm=video 9 UDP 200\n", "v=0\n" * 5000, "v=0\nm=\n"]
     + [offer(VIDEO) + row for row in ("a=candidate:1\n", "a=fingerprint:x\n", "a=setup:no\n", "a=ssrc:x y\n", "xyz\n")]
-    + [offer(VIDEO, AUDIO.replace("a=mid:0", "a=mid:1"))],
+    + [offer(VIDEO, AUDIO.replace("a=mid:0", "a=mid:1"))]
+    + [offer(VIDEO.replace("m=video 9 ", f"m=video {'9' * 5000} "))]
+    + [offer(VIDEO) + f"a=rid:x send {key}={'9' * 5000}\na=simulcast:send x\n" for key in ("max-width", "max-fs")],
 )
 def test_what_makes_no_sense_is_said(text: str) -> None:
     with pytest.raises(WireError) as raised:

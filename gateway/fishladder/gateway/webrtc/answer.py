@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 
 from fishladder.gateway.webrtc import rtp
-from fishladder.gateway.webrtc.sdp import Candidate, Credentials, Format, Media, Offer
+from fishladder.gateway.webrtc.sdp import MOST_NUMBER, Candidate, Credentials, Format, Media, Offer, read_number
 from fishladder.gateway.webrtc.video import Parameters
 from fishladder.wire.bitstream.annexb import START_CODE
 from fishladder.wire.errors import WireError
@@ -100,7 +100,11 @@ def largest(video: Media) -> str:
     def rank(rid: str) -> tuple[int, int, int]:
         limits = dict(part.partition("=")[::2] for part in video.rids.get(rid, "").split(";"))
         size = max(
-            (int(limits[key]) for key in ("max-width", "max-fs", "max-br") if limits.get(key, "").isdecimal()),
+            (
+                read_number(limits[key], MOST_NUMBER, key)
+                for key in ("max-width", "max-fs", "max-br")
+                if limits.get(key, "").isdecimal()
+            ),
             default=0,
         )
         name = rid.lower()
