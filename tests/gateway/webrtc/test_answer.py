@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.offers import AUDIO, SESSION, VIDEO, offer
-from support.rtp import INTERVAL, frames
+from support.rtp import INTERVAL, RTX, frames, rtp
 
 from fishladder.gateway.webrtc.answer import CannotServe, Plan, plan, write_answer
 from fishladder.gateway.webrtc.sdp import Credentials, read_fragment, read_offer
@@ -157,6 +157,18 @@ def test_of_simulcast_encodings_told_by_ssrc_only_the_largest_is_taken(rows: str
             for packet in frames([[b"%d" % ssrc]], seq=number, timestamp=number * INTERVAL, ssrc=ssrc):
                 video.take_rtp(packet, 1.0 + number)  # the pauses are long enough for another to be its successor
     assert [unit.data for _, unit in video.units] == [b"3"] * 5
+
+
+def test_what_other_encodings_send_again_does_not_take_a_place_in_the_one_taken() -> None:
+    video = VideoStream(planned(offer(VIDEO + SIM)).parameters, ssrc=9)
+    first, lost, last = frames([[b"a"], [b"b"], [b"c"]], seq=0, timestamp=0, ssrc=3)
+    again = [
+        rtp(0, INTERVAL, b"\0\1" + payload, marker=True, kind=RTX, ssrc=ssrc)
+        for ssrc, payload in ((11, b"\x10z"), (13, lost[12:]))
+    ]
+    for packet in (first, last, *again):
+        video.take_rtp(packet, 1.0)
+    assert [unit.data for _, unit in video.units] == [b"a", b"b", b"c"]
 
 
 def test_beside_rids_ssrcs_need_not_tell_which_encoding_is_which() -> None:

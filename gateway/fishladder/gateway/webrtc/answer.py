@@ -172,12 +172,14 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
         rtp.RID: video.extensions.get(rtp.RID, 0) if rid else 0,
         rtp.REPAIRED_RID: video.extensions.get(rtp.REPAIRED_RID, 0) if rid else 0,
     }
-    ssrc, others = _ssrcs(video, rid)
+    repeats = {again: group[0] for kind, group in video.groups if kind == "FID" for again in group[1:]}
+    ssrc, others = _ssrcs(video, repeats, rid)
     parameters = Parameters(
         codecs={one.payload_type: _CODECS[one.name] for one in main},
         rtx={one.payload_type: int(one.parameters["apt"]) for one in formats if one.name == "RTX"},
         ssrc=ssrc,
         others=others,
+        repeats=repeats,
         transport_cc=ids[rtp.TRANSPORT_CC],
         abs_send_time=ids[rtp.ABS_SEND_TIME],
         rid=ids[rtp.RID],
@@ -188,12 +190,11 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
     return parameters, tuple(sorted((number, uri) for uri, number in ids.items() if number))
 
 
-def _ssrcs(video: Media, rid: str) -> tuple[int | None, frozenset[int]]:
+def _ssrcs(video: Media, repeats: dict[int, int], rid: str) -> tuple[int | None, frozenset[int]]:
     """Which to take, if it is told, and which never to take for it.
 
     A SIM group goes from the smallest encoding to the largest. Where there are rids, those tell encodings apart.
     """
-    repeats = {ssrc for kind, group in video.groups if kind == "FID" for ssrc in group[1:]}
     simulcast = [ssrc for kind, group in video.groups if kind == "SIM" and not rid for ssrc in group]
     encodings = [ssrc for ssrc in simulcast[::-1] or video.ssrcs if ssrc not in repeats]
     wanted = encodings[0] if encodings else None
