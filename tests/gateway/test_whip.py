@@ -14,6 +14,7 @@ from support.certificates import localhost_certificate
 from support.gateways import Gateway, gateway, ledger, logged, settle
 from support.stores import wait_until
 from support.whip_client import WhipClient, whip
+from support.whip_http import PLAIN
 
 from fishladder.runtime.state import record_position
 from fishladder.runtime.store import Stores
@@ -288,6 +289,10 @@ a=rtpmap:111 opus/48000/2
 """
 
 
+LONG = "9" * 5000  # more digits than Python reads
+SIMULCAST = "a=rid:x send max-width={width}\r\na=simulcast:send x\r\n"
+
+
 async def test_offers_that_will_not_do_are_4xx_with_a_reason(stores: Stores, tmp_path: Path) -> None:
     video = AUDIO_ONLY.replace("audio", "video").replace("opus/48000/2", "H265/90000")
     cases: list[tuple[dict[str, str], bytes, int, str]] = [
@@ -297,6 +302,9 @@ async def test_offers_that_will_not_do_are_4xx_with_a_reason(stores: Stores, tmp
         (OFFER, b"\xff\xfe", 400, "UTF-8"),
         (OFFER, b"hello, is this a phone?", 400, "not a line of SDP"),
         (OFFER, b"v=0\r\nm=video banana", 400, "cannot be used"),
+        (OFFER, PLAIN.replace("m=video 9 ", f"m=video {LONG} ").encode(), 400, "port in an m= line"),
+        (OFFER, (PLAIN + SIMULCAST.format(width=LONG)).encode(), 400, "max-width"),
+        (OFFER, (PLAIN + f"a=candidate:1 1 udp {LONG} 192.0.2.7 9 typ host\r\n").encode(), 400, "priority"),
         (OFFER, AUDIO_ONLY.encode(), 422, "no video"),
         (OFFER, video.encode(), 422, "H.264 and VP8"),
         (OFFER, b"x" * 100_000, 413, ""),

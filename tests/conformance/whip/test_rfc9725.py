@@ -253,6 +253,27 @@ async def test_4_3_3_restarts_may_follow_each_other(endpoint: Endpoint) -> None:
     assert await check(where, again.told("ice-ufrag")[0], again.told("ice-pwd")[0], "gen2")
 
 
+async def test_4_3_3_restarts_whose_answers_are_lost_leave_the_former_ice_session_alive(endpoint: Endpoint) -> None:
+    """It is in use until the client has another."""
+    reply = await endpoint.begin()
+    assert await answers_checks(reply)
+    for number in range(2):
+        await endpoint.patch(reply.session, fragment(ufrag=f"lost{number}", password=OTHER_PASSWORD), "*")
+        assert await answers_checks(reply)
+
+
+async def test_4_3_3_a_restart_that_is_asked_for_again_is_answered_200_with_credentials(endpoint: Endpoint) -> None:
+    """The client may have lost the first answer."""
+    reply = await endpoint.begin()
+    await endpoint.patch(reply.session, RESTART, "*")
+    again = await endpoint.patch(reply.session, RESTART, "*")
+    assert (again.status, again.kind) == (200, FRAGMENT)
+    where = again.told("candidate") or reply.told("candidate")
+    assert await check(where, again.told("ice-ufrag")[0], again.told("ice-pwd")[0], OTHER_UFRAG)
+    later = fragment(CANDIDATE, ufrag=OTHER_UFRAG, password=OTHER_PASSWORD)
+    assert (await endpoint.patch(reply.session, later, again.etag)).status == 204
+
+
 # 4.4 WebRTC constraints
 
 

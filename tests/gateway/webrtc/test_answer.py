@@ -6,9 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.offers import AUDIO, SESSION, VIDEO, offer
+from support.rtp import INTERVAL, RTX, frames, rtp
 
 from fishladder.gateway.webrtc.answer import CannotServe, Plan, plan, write_answer
 from fishladder.gateway.webrtc.sdp import Credentials, read_fragment, read_offer
+from fishladder.gateway.webrtc.video import VideoStream
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
 
@@ -142,6 +144,38 @@ def test_of_simulcast_encodings_with_sizes_the_larger_is_taken() -> None:
     assert planned(offer(VIDEO + rows)).rid == "y"
 
 
+SIM = "a=ssrc-group:SIM 1 2 3\na=ssrc-group:FID 1 11\na=ssrc-group:FID 2 12\na=ssrc-group:FID 3 13\n"
+SSRCS = "".join(f"a=ssrc:{ssrc} cname:x\n" for ssrc in (1, 2, 3, 11, 12, 13))
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 1, 3)])
+@pytest.mark.parametrize("rows", [SIM, SIM + SSRCS, SSRCS + SIM])
+def test_of_simulcast_encodings_told_by_ssrc_only_the_largest_is_taken(rows: str, order: tuple[int, ...]) -> None:
+    video = VideoStream(planned(offer(VIDEO + rows)).parameters, ssrc=9)
+    for number in range(5):
+        for ssrc in order:
+            for packet in frames([[b"%d" % ssrc]], seq=number, timestamp=number * INTERVAL, ssrc=ssrc):
+                video.take_rtp(packet, 1.0 + number)  # the pauses are long enough for another to be its successor
+    assert [unit.data for _, unit in video.units] == [b"3"] * 5
+
+
+def test_what_other_encodings_send_again_does_not_take_a_place_in_the_one_taken() -> None:
+    video = VideoStream(planned(offer(VIDEO + SIM)).parameters, ssrc=9)
+    first, lost, last = frames([[b"a"], [b"b"], [b"c"]], seq=0, timestamp=0, ssrc=3)
+    again = [
+        rtp(0, INTERVAL, b"\0\1" + payload, marker=True, kind=RTX, ssrc=ssrc)
+        for ssrc, payload in ((11, b"\x10z"), (13, lost[12:]))
+    ]
+    for packet in (first, last, *again):
+        video.take_rtp(packet, 1.0)
+    assert [unit.data for _, unit in video.units] == [b"a", b"b", b"c"]
+
+
+def test_beside_rids_ssrcs_need_not_tell_which_encoding_is_which() -> None:
+    rows = "a=rid:h send\na=rid:l send\na=simulcast:send h;l\n"
+    assert planned(offer(VIDEO + rows + SIM + SSRCS)).parameters.others == {11, 12, 13}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -165,7 +199,9 @@ def test_what_cannot_be_served_is_said(text: str, reason: str) -> None:
     "text",
     ["", "hello", "v=1\n", "v=0\n", "v=0\nm=video x UDP 96\n", "v=0\nm=video 9 UDP 200\n", "v=0\n" * 5000, "v=0\nm=\n"]
     + [offer(VIDEO) + row for row in ("a=candidate:1\n", "a=fingerprint:x\n", "a=setup:no\n", "a=ssrc:x y\n", "xyz\n")]
-    + [offer(VIDEO, AUDIO.replace("a=mid:0", "a=mid:1"))],
+    + [offer(VIDEO, AUDIO.replace("a=mid:0", "a=mid:1"))]
+    + [offer(VIDEO.replace("m=video 9 ", f"m=video {'9' * 5000} "))]
+    + [offer(VIDEO) + f"a=rid:x send {key}={'9' * 5000}\na=simulcast:send x\n" for key in ("max-width", "max-fs")],
 )
 def test_what_makes_no_sense_is_said(text: str) -> None:
     with pytest.raises(WireError) as raised:

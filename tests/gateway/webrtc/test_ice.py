@@ -83,6 +83,24 @@ def test_a_client_in_our_role_is_told_to_change() -> None:
     assert stun.parse_message(out.data).error_code == 487
 
 
+def test_an_address_is_the_clients_once_a_check_has_proved_it() -> None:
+    it = agent()
+    it.listed((Candidate("udp", *HERE.address),), 1.0)
+    [asked] = it.poll(1.0)
+    it.received(check(it, password="guess" * 5), THERE, 1.1)
+    it.received(reply(asked, "x" * 24), HERE, 1.1)
+    assert not it.knows(HERE.address)
+    assert not it.knows(THERE.address)
+    it.received(check(it), THERE, 1.2)
+    it.received(reply(asked, THEIRS.password), HERE, 1.2)
+    assert it.knows(HERE.address)
+    assert it.knows(THERE.address)
+    for port in range(1000):
+        it.received(check(it), Path(0, ("198.51.100.8", port)), 1.3)
+    assert not it.knows(HERE.address), "they are not collected for ever"
+    assert it.knows(("198.51.100.8", 999))
+
+
 def test_listed_addresses_are_checked_and_names_passed_over() -> None:
     it = agent()
     listed = [
@@ -137,6 +155,20 @@ def test_a_restart_keeps_the_old_way_until_the_client_has_taken_the_new() -> Non
     while not (asked := it.poll(it.next_at)):
         pass
     assert str(stun.parse_message(asked[0].data).attributes["USERNAME"]).startswith("new1:")
+
+
+def test_restarts_whose_answers_are_lost_leave_the_old_way_as_it_is() -> None:
+    it = agent()
+    it.received(check(it, nominate=True), HERE, 1.0)
+    old = check(it)
+    for number in range(3):
+        it.restart(Credentials(f"new{number}", "q" * 24), 2.0 + number)
+        assert it.restarting
+        assert kinds(it.received(old, HERE, 2.1 + number))[0] is stun.Class.RESPONSE
+        assert it.heard_at == 2.1 + number
+    it.received(check(it, nominate=True), THERE, 6.0)
+    assert not it.restarting
+    assert kinds(it.received(old, HERE, 6.1)) == [stun.Class.ERROR], "the newest holds alone once it is in use"
 
 
 @given(st.binary(max_size=120))

@@ -12,7 +12,7 @@ from support import rtp as senders
 
 from fishladder.gateway.webrtc import depayload, rtcp, rtp
 from fishladder.gateway.webrtc.sender_clock import SenderClock
-from fishladder.gateway.webrtc.transport_cc import TransportFeedback
+from fishladder.gateway.webrtc.transport_cc import MOST_PACKETS, TransportFeedback
 from fishladder.wire.errors import WireError
 
 ssrcs = st.integers(0, 2**32 - 1)
@@ -135,6 +135,23 @@ def test_feedback_reports_every_packet_once_at_its_time(
     told = senders.arrivals([*messages, *feedback.take(9)])
     assert {seq: at for seq, at in told.items() if at is not None}.keys() == came.keys()
     assert all(abs(told[seq] - came[seq]) <= 0.00025 for seq in came)  # type: ignore[operator]
+
+
+jumps = st.integers(-(2**15), 2**15 - 1) | st.integers(MOST_PACKETS - 2, MOST_PACKETS + 2).flatmap(
+    lambda far: st.sampled_from([far, -far])
+)
+
+
+@given(st.integers(0, 65_535), st.lists(jumps, min_size=1, max_size=12))
+def test_feedback_reports_what_came_last_however_far_the_numbers_have_jumped(number: int, by: list[int]) -> None:
+    feedback = TransportFeedback(1)
+    feedback.arrived(number, 1000.0)
+    feedback.take(9)
+    for turn, jump in enumerate(by, 1):
+        number, at = (number + jump) & 0xFFFF, 1000.0 + turn
+        feedback.arrived(number, at)
+        told = senders.arrivals(feedback.take(9))
+        assert told[number] == pytest.approx(at, abs=0.00025)
 
 
 def test_a_senders_clock_shows_how_long_a_unit_waited() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiortc import RTCCertificate, rtcdtlstransport
@@ -28,7 +29,7 @@ from support.gateways import gateway, logged
 from support.rtp import rtp
 from support.stores import wait_until
 from support.whip_client import WhipClient, whip
-from support.whip_http import CANDIDATE, PLAIN, Endpoint, Reply, answers_checks, fragment
+from support.whip_http import CANDIDATE, PLAIN, Endpoint, Reply, answers_checks, check, fragment
 from support.whip_keyed import Keyed
 
 from fishladder.gateway.webrtc.peer import Peer
@@ -57,6 +58,13 @@ async def units(stores: Stores, more_than: int = 0, within_s: float = 20) -> lis
 
 def bare(offer: str) -> str:
     return re.sub(r"a=(candidate:.*|end-of-candidates)\r\n", "", offer)
+
+
+def one_port() -> dict[str, Any]:
+    """Media settings with room for one session."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return {"udp_ports": str(free.getsockname()[1]), "addresses": ["127.0.0.1"]}
 
 
 async def test_an_offer_without_candidates_connects_by_itself_and_takes_them_later(
@@ -90,6 +98,19 @@ async def test_video_flows_on_through_an_ice_restart(stores: Stores, tmp_path: P
         found = await units(stores, before + 20)
         assert {one.position.epoch for one in found} == {1}
         assert not any(one.header.seq != index + 1 for index, one in enumerate(found)), "nothing was lost"
+
+
+async def test_the_same_restart_again_is_the_same_ice_session_until_the_client_is_in_it(
+    stores: Stores, tmp_path: Path
+) -> None:
+    async with gateway(tmp_path, stores.urls) as it, Endpoint(it.url + PATH, it.token("shop-7")) as http:
+        reply = await http.begin()
+        asked = fragment(ufrag="newer", password="x" * 24)
+        first, again = [await http.patch(reply.session, asked, "*") for _ in range(2)]
+        assert (again.status, again.body, again.etag) == (200, first.body, first.etag)
+        assert await check(again.told("candidate"), again.told("ice-ufrag")[0], again.told("ice-pwd")[0], "newer")
+        known = await http.patch(reply.session, asked, "*")
+        assert (known.status, known.body) == (204, "")
 
 
 def rsa_certificate() -> RTCCertificate:
@@ -180,6 +201,39 @@ async def test_poisoned_datagrams_change_nothing(stores: Stores, tmp_path: Path)
         assert {one.position.epoch for one in found} == {1}
 
 
+#: A record in plain text: handshake_failure, fatal.
+ALERT = b"\x15\xfe\xfd" + bytes(8) + b"\0\x02\x02\x28"
+
+
+@pytest.mark.parametrize("setup", ["actpass", "passive"])
+async def test_strangers_cannot_end_a_session_that_is_being_set_up(stores: Stores, tmp_path: Path, setup: str) -> None:
+    rng = random.Random(7)
+    datagrams = [ALERT, *(b"\x16\xfe\xfd" + rng.randbytes(60) for _ in range(64)), b"\x80\x60" + bytes(40), ALERT]
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        whip(
+            it.url + PATH,
+            it.token("shop-7"),
+            Codec.H264,
+            h264(),
+            fps=50,
+            rewrite=lambda text: text.replace("setup:actpass", f"setup:{setup}"),
+        ) as client,
+    ):
+        assert client.status == 201
+
+        async def connected() -> bool:
+            for host, port in places(client):
+                with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                    for data in datagrams:
+                        stranger.sendto(data, (host, port))
+            return client.connected
+
+        await wait_until(connected)
+        found = await units(stores, 5)
+        assert {one.position.epoch for one in found} == {1}
+
+
 async def test_a_client_of_ever_more_streams_is_let_go(stores: Stores, tmp_path: Path) -> None:
     pictures = (one.payload for one in cycle(clips.vp8()))
     async with (
@@ -264,8 +318,9 @@ async def test_who_asks_too_often_or_comes_when_all_is_full_is_told_when_to_come
 
 async def test_a_camera_that_begins_over_and_over_is_told_to_wait(stores: Stores, tmp_path: Path) -> None:
     limits = {"whip_burst": 1000, "whip_posts_per_s": 1000.0}
+    media = one_port()
     async with (
-        gateway(tmp_path, stores.urls, limits=limits) as it,
+        gateway(tmp_path, stores.urls, limits=limits, media=media) as it,
         Endpoint(it.url + PATH, it.token("shop-7")) as http,
     ):
 
@@ -278,6 +333,8 @@ async def test_a_camera_that_begins_over_and_over_is_told_to_wait(stores: Stores
         reply = await wait_until(refused, 60)
         assert (reply.status, reply.kind) == (429, "application/problem+json")
         assert int(reply.headers["Retry-After"]) > 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as now_mine:
+            now_mine.bind((media["addresses"][0], int(media["udp_ports"])))
 
 
 async def test_when_tokens_cannot_be_checked_it_is_503(stores: Stores, tmp_path: Path) -> None:
@@ -309,6 +366,18 @@ async def test_without_a_free_port_it_is_503(stores: Stores, tmp_path: Path) -> 
             assert reply.status == 503
             assert str(port) in reply.body
             assert reply.headers["Retry-After"]
+
+
+async def test_who_has_the_camera_keeps_it_when_there_is_no_port_for_another(stores: Stores, tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, stores.urls, media=one_port()) as it,
+        whip(it.url + PATH, it.token("shop-7"), Codec.H264, h264(), fps=50),
+        Endpoint(it.url + PATH, it.token("shop-7")) as http,
+    ):
+        before = len(await units(stores, 5))
+        assert (await http.post()).status == 503
+        found = await units(stores, before + 20)
+        assert {one.position.epoch for one in found} == {1}
 
 
 async def test_announced_addresses_stand_in_the_answer(stores: Stores, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 
 from fishladder.gateway.webrtc import rtp
-from fishladder.gateway.webrtc.sdp import Candidate, Credentials, Format, Media, Offer
+from fishladder.gateway.webrtc.sdp import MOST_NUMBER, Candidate, Credentials, Format, Media, Offer, read_number
 from fishladder.gateway.webrtc.video import Parameters
 from fishladder.wire.bitstream.annexb import START_CODE
 from fishladder.wire.errors import WireError
@@ -100,7 +100,11 @@ def largest(video: Media) -> str:
     def rank(rid: str) -> tuple[int, int, int]:
         limits = dict(part.partition("=")[::2] for part in video.rids.get(rid, "").split(";"))
         size = max(
-            (int(limits[key]) for key in ("max-width", "max-fs", "max-br") if limits.get(key, "").isdecimal()),
+            (
+                read_number(limits[key], MOST_NUMBER, key)
+                for key in ("max-width", "max-fs", "max-br")
+                if limits.get(key, "").isdecimal()
+            ),
             default=0,
         )
         name = rid.lower()
@@ -168,13 +172,14 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
         rtp.RID: video.extensions.get(rtp.RID, 0) if rid else 0,
         rtp.REPAIRED_RID: video.extensions.get(rtp.REPAIRED_RID, 0) if rid else 0,
     }
-    repeats = {ssrc for kind, group in video.groups if kind == "FID" for ssrc in group[1:]}
-    encodings = [ssrc for ssrc in video.ssrcs if ssrc not in repeats]
+    repeats = {again: group[0] for kind, group in video.groups if kind == "FID" for again in group[1:]}
+    ssrc, others = _ssrcs(video, repeats, rid)
     parameters = Parameters(
         codecs={one.payload_type: _CODECS[one.name] for one in main},
         rtx={one.payload_type: int(one.parameters["apt"]) for one in formats if one.name == "RTX"},
-        ssrc=encodings[0] if encodings else None,
-        others=frozenset(repeats),
+        ssrc=ssrc,
+        others=others,
+        repeats=repeats,
         transport_cc=ids[rtp.TRANSPORT_CC],
         abs_send_time=ids[rtp.ABS_SEND_TIME],
         rid=ids[rtp.RID],
@@ -183,6 +188,17 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
         reduced=video.reduced,
     )
     return parameters, tuple(sorted((number, uri) for uri, number in ids.items() if number))
+
+
+def _ssrcs(video: Media, repeats: dict[int, int], rid: str) -> tuple[int | None, frozenset[int]]:
+    """Which to take, if it is told, and which never to take for it.
+
+    A SIM group goes from the smallest encoding to the largest. Where there are rids, those tell encodings apart.
+    """
+    simulcast = [ssrc for kind, group in video.groups if kind == "SIM" and not rid for ssrc in group]
+    encodings = [ssrc for ssrc in simulcast[::-1] or video.ssrcs if ssrc not in repeats]
+    wanted = encodings[0] if encodings else None
+    return wanted, frozenset({*repeats, *simulcast} - {wanted})
 
 
 def _parameter_sets(formats: tuple[Format, ...]) -> bytes:

@@ -25,6 +25,8 @@ QUIET_S, ASK_EVERY_S = 1.5, 0.5
 _CHECKS_S = (0.0, 0.1, 0.3, 0.7, 1.5, 3.0)
 _MOST_CHECKED = 64
 _MOST_UNANSWERED = 128
+#: Addresses remembered to be the client's; one forgotten is known again by its next check.
+_MOST_PROVEN = 64
 _PRIORITY = 110 << 24 | 65535 << 8 | 255  # of a peer-reflexive candidate
 _ALPHABET = string.ascii_letters + string.digits
 
@@ -71,6 +73,7 @@ class IceAgent:
     _before: _Generation | None = None  # valid until the client checks with the newer credentials
     _checks: "OrderedDict[Path, _Check]" = field(default_factory=OrderedDict)
     _unanswered: "OrderedDict[bytes, tuple[Path, float, str]]" = field(default_factory=OrderedDict)
+    _proven: "OrderedDict[Address, None]" = field(default_factory=OrderedDict)
     _asked_at: float = float("-inf")
     _tie_breaker: int = field(default_factory=lambda: secrets.randbits(64))
     _nominated: bool = False
@@ -88,9 +91,17 @@ class IceAgent:
                 if family == host.version:
                     self._check(Path(number, (str(host), candidate.port)), now)
 
+    @property
+    def restarting(self) -> bool:
+        """The client has not checked with our newest credentials yet: it may never have been told them."""
+        return self._before is not None
+
     def restart(self, remote: Credentials, now: float) -> None:
-        """Begin anew with other credentials (RFC 8445 section 9); the path in use stays until there is another."""
-        self._before = _Generation(self.local, self.remote)
+        """Begin anew with other credentials (RFC 8445 section 9); the path in use stays until there is another.
+
+        However many restarts the client gets no answer to, the credentials it is known to use go on being valid.
+        """
+        self._before = self._before or _Generation(self.local, self.remote)
         self.local, self.remote = new_credentials(), remote
         self._checks.clear()
         self._nominated = False
@@ -110,6 +121,10 @@ class IceAgent:
         if message.message_class in (stun.Class.RESPONSE, stun.Class.ERROR):
             self._response(message, path, now)
         return []
+
+    def knows(self, address: Address) -> bool:
+        """The client has proved to be there, by a check of its own or an answer to ours."""
+        return address in self._proven
 
     def poll(self, now: float) -> list[Datagram]:
         """Checks that are due."""
@@ -144,6 +159,7 @@ class IceAgent:
         if theirs in message.attributes:  # both want the same role, and ours follows from offer and answer
             return [Datagram(path, _error(message, (487, "Role Conflict"), local.password))]
         self.heard_at = now
+        self._prove(path.address)
         if local is self.local:
             self._before = None
         answer = stun.Message(stun.Method.BINDING, stun.Class.RESPONSE, message.transaction_id)
@@ -175,6 +191,7 @@ class IceAgent:
         del self._unanswered[message.transaction_id]
         self._checks.pop(path, None)
         self.heard_at, self.rtt_s = now, now - at
+        self._prove(path.address)
         if self.controlling and self.selected is None:
             self.selected = path
 
@@ -184,6 +201,12 @@ class IceAgent:
         if self._before is not None and hmac.compare_digest(ufrag.encode(), self._before.local.ufrag.encode()):
             return self._before.local
         return None
+
+    def _prove(self, address: Address) -> None:
+        self._proven[address] = None
+        self._proven.move_to_end(address)
+        if len(self._proven) > _MOST_PROVEN:
+            self._proven.popitem(last=False)
 
     def _check(self, path: Path, now: float) -> None:
         if len(self._checks) < _MOST_CHECKED:

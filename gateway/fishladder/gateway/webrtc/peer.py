@@ -81,15 +81,13 @@ class Peer:
         self._early: list[bytes] = []
         self._ssrcs: set[bytes] = set()
 
-    async def answer(self, settings: MediaSettings) -> str:
-        """Open sockets and answer (SDP). Raises `UplinkError` if there is no port to receive at."""
-        transport = self.plan.transport
+    async def listen(self, settings: MediaSettings) -> None:
+        """Open sockets, and send nothing yet. Raises `UplinkError` if there is no port to receive at."""
         try:
             bound = []
             for number, made in enumerate(open_sockets(settings)):
                 own = _Socket(number)
                 await self._loop.create_datagram_endpoint(lambda own=own: own, sock=made)  # type: ignore[misc]
-                own.peer = self
                 self._sockets.append(own)
                 bound.append(made.getsockname()[:2])
         except BaseException:
@@ -97,8 +95,15 @@ class Peer:
             raise
         self._named = candidates(bound, settings.announce)
         families = tuple(6 if ":" in address else 4 for address, _ in bound)
+        transport = self.plan.transport
         self._ice = IceAgent(transport.credentials, families, controlling=transport.ice_lite)
-        self._ice.listed(transport.candidates, time.monotonic())
+        for own in self._sockets:
+            own.peer = self
+
+    def answer(self) -> str:
+        """Begin to connect: the answer (SDP). After `listen`."""
+        assert self._ice is not None
+        self._ice.listed(self.plan.transport.candidates, time.monotonic())
         self._task = asyncio.create_task(self._connect(), name="whip connect")
         self._arm()
         return answers.write_answer(
@@ -129,6 +134,12 @@ class Peer:
         assert self._ice is not None
         return self._ice.remote
 
+    @property
+    def restarting(self) -> bool:
+        """An ICE restart was answered, and the client has not gone on from it yet."""
+        assert self._ice is not None
+        return self._ice.restarting
+
     def trickled(self, candidates: tuple[sdp.Candidate, ...]) -> None:
         """More places the client may be at."""
         assert self._ice is not None
@@ -136,10 +147,13 @@ class Peer:
         self._arm()
 
     def restart(self, remote: sdp.Credentials, candidates: tuple[sdp.Candidate, ...]) -> str:
-        """An ICE restart: the fragment (RFC 8840) that tells the client where to go on."""
+        """An ICE restart: the fragment (RFC 8840) that tells the client where to go on. The same restart again is the
+        same fragment.
+        """
         assert self._ice is not None
         now = time.monotonic()
-        self._ice.restart(remote, now)
+        if remote != self._ice.remote:
+            self._ice.restart(remote, now)
         self._ice.listed(candidates, now)
         self._arm()
         video = self.plan.video
@@ -183,19 +197,19 @@ class Peer:
                 log.exception("a datagram could not be handled", size=len(data))
 
     def _dispatch(self, path: Path, data: bytes) -> None:
+        assert self._ice is not None
         now = time.monotonic()
         first = data[0] if data else 255
-        if 127 < first < 192:
-            self._media(data, now)
-        elif first < 4:
-            assert self._ice is not None
+        if first < 4:
             for one in self._ice.received(data, path, now):
                 self._send(one)
             if self._ice.selected is not None:
                 self._ready.set()
             self._arm()
-        elif 19 < first < 64:
-            self._dtls.received(data)
+        elif 127 < first < 192 and (self.connected_at is not None or self._ice.knows(path.address)):
+            self._media(data, now)  # with its keys there, SRTP itself tells who sent it, wherever from
+        elif 19 < first < 64 and self._ice.knows(path.address):
+            self._dtls.received(data)  # which has no way to tell: a stranger's alert would end a handshake
         else:
             self.bad += 1
 

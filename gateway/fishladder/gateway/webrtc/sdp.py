@@ -9,6 +9,8 @@ from fishladder.wire.errors import WireError
 
 MOST_LINES, MOST_LINE_BYTES, MOST_MEDIA = 4096, 8192, 32
 MOST_CANDIDATES = 64
+#: No number that matters here has more digits.
+MOST_NUMBER = 9_999_999_999
 _ICE_CHARS = re.compile(r"[A-Za-z0-9+/=\-_#*.:~!$%&'()@^{}|]{1,256}")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _SETUPS = ("actpass", "active", "passive", "holdconn")
@@ -149,13 +151,9 @@ def read_candidate(text: str) -> Candidate | None:
     words = text.split()
     if len(words) < 8 or words[6] != "typ":
         raise WireError(f"not a candidate: {text[:80]!r}")
-    try:
-        component, port = int(words[1]), int(words[5])
-        int(words[3])
-    except ValueError:
-        raise WireError(f"not a candidate: {text[:80]!r}") from None
-    if not 0 <= port <= 65535:
-        raise WireError(f"a candidate's port is {port}")
+    component = read_number(words[1], MOST_NUMBER, "component of a candidate")
+    read_number(words[3], MOST_NUMBER, "priority of a candidate")
+    port = read_number(words[5], 65535, "port of a candidate")
     return Candidate(words[2].lower(), words[4], port) if component == 1 else None
 
 
@@ -177,13 +175,11 @@ def _media(value: str) -> Media:
     words = value.split()
     if len(words) < 4:
         raise WireError(f"not an m= line: {value[:80]!r}")
-    port = words[1].partition("/")[0]
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise WireError(f"not a port in an m= line: {words[1][:20]!r}")
-    media = Media(words[0], int(port), words[2], words[3:])
+    port = read_number(words[1].partition("/")[0], 65535, "port in an m= line")
+    media = Media(words[0], port, words[2], words[3:])
     if media.kind in ("audio", "video"):
         for word in media.formats:
-            number = _number(word, 127, "payload type")
+            number = read_number(word, 127, "payload type")
             media.codecs[number] = Format(number)
     return media
 
@@ -222,15 +218,15 @@ def _attribute(media: Media, name: str, rest: str) -> None:
             words = rest.split()
             if len(words) < 2:
                 raise WireError(f"not an extmap: {rest[:80]!r}")
-            media.extensions[words[1]] = _number(words[0].partition("/")[0], 255, "extension id")
+            media.extensions[words[1]] = read_number(words[0].partition("/")[0], 255, "extension id")
         case "ssrc":
-            ssrc = _number(rest.partition(" ")[0], 0xFFFFFFFF, "ssrc")
+            ssrc = read_number(rest.partition(" ")[0], 0xFFFFFFFF, "ssrc")
             if ssrc not in media.ssrcs:
                 media.ssrcs.append(ssrc)
         case "ssrc-group":
             words = rest.split()
             if words:
-                media.groups.append((words[0], tuple(_number(word, 0xFFFFFFFF, "ssrc") for word in words[1:])))
+                media.groups.append((words[0], tuple(read_number(word, 0xFFFFFFFF, "ssrc") for word in words[1:])))
         case "rid":
             words = rest.split(None, 2)
             if len(words) >= 2 and words[1] == "send":
@@ -249,13 +245,13 @@ def _format(media: Media, name: str, rest: str) -> None:
         for known in media.codecs.values():
             known.feedback.add(value.strip())
         return
-    codec = media.codecs.get(_number(which, 127, "payload type"))
+    codec = media.codecs.get(read_number(which, 127, "payload type"))
     if codec is None:
         return  # a payload type the m= line does not list is not offered
     if name == "rtpmap":
         words = value.strip().split("/")
         codec.name = words[0].upper()
-        codec.clock_hz = _number(words[1] if len(words) > 1 else "", 1_000_000, "clock rate")
+        codec.clock_hz = read_number(words[1] if len(words) > 1 else "", 1_000_000, "clock rate")
         codec.channels = words[2] if len(words) > 2 else ""
     elif name == "fmtp":
         for one in value.split(";"):
@@ -276,8 +272,11 @@ def _simulcast(rest: str) -> tuple[str, ...]:
     return ()
 
 
-def _number(text: str, most: int, what: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
+def read_number(text: str, most: int, what: str) -> int:
+    """Raises `WireError` for what is none, or has more digits than any number in SDP: Python's own reading of one has a
+    limit at which it fails.
+    """
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(MOST_NUMBER)) or int(text) > most:
         raise WireError(f"not a {what}: {text[:20]!r}")
     return int(text)
 

@@ -8,7 +8,7 @@ from fishladder.gateway.webrtc.rtcp import RTPFB, TRANSPORT_FEEDBACK, feedback
 from fishladder.gateway.webrtc.rtp import step
 
 EVERY_S = 0.05
-#: Packets one message speaks of; a jump of more is a sender that began anew.
+#: Packets one message speaks of; a jump to beyond them is a sender that began anew.
 MOST_PACKETS = 2048
 _TICK_S = 0.00025
 _TICKS_OF_REFERENCE = 256  # 64 ms
@@ -30,7 +30,7 @@ class TransportFeedback:
         if self._next is None:
             self._next = seq
         at = self._next + step(seq - self._next, 16)
-        if abs(at - self._next) > MOST_PACKETS:
+        if abs(at - self._next) >= MOST_PACKETS:
             self._came.clear()
             self._next = at
         self._came.setdefault(at, now)

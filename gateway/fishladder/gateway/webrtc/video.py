@@ -34,6 +34,7 @@ class Parameters:
     rtx: dict[int, int] = field(default_factory=dict)  #: payload type of retransmissions -> of what they repeat
     ssrc: int | None = None  #: the sender's, if it said so
     others: frozenset[int] = frozenset()  #: of its other encodings and retransmissions: not to be taken for a new one
+    repeats: dict[int, int] = field(default_factory=dict)  #: ssrc of retransmissions -> of what they repeat
     transport_cc: int = 0
     abs_send_time: int = 0
     rid: int = 0
@@ -237,6 +238,8 @@ class VideoStream:
         source = self._source
         if source is None or len(packet.payload) < 2 or kind not in self._agreed.codecs:
             return
+        if self._agreed.repeats.get(packet.ssrc) in self._agreed.others:
+            return  # senders probe the way with those of any encoding, and each counts its packets by itself
         seq = packet.payload[0] << 8 | packet.payload[1]
         self._retransmitted += 1
         codec = self._agreed.codecs[kind]

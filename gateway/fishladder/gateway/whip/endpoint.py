@@ -111,7 +111,7 @@ class WhipSessions:
             raise web.HTTPPreconditionFailed(text="If-Match names another ICE session than the present one")
         try:
             fragment = read_fragment(await self._text(request, "fragment"))
-            if anyway and fragment.credentials is not None and fragment.credentials != session.peer.remote:
+            if anyway and session.asks_restart(fragment):
                 told = session.restart(fragment)
                 return web.Response(text=told, content_type=FRAGMENT, headers={"ETag": session.etag})
             session.trickle(fragment)

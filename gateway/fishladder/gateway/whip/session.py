@@ -54,9 +54,13 @@ class Session:
         self._told = Counts()
 
     async def begin(self, settings: MediaSettings) -> str:
-        """Open the camera and answer (SDP). Raises `UplinkError`."""
+        """Open sockets, then the camera, and answer (SDP). Raises `UplinkError`.
+
+        In this order: whoever has the camera now must not lose it to somebody who cannot be received.
+        """
+        await self.peer.listen(settings)
         await self._publisher.open()
-        return await self.peer.answer(settings)
+        return self.peer.answer()
 
     def trickle(self, fragment: Fragment) -> None:
         """More candidates. Raises `NotThisIceSession`."""
@@ -66,13 +70,17 @@ class Session:
             )
         self.peer.trickled(fragment.candidates)
 
+    def asks_restart(self, fragment: Fragment) -> bool:
+        """Whether it begins another ICE session, or asks again for one whose answer may have been lost."""
+        return fragment.credentials is not None and (fragment.credentials != self.peer.remote or self.peer.restarting)
+
     def restart(self, fragment: Fragment) -> str:
-        """Another ICE session; the fragment to answer with. `etag` has changed."""
+        """Another ICE session; the fragment to answer with. `etag` has changed, unless it is the same restart again."""
         assert fragment.credentials is not None
-        told = self.peer.restart(fragment.credentials, fragment.candidates)
-        self.etag = _new_etag()
-        log.info("whip ICE restart", camera=self.camera)
-        return told
+        if fragment.credentials != self.peer.remote:
+            self.etag = _new_etag()
+            log.info("whip ICE restart", camera=self.camera)
+        return self.peer.restart(fragment.credentials, fragment.candidates)
 
     async def run(self) -> None:
         """Until the client leaves. Raises `UplinkError` if the session is ended for another reason."""
