@@ -50,7 +50,15 @@ class Swarm:
 
     def goes_on(self, what: str) -> None:
         before = self.inferred()
-        until(lambda: self.inferred() > before + 10, what, timeout_s=120)
+        try:
+            until(lambda: self.inferred() > before + 10, what, timeout_s=120)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.said()}") from None
+
+    def said(self) -> str:
+        """The last words of all."""
+        services = docker("service", "ls", "--format", "{{.Name}}").split()
+        return "\n".join(docker("service", "logs", "--raw", "--tail", "15", name, check=False) for name in services)
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,12 @@ class GatewayAddress:
             here = False
         return parts.scheme == "http" and not here
 
+    @property
+    def first_hop(self) -> tuple[str, int]:
+        """Host and port that a connection is made to: its own, or the proxy's."""
+        url = self.url if self.proxy is None else str(self.proxy.url)
+        return origin(url, "gateway")[1:]
+
     def tls(self) -> ssl.SSLContext:
         """Raises `ConfigError` when the ca_file cannot be used."""
         try:

@@ -175,7 +175,7 @@ class StreamUplink:
                 log.warning("uplink is down, will retry", error=said, retry_s=round(delay_s, 1))
             await self._token.pause(delay_s)
             if away and self._peer is not None:
-                await answers(*self._peer)
+                await answers(self._peer, self._to.first_hop)
 
     async def _connection(self) -> None:
         try:
