@@ -122,6 +122,20 @@ def test_a_login_in_a_source_goes_no_further() -> None:
     assert split_login("test:64x64") == ("test:64x64", "", "")
 
 
+@pytest.mark.parametrize("login", ["user:s3/cr3t", "user:s3#cr3t", "user:[s3cr3t", "user:s3cr3t/"])
+def test_a_login_that_should_have_been_encoded_is_not_shown(login: str, tmp_path: Path) -> None:
+    """Python's own messages quote a piece of it as the port."""
+    source = f"rtsp://{login}@10.0.0.7:554/main"
+    with pytest.raises(ConfigError, match="percent-encoded") as wrong:
+        load(None, FLAGS, [camera_flag(f"door={source}", loop=False)])
+    assert not re.search("s3|cr3t", str(wrong.value))
+    assert "'10.0.0.7:554/main'" in str(wrong.value)
+    table = f'[edge]\nuplink="whip"\n[[camera]]\nname="a"\nsource="test:"\nwhip_url="https://{login}@host/x"\n'
+    with pytest.raises(ConfigError, match="camera a: whip_url") as wrong:
+        load(write(tmp_path, table), FLAGS)
+    assert not re.search("s3|cr3t", str(wrong.value))
+
+
 @pytest.mark.parametrize(
     ("flags", "cameras", "said"),
     [

@@ -1,6 +1,7 @@
 """The way to the gateway: TLS, proxies, and what is said when something or somebody is in it."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,23 @@ def test_addresses_that_cannot_work_are_refused_at_once(url: str, options: dict[
     with pytest.raises(ConfigError, match=said) as error:
         address(url, **{"token": "t", "env": {}, **options})  # type: ignore[arg-type]
     assert "pass" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "login",
+    ["user:s3/cr3t", "user:s3#cr3t", "user:s3?cr3t", "user:12/s3cr3t", "user:12#s3cr3t", "user:s3@cr3t/", "s3://cr3t",
+     "user:[s3cr3t", "user:s3\u2100cr3t"],
+)  # fmt: skip
+def test_no_login_of_a_malformed_address_is_shown(login: str) -> None:
+    """A password that should have been percent-encoded is one still, wherever it makes a URL end."""
+    for shown in ({"HTTPS_PROXY": f"http://{login}@proxy:3128"}, {"HTTPS_PROXY": f"{login}@proxy:3128"}):
+        with pytest.raises(ConfigError, match=r"^proxy 'proxy:3128': ") as wrong:
+            address("https://gw", token="t", env=shown)
+        assert not re.search("s3|cr3t|12", str(wrong.value).replace("3128", ""))
+    for url in (f"https://{login}@gw:8889", f"{login}@gw:8889"):
+        with pytest.raises(ConfigError, match=r"^gateway 'gw:8889': ") as wrong:
+            address(url, token="t", env={})
+        assert not re.search("s3|cr3t|12", str(wrong.value))
 
 
 async def test_a_connection_just_lost_is_asked_of_and_told_things_without_harm() -> None:

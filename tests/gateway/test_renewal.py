@@ -2,14 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+import pytest
 from support.agent_client import agent
 from support.gateways import gateway
 from support.stores import wait_until
 
+from fishladder.edge.agent import Agent
 from fishladder.edge.clock import SystemClock
+from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.gateway.tokens import KeyFile, verify
@@ -58,3 +63,45 @@ async def test_our_agent_keeps_what_it_is_sent(stores: Stores, tmp_path: Path) -
         finally:
             running.cancel()
             await asyncio.wait([running])
+
+
+async def test_an_agent_whose_token_file_cannot_be_written_comes_back_with_the_renewed_token(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under systemd, with a credential and a state directory: after a rotation and --drop the credential is worth
+    nothing, and the agent is started anew.
+    """
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "lib"))
+    file = tmp_path / "token"
+    async with gateway(tmp_path, stores.urls) as it:
+        keys = KeyFile(it.settings.keys_path)
+        old = it.token("shop-7")
+        [first] = keys.keys()
+        keys.rotate()
+        file.write_text(old)
+        file.chmod(0o600)
+        with file.open() as held:
+            settings = EdgeConfig(
+                gateway=it.url,
+                site="shop-7",
+                token_file=f"/proc/self/fd/{held.fileno()}",
+                cameras=(CameraConfig("door", "test:128x64@5"),),
+                proxy="none",
+            )
+            async with running(settings):
+                await wait_until(lambda: [*(tmp_path / "lib").glob("token-*")], 15)
+            keys.drop(first)
+            async with running(settings) as agent_again:
+                await wait_until(lambda: agent_again.uplink.connected, 15)
+        assert file.read_text() == old
+
+
+@asynccontextmanager
+async def running(settings: EdgeConfig) -> AsyncIterator[Agent]:
+    it, stopping = Agent(settings), asyncio.Event()
+    task = asyncio.create_task(it.run(stopping))
+    try:
+        yield it
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

@@ -22,8 +22,11 @@ def configure_logging(level: str = "info", *, json: bool | None = None) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Plain, as the rich traceback shows what local variables held: tokens and passwords among them.
     last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if use_json else structlog.dev.ConsoleRenderer(pad_event_to=30)
+        structlog.processors.JSONRenderer()
+        if use_json
+        else structlog.dev.ConsoleRenderer(pad_event_to=30, exception_formatter=structlog.dev.plain_traceback)
     )
     errors: list[structlog.typing.Processor] = [structlog.processors.format_exc_info] if use_json else []
     structlog.configure(

@@ -23,7 +23,7 @@ from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.spool.keeper import Keeper
-from fishladder.edge.spool.settings import find, place
+from fishladder.edge.spool.settings import find, place, token_place
 from fishladder.edge.uplink_stream import StreamUplink
 from fishladder.runtime.admin import Health
 from fishladder.wire.errors import ConfigError
@@ -91,6 +91,7 @@ class Agent:
             agent=f"fishladder/{version('fishladder')}",
             limits=config.limits,
             state=place(config.spool, config.site, config.gateway, os.environ),
+            tokens=token_place(config.spool, config.site, config.gateway, os.environ),
         )
         return self.sessions
 

@@ -18,6 +18,7 @@ from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.limits.settings import LimitsConfig
+from fishladder.edge.logins import split
 from fishladder.edge.rate.passing import STEPS, Step
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
@@ -122,7 +123,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             to = self._address(self.address.url, *own) if any(own) else self.address
             return to, f"{to.url}/whip/{self.site}/{camera.name}"
         what = f"camera {camera.name}: whip_url"  # the rest of it may be a secret: it is never shown
-        parts = urlsplit(camera.whip_url)
+        try:
+            parts = split(camera.whip_url, "whip_url")
+        except ConfigError:
+            raise ConfigError(f"{what}: its host or port cannot be read") from None
         if parts.scheme not in ("http", "https"):
             raise ConfigError(f"{what}: expected https:// or http://")
         if "@" in parts.netloc:
@@ -205,13 +209,7 @@ def split_login(source: str) -> tuple[str, str, str]:
     """A source without the login in it, the user, the password."""
     if kind_of(source) != "rtsp":
         return source, "", ""
-    try:
-        parts = urlsplit(source)
-        _ = parts.port
-    except ValueError as error:
-        raise ConfigError(f"camera source {source.rpartition('@')[2]!r}: {error}") from None
-    if not parts.hostname:
-        raise ConfigError("camera source rtsp://: no host in it")
+    parts = split(source, "camera source")
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return bare, unquote(parts.username or ""), unquote(parts.password or "")
 

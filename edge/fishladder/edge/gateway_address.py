@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiohttp
 from yarl import URL
 
+from fishladder.edge.logins import split, split_proxy, without_login
 from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import AuthRefused, ConfigError, FishladderError, UplinkDown, UplinkError
 
@@ -79,11 +80,11 @@ def address(
     """Check what the user gave. `proxy` wins over HTTPS_PROXY, which is used unless NO_PROXY names the gateway; "none"
     turns both off. Raises `ConfigError`.
     """
-    expected = f"gateway {url!r}: expected https://HOST:PORT (or http://), nothing after it"
+    expected = f"gateway {without_login(url)!r}: expected https://HOST:PORT (or http://), nothing after it"
     if not url.startswith(("http://", "https://")):
         raise ConfigError(expected)
-    parts = _split(url, "gateway")
-    if parts.path not in ("", "/") or parts.query or parts.username:
+    parts = split(url, "gateway")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise ConfigError(expected)
     if needs_token and not (token or token_file):
         raise ConfigError("no token: set token_file (or token), made by `fishladder token create`")
@@ -99,19 +100,8 @@ def address(
 
 def origin(url: str, what: str) -> tuple[str, str, int]:
     """Scheme, host and port: who is given a token. Raises `ConfigError`."""
-    parts = _split(url, what)
+    parts = split(url, what)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _split(url: str, what: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigError(f"{what} {url!r}: {error}") from None
-    if not host:
-        raise ConfigError(f"{what} {url!r}: no host in it")
-    return parts
 
 
 def _from_environment(gateway: SplitResult, env: Mapping[str, str]) -> str:
@@ -128,10 +118,10 @@ def _from_environment(gateway: SplitResult, env: Mapping[str, str]) -> str:
 def _proxy(url: str) -> Proxy:
     if "://" not in url:
         url = f"http://{url}"
-    parts = _split(url, "proxy")
+    parts = split_proxy(url)
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     if parts.scheme not in ("http", "https"):
-        raise ConfigError(f"proxy {shown.geturl()!r}: only http:// and https:// proxies are supported")
+        raise ConfigError(f"proxy {without_login(url)!r}: only http:// and https:// proxies are supported")
     headers = {}
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -52,7 +52,8 @@ class StreamUplink:
     """`on_policy(channel, policy)` and `on_keyframe(channel)` are called as the gateway asks, `on_rate(channel, order)`
     as the link allows; `wish(channel, weight)` is what a camera would send, None if that cannot be changed,
     `sending(channel)` how, and `report(channel)` what it obeys. Call `wake` when a camera has something new. `state` is
-    where what the month's limit counts is kept, None = in memory.
+    where what the month's limit counts is kept, None = in memory; `tokens` is where a renewed token goes
+    whose own file cannot be written.
     """
 
     def __init__(
@@ -70,11 +71,12 @@ class StreamUplink:
         agent: str = "",
         limits: LimitsConfig | None = None,
         state: Path | None = None,
+        tokens: Path | None = None,
     ) -> None:
         self.offset = OffsetEstimator()
         self.connected = False
         self._to = to
-        self._token = TokenKeeper(to)
+        self._token = TokenKeeper(to, tokens)
         self._clock = clock
         self._on_rate = on_rate
         self._wish = wish

@@ -59,6 +59,15 @@ def place(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) 
     return Path(config.directory) if config.directory else default_directory(site, gateway, env)
 
 
+def token_place(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Path | None:
+    """Where renewed tokens are kept: beside the spool, but rather in the service manager's state directory than where
+    a spool was told to go, which may be a disk that somebody takes away.
+    """
+    if state := env.get("STATE_DIRECTORY"):
+        return Path(state.split(":")[0])
+    return place(config, site, gateway, env)
+
+
 def find(config: SpoolConfig, site: str, gateway: str, env: Mapping[str, str]) -> Spool | None:
     """None if there is to be none, or no place was given and none can be found. Raises `ConfigError` for a directory
     that was given and cannot be used.
