@@ -1,5 +1,7 @@
 """`fishladder edge check`: each thing that can be wrong with a camera host is one line that names it."""
 
+import base64
+import json
 import socket
 import time
 from pathlib import Path
@@ -10,6 +12,11 @@ from support import rtsp
 from support.clips import scene
 from support.edge_command import clip, ended, fishladder
 from support.gateway_double import gateway_double
+
+from fishladder.edge.check_state import service_state
+from fishladder.edge.gateway_address import GatewayAddress
+from fishladder.edge.limits.usage import Usage
+from fishladder.edge.token import TokenKeeper
 
 needs_server = pytest.mark.skipif(bool(rtsp.missing()), reason=rtsp.missing() or "there is a server")
 
@@ -102,3 +109,50 @@ async def test_an_encoder_that_is_not_there_has_its_place_taken(tmp_path: Path) 
     status, lines = await check("--config", str(settings))
     assert status == 0
     assert only(lines, "warn encoder: ") == "warn encoder: h264_qsv does not work here: x264 on the CPU takes its place"
+
+
+async def test_a_service_of_another_user_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    """Its spool, its month and its renewed token; what root would make there, the service could not write."""
+    state, file, seed = tmp_path / "lib", tmp_path / "token", service_token(90)
+    file.write_text(seed)
+    file.chmod(0o600)
+    async with gateway_double() as gateway:
+        gateway.token = service_token(150)
+        with file.open() as held:
+            credential = Path(f"/proc/self/fd/{held.fileno()}")
+            keeper = TokenKeeper(GatewayAddress(gateway.url, token_file=credential), state)
+            keeper.address()
+            keeper.renewed(gateway.token)
+        settings = tmp_path / "edge.toml"
+        settings.write_text(
+            f'[edge]\ngateway = "{gateway.url}"\nsite = "shop"\ntoken_file = "{file}"\n[limits]\nmonthly_gb = 20\n'
+            '[[camera]]\nname = "a"\nsource = "test:128x64@20"\n'
+        )
+        asked = ("--config", str(settings), "--state-directory", str(state))
+        _, lines = await check(*asked, token="")
+        assert "is not there: the service makes it when it starts" in only(lines, "warn spool: ")
+        assert not (state / "spool").exists()
+        usage = Usage(state / "spool")
+        usage.count(3_200_000_000, time.time())
+        usage.close()
+        before = sorted(state.rglob("*"))
+        status, lines = await check(*asked, token="")
+    assert status == 0
+    assert "lets us in" in "\n".join(lines)
+    assert only(lines, "ok   spool: ").startswith(f"ok   spool: {state}/spool, ")
+    assert "3.2 GB of 20 GB used" in "\n".join(lines)
+    assert sorted(state.rglob("*")) == before
+
+
+def service_token(ends: int) -> str:
+    said = json.dumps({"jti": "one", "exp": ends}).encode()
+    return f"e30.{base64.urlsafe_b64encode(said).decode().rstrip('=')}.x"
+
+
+def test_root_means_the_service_unless_told_otherwise(tmp_path: Path) -> None:
+    told = {"STATE_DIRECTORY": "/elsewhere"}
+    assert service_state(None, {}, root=True, service=tmp_path) == tmp_path
+    assert service_state(None, {}, root=True, service=tmp_path / "none") is None
+    assert service_state(None, {}, root=False, service=tmp_path) is None
+    assert service_state(None, told, root=True, service=tmp_path) is None
+    assert service_state(Path("/given"), told, root=False, service=tmp_path) == Path("/given")

@@ -4,35 +4,30 @@ works, what does not, and why.
 
 import asyncio
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_hex
-from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from fishladder.edge.capture import CaptureSettings
 from fishladder.edge.capture_records import CapturedUnit, Left, Opened, Record, Sampled
+from fishladder.edge.check_state import Finding, check_limits, check_spool
 from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
-from fishladder.edge.limits import words
-from fishladder.edge.limits.limiter import holding
-from fishladder.edge.limits.settings import LimitsConfig
-from fishladder.edge.limits.usage import Usage
 from fishladder.edge.redirects import guarded
 from fishladder.edge.snapshot import save
-from fishladder.edge.spool.settings import find, place
+from fishladder.edge.spool.settings import token_place
 from fishladder.edge.stream_health import judge, span_s
+from fishladder.edge.token import TokenKeeper
 from fishladder.edge.websocket import WebSocket, connect
 from fishladder.runtime.encoders import best_h264, works
 from fishladder.wire import messages
-from fishladder.wire.errors import ConfigError, FishladderError, UplinkError
+from fishladder.wire.errors import FishladderError, UplinkError
 from fishladder.wire.unit import Flag
 
 #: How long to watch a camera that delivers, to see its keyframes come.
@@ -45,17 +40,11 @@ _ANSWER_S = 10.0
 _PROBES = 5
 
 
-class Finding(NamedTuple):
-    """`what` was tried, how it went, and a sentence. A `warn` works, and could be better."""
-
-    what: str
-    level: Literal["ok", "warn", "FAIL"]
-    detail: str
-
-
-async def check(config: EdgeConfig, pictures: Path | None = None) -> AsyncIterator[Finding]:
+async def check(
+    config: EdgeConfig, pictures: Path | None = None, service: Path | None = None
+) -> AsyncIterator[Finding]:
     """Findings as they come: cameras first, all at once, then the encoder and the gateway. A picture of each camera is
-    saved in `pictures`.
+    saved in `pictures`. `service` is the state directory of another user's agent, which is looked at only.
     """
     looks = [
         asyncio.create_task(check_camera(camera.name, config.capture(camera), pictures)) for camera in config.cameras
@@ -75,10 +64,12 @@ async def check(config: EdgeConfig, pictures: Path | None = None) -> AsyncIterat
     if not all(config.reaches(camera) for camera in config.cameras):
         yield Finding("gateway", "ok", "not given, not tried")
     if config.uplink == "stream" and config.gateway:
-        async for finding in _check_stream(config.address):
+        env = os.environ if service is None else {**os.environ, "STATE_DIRECTORY": str(service)}
+        tokens = token_place(config.spool, config.site or "site", config.gateway, env)
+        async for finding in _check_stream(TokenKeeper(config.address, tokens).address()):
             yield finding
-        yield check_spool(config)
-        for finding in check_limits(config):
+        yield check_spool(config, env, look=service is not None)
+        for finding in check_limits(config, env, look=service is not None):
             yield finding
     elif config.uplink == "whip":
         for camera in filter(config.reaches, config.cameras):
@@ -162,56 +153,6 @@ def _check_encoder(config: EdgeConfig) -> Finding:
     if wanted == "x264" or works(wanted, at_once=True):
         return Finding("encoder", "ok", wanted)
     return Finding("encoder", "warn", f"{wanted} does not work here: x264 on the CPU takes its place")
-
-
-def check_spool(config: EdgeConfig) -> Finding:
-    """Where frames wait when the uplink is down: whether it can be written, and for how long that is enough."""
-    what = "spool"
-    if not config.spool.enabled:
-        return Finding(what, "ok", "none: frames are kept in memory only")
-    try:
-        spool = find(config.spool, config.site or "site", config.gateway, os.environ)
-        if spool is None:
-            return Finding(what, "FAIL", "no place for it: set directory under [spool], or enabled = false")
-        with tempfile.NamedTemporaryFile(dir=spool.directory) as probe:
-            probe.write(bytes(1 << 16))
-        held = sum(it.stat().st_size for it in spool.directory.glob("*.sqlite"))
-        free = shutil.disk_usage(spool.directory).free
-    except (ConfigError, OSError) as error:
-        return Finding(what, "FAIL", f"{config.spool.directory}: {error}" if isinstance(error, OSError) else str(error))
-    most = sum(config.capture(camera).encoder.bitrate_bps for camera in config.cameras) / 8
-    room = min(spool.limit_bytes(), held + free)
-    return Finding(
-        what,
-        "ok",
-        f"{spool.directory}, {room / 1e9:.1f} GB of room ({room / most / 3600:.0f} h of all cameras at their most), "
-        f"{held / 1e6:.0f} MB in it; the ring is kept in {spool.memory or 'this process alone: a crash loses it'}",
-    )
-
-
-def check_limits(config: EdgeConfig) -> Iterator[Finding]:
-    """What the operator lets it have of the uplink now, and how the month goes."""
-    limits = config.limits
-    if limits == LimitsConfig():
-        return
-    state = place(config.spool, config.site or "site", config.gateway, os.environ)
-    usage = Usage(state) if limits.month_bytes else None
-    try:
-        holds = holding(limits, usage.slots if usage is not None else {}, time.time())
-        said = [holds.why or "none at the moment"]
-        if limits.yields:
-            said.append("others on the uplink go first")
-        yield Finding("limits", "ok", "; ".join(said))
-        if usage is None or holds.month is None:
-            return
-        failing = f"; the count cannot be kept: {usage.failing}" if usage.failing else ""
-        short = holds.month.reached_s is not None
-        level: Literal["ok", "warn"] = "warn" if short or failing else "ok"
-        lasts = "; less is sent so that it lasts" if short and holds.total_bps else ""
-        yield Finding("month", level, f"{words.month(holds.month, limits.zone)}{lasts}{failing}")
-    finally:
-        if usage is not None:
-            usage.close()
 
 
 def _rate(units: list[CapturedUnit], pictures: int) -> str:

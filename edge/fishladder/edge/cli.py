@@ -114,12 +114,25 @@ def run(config: Path | None, cameras: tuple[str, ...], loop: bool, **flags: Any)
 @click.option(
     "--pictures", type=click.Path(file_okay=False, path_type=Path), help="Save a picture of each camera in this folder."
 )
-def check(config: Path | None, cameras: tuple[str, ...], loop: bool, pictures: Path | None, **flags: Any) -> None:
+@click.option(
+    "--state-directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of the service to look at (for root the unit's, /var/lib/fishladder, if it is there).",
+)
+def check(
+    config: Path | None,
+    cameras: tuple[str, ...],
+    loop: bool,
+    pictures: Path | None,
+    state_directory: Path | None,
+    **flags: Any,
+) -> None:
     """Try the cameras and, if it is given, the way to the gateway; exit 1 if something does not work.
 
     A line each: ok, warn (it works and could be better: keyframes far apart, a clock that is off), or FAIL and why.
     """
     from fishladder.edge.check import check as findings
+    from fishladder.edge.check_state import service_state
 
     settings = _load(config, cameras, loop, flags, needs_gateway=False)
     configure_logging("critical" if settings.log_level == "info" else settings.log_level)
@@ -130,9 +143,11 @@ def check(config: Path | None, cameras: tuple[str, ...], loop: bool, pictures: P
         except OSError as error:
             raise ConfigError(f"--pictures {pictures}: {error.strerror}") from None
 
+    service = service_state(state_directory, os.environ, root=os.geteuid() == 0)
+
     async def report() -> bool:
         fine = True
-        async for finding in findings(settings, pictures):
+        async for finding in findings(settings, pictures, service):
             fine &= finding.level != "FAIL"
             click.echo(f"{finding.level:4} {finding.what}: {finding.detail}")
         return fine

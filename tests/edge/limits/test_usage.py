@@ -1,11 +1,12 @@
 """The count of what was carried outlives the agent, its crash, a damaged file and a full disk."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from fishladder.edge.limits.month import SLOT_S
-from fishladder.edge.limits.usage import FILE, Usage
+from fishladder.edge.limits.usage import FILE, Usage, counted
 
 NOW = 1_800_000_000.0
 SLOT = int(NOW // SLOT_S) * SLOT_S
@@ -59,3 +60,18 @@ async def test_what_cannot_be_written_is_counted_all_the_same(tmp_path: Path, ca
     await it.save()
     assert not it.failing
     assert Usage(tmp_path / "file").slots == {SLOT: 15}
+
+
+def test_who_only_looks_reads_it_while_it_is_written_and_leaves_nothing(tmp_path: Path) -> None:
+    assert counted(tmp_path) == {}
+    assert not list(tmp_path.iterdir())
+    it = Usage(tmp_path)
+    it.count(10, SLOT)
+    asyncio.run(it.save())
+    it.count(5, SLOT)
+    asyncio.run(it.save())
+    assert counted(tmp_path) == {SLOT: 15}
+    it.close()
+    before = sorted(tmp_path.iterdir())
+    assert counted(tmp_path) == {SLOT: 15}
+    assert sorted(tmp_path.iterdir()) == before

@@ -3,6 +3,8 @@ file add to one count: they share an allowance, too.
 """
 
 import asyncio
+import contextlib
+import sqlite3
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,6 +17,17 @@ KEEP = 10_000
 _SCHEMA = 1
 _WORDS = Words("the count of what the uplink has carried", "it begins at 0", "it is kept in memory only")
 _TABLES = "CREATE TABLE slots (at INTEGER PRIMARY KEY, bytes INTEGER NOT NULL) STRICT"
+
+
+def counted(directory: Path) -> dict[int, int]:
+    """What an agent has counted there, as one looks who must not write. Raises `sqlite3.Error`."""
+    file = directory / FILE
+    if not file.exists():
+        return {}
+    # Without a log beside it nobody writes, and SQLite would make one for us.
+    how = "mode=ro" if file.with_name(f"{FILE}-wal").exists() else "immutable=1"
+    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)) as db:
+        return dict(db.execute("SELECT at, bytes FROM slots"))
 
 
 class Usage:
