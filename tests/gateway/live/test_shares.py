@@ -41,7 +41,7 @@ async def test_one_token_does_not_shut_out_those_of_another_site(stores: Stores,
         assert "32 cameras at once" in await refusal(it, ours, many)
         for _ in range(4):
             await open_.enter_async_context(looking(it, ours))
-        assert "4 with one token" in await refusal(it, ours)
+        assert "one token may open 4 pages" in await refusal(it, ours)
         await open_.enter_async_context(looking(it, theirs, "camera=shop-8/door"))
 
 

@@ -26,14 +26,12 @@ class WatchPlaces:
         """One more viewer of these cameras. Says why not, where that would be too many."""
         mine = self._cameras.get(who, Counter())
         if len(mine.keys() | set(cameras)) > self._cameras_each:
-            return f"pictures of {self._cameras_each} cameras at once are the most one token may watch here"
+            return f"one token may watch {self._cameras_each} cameras at once"
         if len(self._in_all.keys() | set(cameras)) > self._limits.watched_cameras:
-            return "as many cameras are watched already as this gateway can show at once"
+            return f"{self._limits.watched_cameras} cameras, all that may be watched at once, are watched already"
         if not self._viewers.enter(who):
-            return (
-                f"too many pages with pictures are open already: {self._viewers_each} with one token "
-                f"and {self._limits.viewers} in all are the most"
-            )
+            most = f"{self._viewers_each} pages with pictures at once, all together {self._limits.viewers}"
+            return f"one token may open {most}"
         self._cameras[who] = mine + Counter(cameras)
         self._in_all.update(cameras)
         return ""
