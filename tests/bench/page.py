@@ -130,7 +130,7 @@ async def measure(minutes: float, screenshot: Path | None) -> dict[str, object]:
     return {"rows": rows, "glass_ms": glass}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
@@ -154,7 +154,8 @@ def main() -> None:
     print(f"  bound: growth <= {BOUND_GROWTH:g} times, glass <= {BOUND_GLASS_MS:g} ms: {'met' if met else 'MISSED'}")
     if args.json:
         args.json.write_text(json.dumps(report | {"grown": grown, "met": met}, indent=1) + "\n")
+    return int(not met)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -62,7 +62,7 @@ class Events:
             raise web.HTTPServiceUnavailable(text="not ready yet, see /readyz", headers={"Retry-After": "2"})
         which = _which(request, grant)
         mark = await _begin(request, reader)
-        if not self._occupancy.enter(grant.subject):
+        if not self._occupancy.enter(grant.holder):
             raise web.HTTPTooManyRequests(text="too many follow the results already", headers={"Retry-After": "30"})
         metrics.connections.labels("events").inc()
         try:
@@ -85,7 +85,7 @@ class Events:
             return response
         finally:
             metrics.connections.labels("events").dec()
-            self._occupancy.leave(grant.subject)
+            self._occupancy.leave(grant.holder)
 
     async def close(self) -> None:
         """Everybody goes, and comes back with a bookmark."""
@@ -119,7 +119,7 @@ class Events:
                         commits = []  # read again, together with the new ones
                     names = now_known
             except StoreUnavailable as error:
-                log.warning("results are not followed any more", who=grant.subject, error=str(error))
+                log.warning("results are not followed any more", who=grant.holder, error=str(error))
                 return  # the client comes back with its bookmark
             chunk: list[bytes] = []
             for commit in commits:

@@ -14,7 +14,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from fishladder.gateway import metrics
 from fishladder.gateway.admission import Admission
-from fishladder.gateway.limits import Limits, Occupancy
+from fishladder.gateway.limits import Limits
+from fishladder.gateway.live.places import WatchPlaces
 from fishladder.gateway.live.tail import CameraTail
 from fishladder.gateway.live.viewer import Viewer
 from fishladder.gateway.pulse import Pulse
@@ -38,9 +39,8 @@ class Watch:
 
     def __init__(self, admission: Admission, limits: Limits) -> None:
         self._admission = admission
-        self._limits = limits
         self._stores: Stores | None = None
-        self._occupancy = Occupancy(limits.viewers, limits.viewers)
+        self._places = WatchPlaces(limits, shared=admission.open)
         self._tails: dict[str, tuple[CameraTail, asyncio.Task[None]]] = {}
         self._open: set[web.WebSocketResponse] = set()
 
@@ -59,18 +59,20 @@ class Watch:
         self._tails.clear()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """`?camera=<site>/<camera>`, repeated; `?pictures=clean` for those only that need no other."""
+        """`?camera=<site>/<camera>`, repeated; `?pictures=clean` for those only that need no other. A browser does not
+        tell its page why a WebSocket was refused: asked for without one, it is refused for the same reason, if any.
+        """
         grant = self._admission.viewer(request)
         if self._stores is None:
             raise web.HTTPServiceUnavailable(text="not ready yet, see /readyz", headers={"Retry-After": "2"})
         cameras = self._cameras(request, grant)
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            raise web.HTTPUpgradeRequired(text="this is the WebSocket of the live page")
-        if not self._occupancy.enter(grant.subject):
-            raise web.HTTPTooManyRequests(text="too many watch already", headers={"Retry-After": "30"})
+        if full := self._places.enter(grant.holder, cameras):
+            raise web.HTTPTooManyRequests(text=full, headers={"Retry-After": "30"})
         metrics.connections.labels("live").inc()
         socket = web.WebSocketResponse(autoping=False, timeout=2.0, compress=False, max_msg_size=_MAX_HEARD_BYTES)
         try:
+            if request.headers.get("Upgrade", "").lower() != "websocket":
+                raise web.HTTPUpgradeRequired(text="this is the WebSocket of the live page")
             transport = request.transport
             if transport is None:
                 return web.Response()
@@ -86,7 +88,7 @@ class Watch:
         finally:
             self._open.discard(socket)
             metrics.connections.labels("live").dec()
-            self._occupancy.leave(grant.subject)
+            self._places.leave(grant.holder, cameras)
 
     def _cameras(self, request: web.Request, grant: Grant) -> list[str]:
         """The cameras asked for. Raises 400 and 403."""
@@ -100,8 +102,6 @@ class Watch:
                 raise web.HTTPBadRequest(text=str(error)) from None
             if not grant.allows(camera):
                 raise web.HTTPForbidden(text=f"the token does not cover {camera}")
-        if len(self._tails.keys() | set(cameras)) > self._limits.watched_cameras:
-            raise web.HTTPTooManyRequests(text="too many cameras are watched already", headers={"Retry-After": "30"})
         return cameras
 
     @asynccontextmanager

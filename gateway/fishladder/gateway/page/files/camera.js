@@ -66,10 +66,12 @@ export class CameraPage {
       this.player.redraw = true;
     });
     this.skipped = 0;
+    this.refused = "";
     this.socket = new LiveSocket([this.camera], false, {
       unit: (_, unit) => this.player.unit(unit),
       result: (_, message) => this.player.result(message),
       skipped: (units) => (this.skipped = units),
+      refused: (why) => (this.refused = why),
       state: (open) => open && this.player.restart(),
     });
   }
@@ -81,6 +83,7 @@ export class CameraPage {
     const slow = quiet ? QUIET_MS : this.last?.fps ? Math.max(OLD_MS, 3000 / this.last.fps) : OLD_MS;
     let text = "";
     if (this.why) text = this.why;
+    else if (this.refused) text = this.refused;
     else if (player.problem) text = `No live picture: ${player.problem}.`;
     else if (ageMs === null) text = "Waiting for a picture to begin with…";
     else if (ageMs > slow) text = `This picture is ${duration(ageMs / 1000)} old.`;

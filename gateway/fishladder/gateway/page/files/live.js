@@ -1,10 +1,12 @@
 // The socket on which encoded pictures and results come. It is opened again when it closes; the gateway then begins with
 // the newest picture a decoder can begin with.
 
+import { get } from "./api.js";
 import { readUnit } from "./units.js";
 
 export class LiveSocket {
-  // `heard` may have unit(camera, unit), result(camera, message), skipped(count), state(open).
+  // `heard` may have unit(camera, unit), result(camera, message), skipped(count), state(open), and refused(why), which is
+  // told "" when it is so no longer.
   constructor(cameras, cleanOnly, heard) {
     Object.assign(this, { cameras, cleanOnly, heard, closed: false, delayMs: 500, offsetMs: 0 });
     // A page nobody looks at asks for nothing.
@@ -15,25 +17,53 @@ export class LiveSocket {
 
   open() {
     if (this.closed || this.socket || document.hidden) return;
-    const query = new URLSearchParams(this.cameras.map((camera) => ["camera", camera]));
+    const { cameras } = this;
+    const query = new URLSearchParams(cameras.map((camera) => ["camera", camera]));
     if (this.cleanOnly) query.set("pictures", "clean");
-    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/live?${query}`);
+    const path = `/v1/live?${query}`;
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${path}`);
+    this.greeted = false;
     socket.binaryType = "arraybuffer";
-    socket.onmessage = ({ data }) => this.take(data);
+    socket.onmessage = ({ data }) => this.take(data, cameras);
     socket.onclose = () => {
       if (this.socket !== socket) return;
       this.hang();
+      if (cameras !== this.cameras) {
+        this.open();
+        return;
+      }
+      if (!this.greeted) this.askWhy(path);
       this.timer = setTimeout(() => this.open(), this.delayMs * (0.5 + Math.random()));
       this.delayMs = Math.min(this.delayMs * 2, 10_000);
     };
     this.socket = socket;
   }
 
-  take(data) {
+  // From now on these cameras, once the gateway knows that nobody looks at the former: it would count both.
+  watch(cameras) {
+    this.cameras = cameras;
+    this.socket?.close();
+  }
+
+  // A browser does not tell why a socket was refused. Where there is no room, the gateway says so if asked plainly.
+  async askWhy(path) {
+    let why = "";
+    try {
+      await get(path);
+    } catch (error) {
+      if (error.status === 429) why = error.message;
+    }
+    if (this.closed || this.greeted) return;
+    this.heard.refused?.(
+      why && `No live pictures for now: ${why}. Close what nobody looks at; this page asks again by itself.`,
+    );
+  }
+
+  take(data, cameras) {
     if (typeof data !== "string") {
       const unit = readUnit(data);
       this.clock(unit.received_us / 1000);
-      this.heard.unit?.(this.cameras[unit.index], unit);
+      this.heard.unit?.(cameras[unit.index], unit);
       return;
     }
     const message = JSON.parse(data);
@@ -41,9 +71,11 @@ export class LiveSocket {
       this.delayMs = 500;
       this.offsetMs = -Infinity;
       this.clock(message.now_ms);
+      this.greeted = true;
+      this.heard.refused?.("");
       this.heard.state?.(true);
     } else if (message.type === "result") {
-      this.heard.result?.(this.cameras[message.index], message);
+      this.heard.result?.(cameras[message.index], message);
     } else if (message.type === "skipped") {
       this.heard.skipped?.(message.units);
     }

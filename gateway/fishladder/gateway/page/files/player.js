@@ -48,7 +48,8 @@ export class Player {
     this.decoder = null;
     this.codec = null;
     this.waits = true;
-    this.opening = null;
+    this.opening = null; // units that wait for the decoder, while it opens
+    this.behind = 0; // of those so many may still be in the decoder
     this.units = new Map(); // timestamp -> unit, while it is in the decoder
     this.held = []; // decoded, not yet shown
     this.results = new Map(); // "epoch-seq" -> what was seen
@@ -59,47 +60,61 @@ export class Player {
     this.drawn = null;
   }
 
-  async unit(unit) {
-    if (this.opening) {
-      this.opening.push(unit);
-      return;
-    }
-    if (unit.codec === "jpeg") {
-      this.decoded(await still(unit), unit);
-      return;
-    }
-    if (unit.clean && !(await this.prepare(unit))) return;
+  unit(unit) {
+    if (this.opening) this.opening.push(unit);
+    else if (unit.codec === "jpeg") this.still(unit);
+    else if (unit.clean && !this.fits(decoderConfig(unit))) this.open(unit);
+    else this.decode(unit);
+  }
+
+  async still(unit) {
+    this.problem = "";
+    this.decoded(await still(unit), unit);
+  }
+
+  fits(config) {
+    return config?.codec === this.codec && this.decoder?.state === "configured";
+  }
+
+  decode(unit) {
     if (this.waits && !unit.clean) return;
-    if (this.decoder?.state !== "configured" || this.decoder.decodeQueueSize > MOST_QUEUED) {
+    if (this.decoder?.state !== "configured" || this.decoder.decodeQueueSize > MOST_QUEUED + this.behind) {
       this.waits = true;
       return;
     }
     this.waits = false;
     this.units.set(unit.pts_us, unit);
-    if (this.units.size > 2 * MOST_QUEUED) this.units.delete(this.units.keys().next().value);
+    if (this.units.size > 2 * MOST_QUEUED + this.behind) this.units.delete(this.units.keys().next().value);
     this.decoder.decode(
       new EncodedVideoChunk({ type: unit.clean ? "key" : "delta", timestamp: unit.pts_us, data: unit.data }),
     );
   }
 
-  // Make the decoder ready for what begins with a clean unit. What comes meanwhile waits.
-  async prepare(unit) {
+  // Make a decoder for what begins with this clean unit. What comes meanwhile refers to it, and is decoded after it.
+  async open(unit) {
+    const waiting = (this.opening = [unit]);
     const config = decoderConfig(unit);
-    if (config && config.codec === this.codec && this.decoder?.state === "configured") return true;
-    this.opening = [];
     let supported = false;
     try {
       supported = config !== null && (await VideoDecoder.isConfigSupported(config)).supported;
     } catch {
       // a codec string it does not even know
     }
-    const waiting = this.opening;
+    if (this.opening !== waiting) return; // begun anew meanwhile, or closed
     this.opening = null;
-    if (this.closed) return false;
-    if (!supported) {
-      this.problem = cannot(unit);
-      return false;
+    if (supported) {
+      this.configure(config);
+      this.decode(waiting.shift());
+    } else {
+      this.restart();
+      this.problem = cannot(waiting.shift());
     }
+    // It all comes at once, and does not mean that the decoder is too slow.
+    this.behind = waiting.length;
+    for (const one of waiting) this.unit(one);
+  }
+
+  configure(config) {
     this.problem = "";
     if (this.decoder && this.decoder.state !== "closed") this.decoder.close();
     const decoder = new VideoDecoder({
@@ -111,11 +126,10 @@ export class Player {
     decoder.configure(config);
     this.decoder = decoder;
     this.codec = config.codec;
-    queueMicrotask(() => waiting.forEach((one) => this.unit(one)));
-    return true;
   }
 
   output(picture) {
+    this.behind = Math.min(this.behind, this.decoder.decodeQueueSize);
     const unit = this.units.get(picture.timestamp);
     this.units.delete(picture.timestamp);
     if (unit) this.decoded(picture, unit);

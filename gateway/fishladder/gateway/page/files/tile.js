@@ -60,11 +60,12 @@ export class Tile {
     this.player = null;
   }
 
-  async picture(picture, unit, problem) {
+  // A still, or why there is none; `at`: when it was captured, by our clock.
+  async picture(picture, at, problem) {
     this.problem = problem ?? "";
     if (picture) {
       await this.painter.paint(picture);
-      this.at = unit.captured_us / 1000;
+      this.at = at;
     }
     this.tellAge();
   }
