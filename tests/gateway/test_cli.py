@@ -157,6 +157,15 @@ async def test_a_process_that_cannot_start_is_one_clear_line(tmp_path: Path) -> 
     assert (status, "could not start" in line) == (3, True)
 
 
+async def lets_in(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 async def test_agents_of_a_process_that_dies_go_on_at_another(tmp_path: Path) -> None:
     port = free_port()
     flags = ("--port", str(port), "--metrics-port", "0", "--processes", "2", "--auth", "off")
@@ -169,6 +178,7 @@ async def test_agents_of_a_process_that_dies_go_on_at_another(tmp_path: Path) ->
             await client.until_logged(0, 1)
             os.kill(int(client.all(Welcome)[0].gateway.rpartition("/")[2]), signal.SIGKILL)
             await asyncio.wait_for(client.closed.wait(), 10)
+        await wait_until(lambda: lets_in(port), 10)  # whose listening socket may go a moment after its connections
         async with agent(url, None, hellos=1) as client:
             assert (await client.open("shop-7/door", epoch=1, position=2)).next == 2
             await client.send(0, unit(1, 2))

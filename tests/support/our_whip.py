@@ -55,7 +55,8 @@ class OurWhip:
                 print(json.dumps(said), flush=True)
 
         peer = Peer(await request.text(), taken, MAX_UNIT_BYTES)
-        answer = await peer.answer(MediaSettings())
+        await peer.listen(MediaSettings())
+        answer = peer.answer()
         name = secrets.token_urlsafe(16)
         self.sessions[name] = peer
         headers = {"Location": f"{request.path}/{name}", "ETag": '"1"'}
