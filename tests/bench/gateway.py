@@ -8,7 +8,6 @@ drifts.
 import argparse
 import asyncio
 import json
-import socket
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from support.certificates import localhost_certificate  # noqa: E402
 from support.cpu import cpu_s  # noqa: E402
+from support.fleet import free_port, listens  # noqa: E402
 from support.stores import temporary_server, wait_until  # noqa: E402 - the path had to be set first
 
 from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue  # noqa: E402
@@ -31,21 +31,6 @@ SYSTEMS = ("gateway", "await", "pipeline")
 BOUND = 0.8
 WARM_S = 3
 FRAMES_BYTES = 2 * 1024**3
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @asynccontextmanager

@@ -25,9 +25,10 @@ from urllib.parse import urlencode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.browser import CHROMIUM, browser, page_server
+from support.browser import browser, page_server
 from support.certificates import localhost_certificate
 from support.fleet import Fleet, fleet, until
+from support.installed import CHROMIUM
 from support.models import strips_model
 
 from fishladder.runtime.store import Stores

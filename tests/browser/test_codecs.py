@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 from support.agent_client import AgentClient, agent
-from support.chromium import CHROMIUM, chromium
+from support.chromium import chromium
 from support.clips import Clip, av1, b_frames, h265, jpeg, plain, vp8, vp9
 from support.gateways import gateway
+from support.installed import needs_chromium
 
 from fishladder.runtime.store import Stores
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.unit import Codec, Flag, Unit
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    needs_chromium,
     pytest.mark.timeout(300),
 ]
 

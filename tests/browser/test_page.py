@@ -6,13 +6,14 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from support.chromium import CHROMIUM, Tab, chromium
+from support.chromium import Tab, chromium
 from support.fleet import Fleet, fleet
+from support.installed import needs_chromium
 from support.models import strips_model
 from support.stores import wait_until
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    needs_chromium,
     pytest.mark.timeout(300),
 ]
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from support.chromium import CHROMIUM, chromium
+from support.chromium import chromium
 from support.gateways import gateway
+from support.installed import needs_chromium
 
 from fishladder.runtime.store import Stores
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    needs_chromium,
     pytest.mark.timeout(120),
 ]
 

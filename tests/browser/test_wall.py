@@ -8,16 +8,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 from support.agent_client import AgentClient, agent
-from support.chromium import CHROMIUM, Tab, chromium
+from support.chromium import Tab, chromium
 from support.clips import jpeg
 from support.gateways import Gateway, gateway
+from support.installed import needs_chromium
 
 from fishladder.runtime.store import Stores
 from fishladder.wire.bitstream import inspect
 from fishladder.wire.unit import Codec, Flag, Unit
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+    needs_chromium,
     pytest.mark.timeout(120),
 ]
 

@@ -8,16 +8,17 @@ from urllib.parse import urlencode
 
 import pytest
 from aiohttp import ClientSession
-from support.browser import CHROMIUM, browser, page_server
+from support.browser import browser, page_server
 from support.certificates import localhost_certificate
 from support.fleet import fleet, until
 from support.gateways import logged
+from support.installed import needs_chromium
 from support.models import strips_model
 
 from fishladder.wire.entry import LoggedUnit
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_chromium
 @pytest.mark.parametrize(
     "way",
     [
@@ -58,7 +59,7 @@ async def test_chromium_reaches_detections(way: dict[str, str], tmp_path: Path) 
     assert any(account.frames().values())
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_chromium
 async def test_chromium_without_a_token_is_told_401(tmp_path: Path) -> None:
     async with fleet(tmp_path) as (system, _):
         said: list[dict[str, str]] = []

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 from support.agent_client import agent, unit
 from support.certificates import localhost_certificate, trusting
+from support.fleet import free_port, listens
 from support.stores import StartServer, wait_until
 
 from fishladder.gateway.cli import gateway
@@ -21,12 +22,6 @@ from fishladder.wire.errors import ConfigError
 from fishladder.wire.messages import Welcome
 
 COMMAND = (sys.executable, "-m", "fishladder.runtime", "gateway", "run")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
@@ -157,15 +152,6 @@ async def test_a_process_that_cannot_start_is_one_clear_line(tmp_path: Path) -> 
     assert (status, "could not start" in line) == (3, True)
 
 
-async def lets_in(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
 async def test_agents_of_a_process_that_dies_go_on_at_another(tmp_path: Path) -> None:
     port = free_port()
     flags = ("--port", str(port), "--metrics-port", "0", "--processes", "2", "--auth", "off")
@@ -178,7 +164,7 @@ async def test_agents_of_a_process_that_dies_go_on_at_another(tmp_path: Path) ->
             await client.until_logged(0, 1)
             os.kill(int(client.all(Welcome)[0].gateway.rpartition("/")[2]), signal.SIGKILL)
             await asyncio.wait_for(client.closed.wait(), 10)
-        await wait_until(lambda: lets_in(port), 10)  # whose listening socket may go a moment after its connections
+        await wait_until(lambda: listens(port), 10)  # whose listening socket may go a moment after its connections
         async with agent(url, None, hellos=1) as client:
             assert (await client.open("shop-7/door", epoch=1, position=2)).next == 2
             await client.send(0, unit(1, 2))

@@ -3,16 +3,16 @@ tool has it.
 """
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
+from support.installed import PROMTOOL, needs_prometheus
+
+pytestmark = needs_prometheus
 
 OBSERVE = Path(__file__).parent.parent.parent / "observe"
-PROMTOOL = shutil.which("promtool")
 RULES = OBSERVE / "prometheus" / "alerts.yaml"
 CAMERA = '{site="shop-7",camera="door"}'
 
@@ -86,7 +86,6 @@ def promtool(place: Path, *tests: dict[str, Any]) -> subprocess.CompletedProcess
     return subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True)
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
 def test_every_alert_fires_for_its_cause_and_none_without(tmp_path: Path) -> None:
     alerts = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
     assert alerts == set(CAUSES)
@@ -96,7 +95,6 @@ def test_every_alert_fires_for_its_cause_and_none_without(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
 def test_an_uplink_that_is_down_is_said_as_that_alone(tmp_path: Path) -> None:
     """Nobody needs more workers for it, nor somebody to look at each camera."""
     series = {
@@ -109,7 +107,6 @@ def test_an_uplink_that_is_down_is_said_as_that_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="prometheus is not installed")
 def test_the_configuration_is_valid() -> None:
     assert PROMTOOL is not None
     for command in (["config", "prometheus.yaml"], ["rules", "alerts.yaml"]):

@@ -4,7 +4,6 @@ real. Grafana itself is not run here; what it would draw is what these queries a
 
 import asyncio
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,10 +14,10 @@ import pytest
 import yaml
 from aiohttp import ClientSession
 from support.fleet import Fleet, fleet, free_port
+from support.installed import PROMETHEUS, needs_prometheus
 from support.models import strips_model
 from support.stores import wait_until
 
-PROMETHEUS = shutil.which("prometheus")
 OBSERVE = Path(__file__).parent.parent.parent / "observe"
 #: What Grafana puts in for a dashboard over the last hour at this scrape interval.
 FILLED_IN = {"$__rate_interval": "15s", "$site": ".*", "$datasource": "prometheus"}
@@ -29,7 +28,7 @@ ONLY_WHEN_FULL = "fishladder_fleet_uplink_estimate_bps"
 COUNTED_FROM_ZERO = ('fishladder_worker_lease_moves_total{how="lost"}', "fishladder_sink_missed_total")
 
 pytestmark = [
-    pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed"),
+    needs_prometheus,
     pytest.mark.timeout(300),
 ]
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
-from support.fleet import free_port
+from support.fleet import free_port, listens
 from support.gateways import gateway
 from support.receivers import receiver
 from support.stores import wait_until
@@ -206,16 +206,7 @@ async def broker(port: int, place: Path) -> AsyncIterator[None]:
     )
     process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config), stderr=subprocess.DEVNULL)
     try:
-
-        async def listens() -> bool:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        await wait_until(listens, what="the broker listens")
+        await wait_until(lambda: listens(port), what="the broker listens")
         yield
     finally:
         process.terminate()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -10,8 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from support.installed import CHROMIUM
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WHIP_PAGE = Path(__file__).parent.parent / "browser" / "whip.html"
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),

@@ -4,7 +4,6 @@ the tests of the live page need.
 
 import asyncio
 import itertools
-import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession, ClientWebSocketResponse
+from support.installed import CHROMIUM
 from support.stores import wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars"),

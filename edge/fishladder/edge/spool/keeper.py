@@ -19,7 +19,8 @@ from fishladder.edge.spool.journal import Journal
 from fishladder.edge.spool.lane import Lane
 from fishladder.edge.spool.places import boot_of, host_start, lock_cameras, unclaimed, unlock
 from fishladder.edge.spool.settings import Spool
-from fishladder.edge.spool.store import Life, SpoolStore, units_in
+from fishladder.edge.spool.store import Life, SpoolStore
+from fishladder.edge.spool.waiting import units_in
 from fishladder.wire.ids import ORIGIN
 
 log = structlog.get_logger(__name__)

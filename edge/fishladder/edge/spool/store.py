@@ -5,10 +5,8 @@ A *life* is one numbering from 1: it begins when an agent starts without memory,
 granted it one.
 """
 
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,15 +36,6 @@ _PUT = "INSERT OR IGNORE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FROM = "FROM entry WHERE life = ? AND first >= ?"
 #: So many ranges are made into one at a time, where nothing but ranges is left to drop.
 _RANGES = 4096
-
-
-def units_in(file: Path) -> int:
-    """How many units wait in a spool that nobody works with; 0 if it cannot be read."""
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            return int(db.execute("SELECT count(*) FROM entry WHERE unit").fetchone()[0])
-    except sqlite3.Error:
-        return 0
 
 
 @dataclass(frozen=True, slots=True)

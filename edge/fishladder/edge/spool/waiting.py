@@ -28,6 +28,15 @@ def waiting(directory: Path, site: str) -> list[Waiting]:
     return [_of(file, f"{site}/{file.stem}") for file in sorted(directory.glob("*.sqlite"))]
 
 
+def units_in(file: Path) -> int:
+    """How many units wait in a spool that nobody works with; 0 if it cannot be read."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM entry WHERE unit").fetchone()[0])
+    except sqlite3.Error:
+        return 0
+
+
 def _of(file: Path, camera: str) -> Waiting:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
