@@ -5,6 +5,7 @@ could fill the disk with that, and a token in a damaged header would stand in th
 import logging
 
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 from fishladder.gateway import metrics
 
@@ -19,7 +20,7 @@ def http_log() -> logging.Logger:
 
 def _no_strangers(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    malformed = isinstance(error, HttpProcessingError)
+    malformed = isinstance(error, (HttpProcessingError, RequestPayloadError))
     if malformed:
         metrics.refused.labels("http").inc()
     return not malformed
