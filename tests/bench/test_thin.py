@@ -11,6 +11,7 @@ from thin.detections import sent_bps
 from thin.figures import capacity_bits, figures, jain
 from thin.frames import Camera, Frame
 from thin.link_figures import CLOSED, OPENED, Look, Swallowed, queue_figures, tcp_figures
+from thin.machine import Ticks, cpu_figures, limited
 from thin.table import markdown, rows
 
 
@@ -114,6 +115,26 @@ def test_what_tcp_brought_is_read_as_far_as_it_was_written(tmp_path: Path) -> No
     written = tmp_path / "tcp.bin"
     written.write_bytes(_SWALLOWED.pack(1.5, 3, 1448) + b"part")
     assert read_tcp(written) == [Swallowed(1.5, 3, 1448)]
+
+
+def busy(*shares: float) -> list[Ticks]:
+    """By the half second, from 1003 on."""
+    so_far = [0.0]
+    for share in shares:
+        so_far.append(so_far[-1] + share * 100)
+    return [Ticks(1003 + n / 2, round(used), n * 100) for n, used in enumerate(so_far)]
+
+
+def test_the_machine_is_the_limit_over_a_run_or_in_too_much_of_it() -> None:
+    assert cpu_figures(busy(*[0.5] * 100), 1000.0, 60.0) == {"cpu": 0.5, "cpu_full": 0.0}
+    some = cpu_figures(busy(*[0.5] * 80, *[1.0] * 20), 1000.0, 60.0)
+    assert some == {"cpu": 0.6, "cpu_full": 0.2}
+    assert limited(**some, late_pictures_ms=0)
+    assert cpu_figures(busy(*[0.5] * 100, *[1.0] * 20), 1000.0, 53.0)["cpu_full"] == 0.0, "after the run"
+    assert not limited(0.5, 0.0, 20)
+    assert limited(0.95, 0.0, 20)
+    assert limited(0.5, 0.0, 120)
+    assert cpu_figures([], 1000.0, 60.0) == {}
 
 
 def cell(case: str, variant: str, seed: int, *, limited: bool = False, **told: Any) -> dict[str, Any]:

@@ -19,12 +19,11 @@ from thin.footage import footage
 from thin.frames import Camera, read
 from thin.lines import Line, line
 from thin.link_figures import queue_figures, tcp_figures
-from thin.ours import NotRunnable, Ran
+from thin.machine import Machine, cpu_figures, limited
+from thin.ours import NotRunnable, Ran, times
 
 _PORT, _VOICE_PORT, _TCP_PORT = 9000, 9100, 9200
 _START_S = 60.0
-#: With less of the machine idle, or pictures later than this, the machine and not the link was the limit.
-_BUSY, _LATE_MS = 0.93, 100.0
 
 
 def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, clips: Path) -> dict[str, Any]:
@@ -40,16 +39,16 @@ def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, c
             it.watch("up", "down")
         elif case.detect or case.name.startswith("rfc8867"):
             it.watch("up")
-        busy = _Machine()
+        machine = Machine()
         if variant == OURS:
             ran = asyncio.run(ours.run(case, it, place, sources, seconds))
         else:
             ran = _others(case, variant, it, place, sources, seconds)
-        share = busy.share()
+        machine.stop()
         it.stop()
         report, back = it.network.report("up"), it.network.report("down")
     found = figures(case, ran.cameras, seconds)
-    found["cpu"] = round(share, 2)
+    found |= cpu_figures(machine.ticks, ran.began_s, seconds)
     found["lost"] = _lost(report)
     if report.relay.overrun:
         found["relay_overrun"] = report.relay.overrun
@@ -57,6 +56,7 @@ def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, c
         found["unseen"] = ran.unseen
     if ran.cpu_s:
         found["agents_cpu"] = round(ran.cpu_s / seconds, 2)
+        found["agents_waited"] = round(ran.waited_s / seconds, 3)
     found |= queue_figures(case, it.looks.get("up", []), ran.began_s, seconds)
     if ran.back is not None:
         turned = case.backwards()
@@ -73,7 +73,7 @@ def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, c
         found |= detections(case, ran.cameras[0], sources[0], seconds)
         if found.get("uplink_kbps"):
             found["f1_per_uplink_mbit"] = round(found["f1"] / found["uplink_kbps"] * 1000, 3)
-    found["limited"] = share > _BUSY or found["late_pictures_ms"] > _LATE_MS
+    found["limited"] = limited(found.get("cpu", 1.0), found.get("cpu_full", 1.0), found["late_pictures_ms"])
     return found
 
 
@@ -132,32 +132,17 @@ def _others(case: Case, variant: str, it: Line, place: Path, sources: Sequence[P
             came = pairs[index][1]
             part.wait_for(lambda came=came: came.exists() and came.stat().st_size > 0, _START_S, "send")  # type: ignore[misc]
         it.network.begin()
-        began_s, busy = time.time(), sum(part.times().used_s for part in senders)
+        began_s, before = time.time(), times(senders)
         for start, index in sorted((start, index) for index, start in enumerate(starts) if start > 0):
             time.sleep(max(began_s + start - time.time(), 0.0))
             begin(index)
         time.sleep(max(began_s + seconds - time.time(), 0.0))
-        cpu_s = sum(part.times().used_s for part in senders) - busy
+        used = times(senders).since(before, 1.0)
         for part in senders:
             if part.process.poll() is not None:
                 raise part.failure()
     cameras: list[Camera] = [read(sent, came, began_s) for sent, came in pairs]
-    return Ran(cameras, began_s, 0, cpu_s)
-
-
-class _Machine:
-    """How busy it is, with everything that runs on it."""
-
-    def __init__(self) -> None:
-        self._before = self._read()
-
-    def share(self) -> float:
-        busy, whole = (now - then for now, then in zip(self._read(), self._before, strict=True))
-        return busy / max(whole, 1)
-
-    def _read(self) -> tuple[int, int]:
-        ticks = [int(it) for it in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+    return Ran(cameras, began_s, 0, *used)
 
 
 def environment() -> None:

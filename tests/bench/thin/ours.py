@@ -14,7 +14,7 @@ from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.emulation.network import CORE_ADDRESS, SITE_ADDRESS
 from fishladder.loadtest.errors import CannotEmulate
-from fishladder.loadtest.sites.processes import Part, listens
+from fishladder.loadtest.sites.processes import Part, Times, listens
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.store import Stores, open_stores
 from fishladder.runtime.wanted import set_policy
@@ -156,6 +156,7 @@ class Ran:
     began_s: float
     unseen: int
     cpu_s: float  #: of the agents
+    waited_s: float  #: of theirs, for a core
     back: Camera | None = None  #: of the agent that sends the other way
 
 
@@ -189,7 +190,7 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             at_once = [names[i] for group, start in zip(groups, starts, strict=True) if start == 0.0 for i in group]
             await _until(lambda: reader.flow(at_once) and (back is None or back.flow([_BACK_NAME])), parts, reading)
             line.network.begin()
-            began_s, busy = time.time(), sum(part.times().used_s for part in parts)
+            began_s, before = time.time(), times(parts)
             events: list[tuple[float, object]] = [
                 (start, group) for group, start in zip(groups, starts, strict=True) if start > 0
             ]
@@ -204,7 +205,7 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
                     assert isinstance(what, tuple)
                     await set_policy(stores.state, partition_of(what[0], stores.partitions), *what)
             await asyncio.sleep(max(began_s + seconds - time.time(), 0.0))
-            cpu_s = sum(part.times().used_s for part in parts) - busy
+            used = times(parts).since(before, 1.0)
             for part in parts:
                 if part.process.poll() is not None:
                     raise part.failure()
@@ -214,7 +215,13 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             await asyncio.gather(reading, return_exceptions=True)
     cameras = [_since(reader.logs[name].camera, began_s) for name in names]
     other = None if back is None else _since(back.logs[_BACK_NAME].camera, began_s)
-    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), cpu_s, other)
+    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), *used, other)
+
+
+def times(parts: Sequence[Part]) -> Times:
+    """Of all of them together."""
+    all_of_it = [part.times() for part in parts]
+    return Times(sum(it.used_s for it in all_of_it), sum(it.waited_s for it in all_of_it))
 
 
 @asynccontextmanager
