@@ -11,6 +11,7 @@ and a run with the same file goes on where the last one stopped. Without root it
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -51,6 +52,10 @@ def wanted(names: Sequence[str], variants: Sequence[str], seeds: int) -> list[Ce
     ]
 
 
+def takes_s(cell: Cell, seconds: float) -> float:
+    return (CASES[cell[0]].seconds or seconds) + _AROUND_S
+
+
 def one(cell: Cell, seconds: float, clips: Path, out: Path) -> None:
     """Run a cell in this process, and write its figures."""
     name, variant, seed = cell
@@ -76,10 +81,11 @@ def run_all(cells: Sequence[Cell], args: argparse.Namespace, done: list[dict[str
             footage(clips, "people" if case.detect else "street", case.fps, quiet_s)
 
     ends_s = time.monotonic() + args.minutes * 60
+    whole_s = sum(takes_s(cell, args.seconds) for cell in cells) / args.jobs
+    print(f"{len(cells)} cells to run, about {math.ceil(whole_s / 60)} minutes", flush=True)
 
     def start(cell: Cell) -> None:
-        takes_s = (CASES[cell[0]].seconds or args.seconds) + _AROUND_S
-        if args.minutes and time.monotonic() + takes_s > ends_s:
+        if args.minutes and time.monotonic() + takes_s(cell, args.seconds) > ends_s:
             return
         with tempfile.NamedTemporaryFile(suffix=".json") as out:
             command = [sys.executable, __file__, "--cell", *map(str, cell), "--out", out.name, "--clips", str(clips)]
