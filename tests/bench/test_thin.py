@@ -1,8 +1,9 @@
-"""The judgement of the thin-link benchmark: what counts as a freeze, what was sent, who is compared with whom."""
+"""How the benchmarks of thin links and of the gate judge: what is a freeze, what was sent, who is compared to whom."""
 
 from pathlib import Path
 from typing import Any
 
+import gate
 import pytest
 from thin.beside import read_tcp
 from thin.cases import CASES, FIXED, OURS, Case
@@ -208,3 +209,10 @@ def test_rfc_8867_has_its_own_columns_and_a_row_for_each_way() -> None:
         "ours, the other way", "0.77", "44",
     ]  # fmt: skip
     assert [tcp[heads.index(it)] for it in ("utilisation", "TCP kbit/s", "with TCP")] == ["0.98", "1200", "0.8"]
+
+
+def test_the_gate_is_judged_by_bytes_and_by_every_event() -> None:
+    good = {"share": 0.024, "events": 6, "events_seen": 6, "seen_in_empty": 0}
+    assert gate.met(good)
+    for worse in ({"share": 0.06}, {"events_seen": 5}, {"seen_in_empty": 1}, {"events": 0, "events_seen": 0}):
+        assert not gate.met({**good, **worse})
