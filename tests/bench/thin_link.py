@@ -114,7 +114,14 @@ def main() -> None:
     )
     parser.add_argument("--variant", action="append", default=[], choices=["ours", "fixed", "stock"])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="cells at a time, each with links of its own")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="cells at a time, each with links of its own. With a core for each, goodput, shares, F1 and what RFC 8867 "
+        "asks for are what they are alone; bounds on ages are safe with 1 only, for a neighbour that starts up delays "
+        "pictures long before a cell is `limited`. What was, the same command runs again",
+    )
     parser.add_argument("--minutes", type=float, default=0.0, help="begin no cell that would not end within so long")
     parser.add_argument("--json", type=Path, help="figures; a file that is there is continued")
     parser.add_argument("--markdown", type=Path, help="where the table is written besides standard output")

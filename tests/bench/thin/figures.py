@@ -56,6 +56,9 @@ def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, 
     found["decodable"] = round(sum(map(len, times)) / max(sent, 1), 4)
     found["decodable_of_captured"] = _of_captured(case, cameras, seconds)
     found["fps"] = [round(sum(t > since_s for t in one) / (seconds - since_s), 1) for one in times]
+    minutes = max((seconds - since_s) / 60 * len(cameras), 1e-9)
+    keyframes = sum(it.key and since_s <= it.received_s < seconds for camera in cameras for it in camera.frames)
+    found["keyframes_min"] = round(keyframes / minutes, 1)  # of each camera
     together = together_s(case, since_s, seconds)
     long_s = max(sum(until - since for since, until in together), 1e-9)
     kbps = [sum(came(*window, [camera]) for window in together) / long_s / 1000 for camera in cameras]

@@ -136,7 +136,7 @@ _BESIDES = (
     "used_by_second", "used_after_s", "after_step_p99_ms", "share_error", "fairness", "share_before",
     "share_by_second", "f1", "sent_kbps", "f1_per_mbit", "f1_per_uplink_mbit", "f1_of_fixed_with_these_bits",
     "detections_min", "detections_min_source", "voice_p95_ms", "backfill_adds_ms", "backfill_kbps", "queue_p95_ms",
-    "fps", "kbps",
+    "fps", "kbps", "keyframes_min",
 )  # fmt: skip
 
 
