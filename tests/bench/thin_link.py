@@ -118,7 +118,7 @@ def main() -> None:
         "--jobs",
         type=int,
         default=1,
-        help="cells at a time, each with links of its own. With a core for each, goodput, shares and F1 are what they are "
+        help="cells at a time, each with links of its own. With a core for each, goodput and shares are as they are "
         "alone; ages are not (8 cameras: p95 140 ms alone and 212 beside another cell) though neither is `limited`, so "
         "judge bounds on ages with 1. Cells that the machine limited are run again by the same command",
     )
