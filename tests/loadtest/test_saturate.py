@@ -173,6 +173,8 @@ def test_assertions_are_read() -> None:
     assert (wish.name, wish.sign, wish.value, wish.cameras, wish.link) == ("age_p95_ms", "<=", 200.0, 8, "docsis30")
     with pytest.raises(ConfigError, match="expected NAME"):
         parse_assertion("all is well")
+    with pytest.raises(ConfigError, match="of the link"):
+        parse_assertion("passing>=6@N=3")
 
 
 @pytest.mark.parametrize("guess", [0, 1, 4, 5, 6, 8])
