@@ -27,7 +27,7 @@ CAMERAS = 1
 #: Real agents are tried this far from N* of the model; what is further is only called so.
 _REACH = 3
 #: So far below the target no other seed makes up for it.
-_HOPELESS = 0.05
+_HOPELESS = 0.1
 #: N* by a bound over many seeds is rarely further from that of a few.
 _FAR = 12
 _SURE_SEEDS = 12
