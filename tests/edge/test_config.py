@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.profiles import QUICK, SHARP, written
 
 from fishladder.edge.config import camera_flag, load, split_login
 from fishladder.edge.spool.places import in_memory
@@ -214,3 +215,21 @@ def test_a_camera_of_two_streams(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             load(write(tmp_path, f"{head}{both}{more}"), {})
+
+
+def test_a_profile_is_the_agents_unless_a_camera_has_its_own_or_none(tmp_path: Path) -> None:
+    for name, table in (("sharp.json", SHARP), ("quick.json", QUICK)):
+        (tmp_path / name).write_bytes(written(table))
+    cameras = "".join(
+        f'[[camera]]\nname = "{name}"\nsource = "test:"\n{own}\n'
+        for name, own in (("a", ""), ("b", f'profile = "{tmp_path / "quick.json"}"'), ("c", 'profile = ""'))
+    )
+    config = load(write(tmp_path, f'[edge]\nprofile = "{tmp_path / "sharp.json"}"\n{cameras}'), FLAGS)
+    a, b, c = (config.profile_of(camera) for camera in config.cameras)
+    assert a is not None
+    assert b is not None
+    assert c is None
+    assert a.fitting(1e5, 640, 360, 20).fps < b.fitting(1e5, 640, 360, 20).fps
+    (tmp_path / "sharp.json").write_bytes(b'{"rungs": 5}')
+    with pytest.raises(ConfigError, match=r"profile .*sharp\.json: .*`\$\.rungs`|profile .*sharp\.json: .*`model`"):
+        load(tmp_path / "edge.toml", FLAGS)

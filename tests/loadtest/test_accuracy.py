@@ -11,10 +11,11 @@ from support.models import strips_model
 
 from fishladder.inference.model import load_detector
 from fishladder.loadtest.accuracy.match import Counts, compare, overlap
-from fishladder.loadtest.accuracy.measure import Clip, Rung, _detect, measure, rungs_of
+from fishladder.loadtest.accuracy.measure import Clip, _detect, measure, rungs_of
 from fishladder.loadtest.accuracy.table import Table
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Footage, encode_pictures
+from fishladder.wire.accuracy import Rung
 from fishladder.wire.result import Detection
 
 corner = st.integers(0, 9).map(lambda tenth: tenth / 10)

@@ -16,8 +16,10 @@ from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left,
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
+from fishladder.edge.rate.ladder import fitting
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
+from fishladder.edge.rate.profile import Profile
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraReport, Policy
@@ -100,6 +102,7 @@ class Feed:
         self.opened: Opened | None = None
         self.ended = False
         self.removed = False  #: it is no longer among the settings' cameras
+        self.profile: Profile | None = None  #: by which its ladder goes; None = by its own rule
         self._once = once
         self._stall_s = stall_s
         self.child = self._child(settings)
@@ -218,7 +221,8 @@ class Feed:
             return self._passing(weight, opened.fps or 25.0)
         encoder = self.child.settings.encoder
         fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
-        return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+        fit = fitting if self.profile is None else self.profile.fitting
+        return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width), fit=fit)
 
     @property
     def sending(self) -> Sending | None:
