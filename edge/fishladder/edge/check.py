@@ -143,12 +143,12 @@ async def check_camera(
         found.append(Finding(what, "ok", f"its profile, {_promise(profile, settings, about)}"))
     if pictures_in is not None:
         found.append(await asyncio.to_thread(_picture, what, units, pictures_in / f"{name}.jpg"))
-    return found, about.mode == "encode"
+    return found, about.mode == "encode" or "transcode" in settings.steps
 
 
 def _promise(profile: Profile, settings: CaptureSettings, about: Opened) -> str:
     """What a profile will do on thin links."""
-    if about.mode == "passthrough":
+    if about.mode == "passthrough" and "transcode" not in settings.steps:
         return f"{profile.name}, is of no use: its own stream is passed on"
     fps = min(it for it in (settings.fps, about.fps or 25.0) if it)
     return profile.words(*scaled(about.width, about.height, settings.encoder.width), fps)

@@ -12,7 +12,7 @@ from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
-from fishladder.edge.rate.passing import PassingLadder, need_bps, use_bps
+from fishladder.edge.rate.passing import PassingLadder, PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
@@ -183,7 +183,7 @@ class RateControl:
             camera.passing.keep_all()
             if camera.order is None:
                 continue
-            order = camera.order._replace(hold=False, passing=camera.order.passing._replace(keep="all"))
+            order = camera.order._replace(hold=False, passing=camera.order.passing.whole)
             if order != camera.order:
                 camera.order = order
                 news.append((channel, order))
@@ -246,8 +246,9 @@ class RateControl:
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
             beyond_s = ages[channel] - (self.estimator.base_s or 0.0)
-            hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
-            if self.estimator.drains and wish.passing is None:
+            encoded = wish.passing is None or camera.passing.rung.encoded
+            hold_s, go_s = (HOLD_S, GO_S) if encoded else (PASSING_HOLD_S, HOLD_S)
+            if self.estimator.drains and encoded:
                 hold_s = HOLD_LATE_S
             may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and beyond_s > (go_s if camera.hold else hold_s)
@@ -319,8 +320,10 @@ class RateControl:
 
     def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, self._most_bps(wish))), LEAST_ENCODED_BPS)
-        if wish.passing:
-            return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
+        rung = camera.passing.rung if wish.passing else PassingRung()
+        if wish.passing and not rung.encoded:
+            return Order(bitrate, hold=camera.hold, passing=rung)
+        keyframe_s = THIN_KEYFRAME_S if self.thin else 0.0
         if not wish.width or not wish.height or not self.thin:
-            return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0)
-        return Order(bitrate, *pictures(camera.ladder, wish, rate_bps, now_s), camera.hold, THIN_KEYFRAME_S)
+            return Order(bitrate, hold=camera.hold, keyframe_s=keyframe_s, passing=rung)
+        return Order(bitrate, *pictures(camera.ladder, wish, rate_bps, now_s), camera.hold, keyframe_s, rung)
