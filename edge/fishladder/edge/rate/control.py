@@ -87,6 +87,7 @@ class RateControl:
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
         self._full_for_s = 0.0  # more or less, see `THIN_S`
+        self._waits_for_s = 0.0  # the same of something that waits, whether it is the link's doing or not
         known: dict[int, _Camera] = {} if before is None else before._cameras
         self._cameras: dict[int, _Camera] = {
             channel: _Camera(camera.ladder, camera.passing) for channel, camera in known.items()
@@ -235,6 +236,8 @@ class RateControl:
         total_bps = max(may_bps - backfill_bps, LEAST_BPS)
         shares = share(total_bps, claims)
         self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, link)
+        waited_s = min(passed_s, 1.0) * (1.0 if oldest_s > HOLD_S else -FREE_COUNTS)
+        self._waits_for_s = min(max(self._waits_for_s + waited_s, 0.0), 2 * THIN_S)
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             sure_bps = min(sum(claim.least_bps for claim in claims), self._proven.bps(now_s))
@@ -307,9 +310,9 @@ class RateControl:
             before, others_bps = ladder.rung, sum(needs.values()) - needs[channel]
             room_bps = proven_bps - others_bps
             may_bps = min(room_bps, wish.most_bps) if wish.capped else room_bps
-            rung = ladder.step(
-                shares[index], may_bps, wish.passing, now_s, full=full or wish.capped, thin=thin or wish.capped
-            )
+            # Encoded anew nothing is lost for good, so that a share far too small has made much wait will do.
+            sure = wish.capped or ("transcode" in wish.passing.steps and self._waits_for_s >= THIN_S)
+            rung = ladder.step(shares[index], may_bps, wish.passing, now_s, full=full or sure, thin=thin or sure)
             least = claims[index].least_bps
             most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
             needs[channel] = most

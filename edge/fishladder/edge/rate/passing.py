@@ -128,7 +128,10 @@ class PassingLadder:
                 self._down(rungs[best], now_s)
         elif at > 0 and since_s >= self._wait(now_s) and not self._rises_often(now_s):
             target = _first(rungs, (rate_bps if full else max(rate_bps, proven_bps)) / SPARE, passing)
-            if target >= at and not full and since_s >= max(self._wait_s, TRIAL_S):
+            tries = (
+                not self.rung.encoded or rate_bps >= passing.encoded_bps
+            )  # an encoder that wants more fills the link
+            if target >= at and tries and not full and since_s >= max(self._wait_s, TRIAL_S):
                 target = at - 1
             if target < at:
                 self._rise(rungs[target], now_s)
