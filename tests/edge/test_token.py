@@ -198,3 +198,24 @@ def test_without_a_place_for_it_the_log_says_that_it_ends_with_the_agent(
         assert "it is kept until this agent ends" in said
         assert "e30" not in said
     assert "Not a directory" in said
+
+
+def test_a_kept_token_that_the_gateway_refuses_gives_way_to_that_in_the_file(
+    seed: tuple[Path, Callable[[str], object]], tmp_path: Path
+) -> None:
+    """As by a gateway that was restored from before it made the other: both are tried, in turn."""
+    file, put = seed
+    starts(file, tmp_path / "lib").renewed(RENEWED)
+    it = starts(file, tmp_path / "lib")
+    assert [(used(it), it.refused()) for _ in range(4)] == [
+        (RENEWED, True),
+        (SEED, False),
+        (RENEWED, True),
+        (SEED, False),
+    ]
+    it.refused()
+    it.renewed(AGAIN)
+    assert used(it) == AGAIN
+    it.refused()
+    put(by_hand := token("two", 200))
+    assert (used(it), it.refused(), used(it)) == (by_hand, False, by_hand)

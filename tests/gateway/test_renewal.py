@@ -76,7 +76,7 @@ async def test_an_agent_whose_token_file_cannot_be_written_comes_back_with_the_r
     async with gateway(tmp_path, stores.urls) as it:
         keys = KeyFile(it.settings.keys_path)
         old = it.token("shop-7")
-        [first] = keys.keys()
+        [first], backup = keys.keys(), it.settings.keys_path.read_bytes()
         keys.rotate()
         file.write_text(old)
         file.chmod(0o600)
@@ -93,6 +93,9 @@ async def test_an_agent_whose_token_file_cannot_be_written_comes_back_with_the_r
             keys.drop(first)
             async with running(settings) as agent_again:
                 await wait_until(lambda: agent_again.uplink.connected, 15)
+            it.settings.keys_path.write_bytes(backup)  # restored from before: now only the credential is known
+            async with running(settings) as after_restore:
+                await wait_until(lambda: after_restore.uplink.connected, 15)
         assert file.read_text() == old
 
 

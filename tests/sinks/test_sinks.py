@@ -3,10 +3,7 @@ in order within its camera, and ingest never waits.
 """
 
 import asyncio
-import getpass
 import json
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,7 +14,8 @@ import msgspec
 import pytest
 from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
-from support.fleet import free_port, listens
+from support.broker import MOSQUITTO, broker
+from support.fleet import free_port
 from support.gateways import gateway
 from support.receivers import receiver
 from support.stores import wait_until
@@ -35,8 +33,6 @@ from fishladder.view.snapshot import read_snapshot
 from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError
 from fishladder.wire.ids import partition_of
-
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
 def reader_of(stores: Stores) -> StateReader:
@@ -193,24 +189,6 @@ async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path
 
             await wait_until(said, what="that three are missing is said")
         assert of(hook.got, a) == [1, 2, 3, 4, 5, 9, 10]
-
-
-@asynccontextmanager
-async def broker(port: int, place: Path) -> AsyncIterator[None]:
-    assert MOSQUITTO is not None
-    config = place / "mosquitto.conf"
-    # Started by root it would become somebody who may not write there, and forget its sessions.
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {place}/\n"
-        f"user {getpass.getuser()}\n"
-    )
-    process = await asyncio.create_subprocess_exec(MOSQUITTO, "-c", str(config), stderr=subprocess.DEVNULL)
-    try:
-        await wait_until(lambda: listens(port), what="the broker listens")
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 @pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")

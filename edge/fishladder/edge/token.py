@@ -34,6 +34,7 @@ class TokenKeeper:
         self._directory = directory
         self._in_file = ""  # when it was last read
         self._renewed = ""  # in its place, where the file cannot be written
+        self._seed_again = False  # the gateway refused that one
 
     @property
     def renews(self) -> bool:
@@ -46,8 +47,18 @@ class TokenKeeper:
             return self._to
         found = read_secret(self._to.token_file, "token_file")
         if found != self._in_file:
-            self._in_file, self._renewed = found, self._kept(found.strip())
-        return replace(self._to, token=self._renewed or found.strip(), token_file=None)
+            self._in_file, self._renewed, self._seed_again = found, self._kept(found.strip()), False
+        renewed = "" if self._seed_again else self._renewed
+        return replace(self._to, token=renewed or found.strip(), token_file=None)
+
+    def refused(self) -> bool:
+        """The gateway did not take the token used last. Whether there is one it was not asked about since: what is in
+        the file, after what was kept in its place. A gateway that was restored may know the one and not the other.
+        """
+        if not self._renewed or self._renewed == self._in_file.strip():
+            return False
+        self._seed_again = not self._seed_again
+        return self._seed_again
 
     def changed(self) -> bool:
         """Whether the file holds another token than the one last used."""
@@ -82,7 +93,7 @@ class TokenKeeper:
 
     def _keep(self, token: str, why: str) -> None:
         """As its file cannot be written: for the next start, if there is a place for it."""
-        self._renewed = token
+        self._renewed, self._seed_again = token, False
         place = self._place(self._in_file.strip())
         if place is not None:
             try:

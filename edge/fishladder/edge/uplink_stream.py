@@ -166,7 +166,10 @@ class StreamUplink:
             except _Draining as draining:
                 delay_s = self._rng.uniform(0.1, 1.0)
                 said = f"the connection is made anew: {draining}"
-            except (AuthRefused, ConfigError, VersionMismatch) as error:
+            except AuthRefused as error:
+                another = self._token.refused()
+                delay_s, said = self._rng.uniform(0.1, 1.0) if another else self._rng.uniform(30.0, 60.0), str(error)
+            except (ConfigError, VersionMismatch) as error:
                 delay_s, said = self._rng.uniform(30.0, 60.0), str(error)
             except UplinkDown as error:
                 delay_s, said, away = self._down.next(), str(error), True

@@ -1,9 +1,10 @@
 """Others on the link: somebody on the phone, and TCP connections, long or short.
 
 python -m thin.beside voice-send ADDRESS PORT | voice-receive ADDRESS PORT WRITTEN
-                      tcp-send ADDRESS PORT long|short SEED | tcp-receive ADDRESS PORT
+                      tcp-send ADDRESS PORT long|short SEED | tcp-receive ADDRESS PORT WRITTEN
 """
 
+import itertools
 import random
 import socket
 import struct
@@ -12,9 +13,12 @@ import threading
 import time
 from pathlib import Path
 
+from thin.link_figures import CLOSED, OPENED, Swallowed
+
 _PACKET = struct.Struct("<q")
 _VOICE_BYTES = 172  # 20 ms of G.711 and its RTP header
 _VOICE_S = 0.02
+_SWALLOWED = struct.Struct("<dqq")
 
 
 def voice_send(address: str, port: int) -> None:
@@ -64,16 +68,26 @@ def tcp_send(address: str, port: int, kind: str, seed: int) -> None:
         flow.start()
 
 
-def tcp_receive(address: str, port: int) -> None:
-    def swallow(connection: socket.socket) -> None:
-        with connection:
-            while connection.recv(65536):
-                pass
+def tcp_receive(address: str, port: int, written: Path) -> None:
+    """Write down what each connection brings, and when."""
 
-    with socket.create_server((address, port)) as server:
+    def swallow(connection: socket.socket, flow: int) -> None:
+        with connection:
+            log.write(_SWALLOWED.pack(time.time(), flow, OPENED))
+            while piece := connection.recv(65536):
+                log.write(_SWALLOWED.pack(time.time(), flow, len(piece)))
+            log.write(_SWALLOWED.pack(time.time(), flow, CLOSED))
+
+    with socket.create_server((address, port)) as server, written.open("wb", buffering=0) as log:
         print("ready", flush=True)
-        while True:
-            threading.Thread(target=swallow, args=(server.accept()[0],), daemon=True).start()
+        for flow in itertools.count():
+            threading.Thread(target=swallow, args=(server.accept()[0], flow), daemon=True).start()
+
+
+def read_tcp(path: Path) -> list[Swallowed]:
+    data = path.read_bytes()
+    whole = len(data) // _SWALLOWED.size * _SWALLOWED.size
+    return [Swallowed(*it) for it in _SWALLOWED.iter_unpack(data[:whole])]
 
 
 if __name__ == "__main__":
@@ -86,4 +100,4 @@ if __name__ == "__main__":
         case "tcp-send":
             tcp_send(address, int(port), rest[0], int(rest[1]))
         case "tcp-receive":
-            tcp_receive(address, int(port))
+            tcp_receive(address, int(port), Path(rest[0]))

@@ -1,15 +1,30 @@
-"""What is run: links, cameras, and the bounds a run of our agent is judged by. How it is run is `cell`'s."""
+"""What is run: links, cameras, and the bounds a run of our agent is judged by. How it is run is `cell`'s.
+
+F1 per megabit is judged against a fixed rate of 85 % of the same link, which is what a careful person sets: more, and
+the first busy hour fills the queue; and such a person is lucky, since here the link never carries less than they were
+told. The fixed rate is treated kindly: pictures that come seconds late count as if they were live, ours only if they
+are, and ours pays for what comes as backfill. But the quotient alone rewards whoever sends less: F1 rises ever more
+slowly with the rate, so a camera that leaves half of the link empty has the better quotient and the worse detections.
+So the table also says what a fixed rate finds *with the bits that ours sent* (read off its own curve), which is the
+comparison that is fair at any load, and neither says anything without F1 itself beside it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from fishladder.loadtest.links.link import Direction, Jitter, Link, Loss, Step
 
 Figures = Mapping[str, Any]
-#: What is asked for, in words, and whether figures meet it (None: they do not say).
-Bound = tuple[str, Callable[[Figures], bool | None]]
 OURS, FIXED, STOCK = "ours", "fixed", "stock"
+
+
+class Bound(NamedTuple):
+    """What is asked for, and whether our figures meet it (None: they do not say), given those of the fixed rate of
+    the same case and seed, if there are any."""
+
+    words: str
+    met: Callable[[Figures, Figures | None], bool | None]
 
 
 @dataclass(frozen=True)
@@ -43,12 +58,16 @@ class Case:
     tcp: str = ""  #: "long" or "short": others' flows beside
     voice: bool = False
     yields: bool = False
-    worker: bool = False  #: something commits, so that what was spooled is asked for
     detect: bool = False  #: what a detector finds in what came
     quiet_s: float = 0.0  #: nothing moves before the first camera for so long
     congestion: str = ""
     fixed_share: float = 0.85
     bounds: Sequence[Bound] = ()
+
+    def backwards(self) -> "Case":
+        """As the agent sees it that sends the other way."""
+        turned = replace(self, rate=self.down_rate, steps=self.steps_down, down_rate=self.rate, steps_down=self.steps)
+        return replace(turned, cameras=(1.0,), starts=(), delays_ms=(), pause=None)
 
     def link(self) -> Link:
         """The emulated line."""
@@ -67,11 +86,22 @@ class Case:
 
 
 def at_least(what: str, least: float, words: str) -> Bound:
-    return words, lambda it: None if it.get(what) is None else bool(it[what] >= least)
+    return Bound(words, lambda it, _: None if it.get(what) is None else bool(it[what] >= least))
 
 
 def at_most(what: str, most: float, words: str) -> Bound:
-    return words, lambda it: None if it.get(what) is None else bool(it[what] <= most)
+    return Bound(words, lambda it, _: None if it.get(what) is None else bool(it[what] <= most))
+
+
+def as_fixed(what: str, words: str) -> Bound:
+    """At least what the fixed rate has."""
+
+    def met(it: Figures, fixed: Figures | None) -> bool | None:
+        if fixed is None or it.get(what) is None or fixed.get(what) is None:
+            return None
+        return bool(it[what] >= fixed[what])
+
+    return Bound(words, met)
 
 
 _ONE = (
@@ -81,7 +111,8 @@ _ONE = (
     at_most("age_p99_ms", 300, "p99 <= 300 ms"),
     at_most("freezes", 0, "no freeze > 300 ms"),
 )
-_THIN = (at_most("age_p95_ms", 1000, "p95 < 1 s"), at_least("decodable", 0.999, "all decodable"))
+_PER_MBIT = as_fixed("f1_per_mbit", "F1 per megabit as with a fixed rate or better")
+_THIN = (at_most("age_p95_ms", 1000, "p95 < 1 s"), at_least("decodable", 0.999, "all decodable"), _PER_MBIT)
 _LOSSY = (at_most("age_p99_ms", 1000, "p99 <= 1 s"), at_least("decodable", 0.999, "all decodable"))
 
 MUST_SHOW = (
@@ -130,8 +161,8 @@ MUST_SHOW = (
     ),
     Case("250-kbit", 0.25, rtt_ms=100.0, queue_bytes=31_250, detect=True, bounds=_THIN),
     Case("100-kbit", 0.1, rtt_ms=100.0, queue_bytes=12_500, detect=True, bounds=_THIN),
-    Case("500-kbit", 0.5, rtt_ms=100.0, queue_bytes=62_500, detect=True, variants=(OURS, FIXED)),
-    Case("1000-kbit", 1.0, rtt_ms=100.0, queue_bytes=62_500, detect=True, variants=(OURS, FIXED)),
+    Case("500-kbit", 0.5, rtt_ms=100.0, queue_bytes=62_500, detect=True, bounds=(_PER_MBIT,)),
+    Case("1000-kbit", 1.0, rtt_ms=100.0, queue_bytes=62_500, detect=True, bounds=(_PER_MBIT,)),
     Case(
         "yield",
         1.0,
@@ -146,7 +177,6 @@ MUST_SHOW = (
         kbps=450,
         variants=(OURS,),
         outage=(20.0, 30.0),
-        worker=True,
         bounds=(
             at_most("backfill_adds_ms", 50, "adds <= 50 ms to live p95"),
             at_least("backfilled", 1, "backfill came"),

@@ -8,22 +8,22 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fishladder.loadtest.emulation.network import CORE_ADDRESS
+from fishladder.loadtest.emulation.network import CORE_ADDRESS, Report
 from fishladder.loadtest.sites.processes import Part
 from thin import ours
-from thin.beside import read_voice
+from thin.beside import read_tcp, read_voice
 from thin.cases import FIXED, OURS, STOCK, Case
 from thin.detections import detections
 from thin.figures import figures
 from thin.footage import footage
 from thin.frames import Camera, read
 from thin.lines import Line, line
-from thin.ours import NotRunnable, Ran
+from thin.link_figures import queue_figures, tcp_figures
+from thin.machine import Machine, cpu_figures, limited
+from thin.ours import NotRunnable, Ran, times
 
 _PORT, _VOICE_PORT, _TCP_PORT = 9000, 9100, 9200
 _START_S = 60.0
-#: With less of the machine idle, or pictures later than this, the machine and not the link was the limit.
-_BUSY, _LATE_MS = 0.93, 100.0
 
 
 def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, clips: Path) -> dict[str, Any]:
@@ -33,60 +33,73 @@ def run_cell(case: Case, variant: str, seed: int, seconds: float, place: Path, c
         footage(clips, kind, case.fps, case.quiet_s if index == 0 else 0.0) for index in range(len(case.cameras))
     ]
     seconds = case.seconds or seconds
-    with line(case, seed) as it, _beside(case, it, place, seed) as voice:
-        if case.name.startswith("rfc8867"):
-            it.watch()
-        busy = _Machine()
+    voice, tcp = place / "voice.bin", place / "tcp.bin"
+    with line(case, seed) as it, _beside(case, it, place, seed, voice, tcp):
+        if case.reverse:
+            it.watch("up", "down")
+        elif case.detect or case.name.startswith("rfc8867"):
+            it.watch("up")
+        machine = Machine()
         if variant == OURS:
             ran = asyncio.run(ours.run(case, it, place, sources, seconds))
         else:
             ran = _others(case, variant, it, place, sources, seconds)
-        share = busy.share()
+        machine.stop()
         it.stop()
-        report = it.network.report("up")
+        report, back = it.network.report("up"), it.network.report("down")
     found = figures(case, ran.cameras, seconds)
-    found["cpu"] = round(share, 2)
-    found["lost"] = round((report.dropped + report.relay.lost_count) / max(report.offered, 1), 4)
+    found |= cpu_figures(machine.ticks, ran.began_s, seconds)
+    found["lost"] = _lost(report)
     if report.relay.overrun:
         found["relay_overrun"] = report.relay.overrun
     if ran.unseen:
         found["unseen"] = ran.unseen
     if ran.cpu_s:
         found["agents_cpu"] = round(ran.cpu_s / seconds, 2)
-    if it.backlog_bytes:
-        rates = [(0.0, case.rate), *case.steps]
-        delays = sorted(
-            size * 8 / ([rate for at, rate in rates if at <= at_s][-1] * 1e6) * 1000 for at_s, size in it.backlog_bytes
-        )
-        found["queue_p95_ms"] = round(delays[int(len(delays) * 0.95)])
-    if voice is not None:
+        found["agents_waited"] = round(ran.waited_s / seconds, 3)
+    found |= queue_figures(case, it.looks.get("up", []), ran.began_s, seconds)
+    if ran.back is not None:
+        turned = case.backwards()
+        other = figures(turned, [ran.back], seconds) | {"lost": _lost(back)}
+        other |= queue_figures(turned, it.looks["down"], ran.began_s, seconds)
+        found["late_pictures_ms"] = max(found["late_pictures_ms"], other["late_pictures_ms"])
+        found |= {f"back_{key}": value for key, value in other.items()}
+    if case.tcp:
+        found |= tcp_figures(case, read_tcp(tcp), found["kbps"], found["used"], ran.began_s, seconds)
+    if case.voice:
         packets = [ms for sent_s, ms in read_voice(voice) if sent_s > time.monotonic() - seconds]
         found["voice_p95_ms"] = round(sorted(packets)[int(len(packets) * 0.95)] - min(packets), 1)
     if case.detect:
         found |= detections(case, ran.cameras[0], sources[0], seconds)
-    found["limited"] = share > _BUSY or found["late_pictures_ms"] > _LATE_MS
+        if found.get("uplink_kbps"):
+            found["f1_per_uplink_mbit"] = round(found["f1"] / found["uplink_kbps"] * 1000, 3)
+    found["limited"] = limited(found.get("cpu", 1.0), found.get("cpu_full", 1.0), found["late_pictures_ms"])
     return found
 
 
+def _lost(report: Report) -> float:
+    """Of the packets that came to a direction, by its queue and on the way."""
+    return round((report.dropped + report.relay.lost_count) / max(report.offered, 1), 4)
+
+
 @contextmanager
-def _beside(case: Case, it: Line, place: Path, seed: int) -> Iterator[Path | None]:
-    """Others on the line; where the voice's packets are written down."""
-    written = place / "voice.bin" if case.voice else None
+def _beside(case: Case, it: Line, place: Path, seed: int, voice: Path, tcp: Path) -> Iterator[None]:
+    """Others on the line; what of them comes is written down in these files."""
     site, core = it.network.site, it.network.core
     with ExitStack() as running:
 
         def start(name: str, *command: str, at: Any) -> Part:
             return running.enter_context(Part(name, at, ["thin.beside", *command], place / f"{name}.log"))
 
-        if written is not None:
-            there = start("voice-receive", "voice-receive", CORE_ADDRESS, str(_VOICE_PORT), str(written), at=core)
+        if case.voice:
+            there = start("voice-receive", "voice-receive", CORE_ADDRESS, str(_VOICE_PORT), str(voice), at=core)
             there.wait_for(lambda: there.said(b"ready"), _START_S, "listen")
             start("voice-send", "voice-send", CORE_ADDRESS, str(_VOICE_PORT), at=site)
         if case.tcp:
-            sink = start("tcp-receive", "tcp-receive", CORE_ADDRESS, str(_TCP_PORT), at=core)
+            sink = start("tcp-receive", "tcp-receive", CORE_ADDRESS, str(_TCP_PORT), str(tcp), at=core)
             sink.wait_for(lambda: sink.said(b"ready"), _START_S, "listen")
             start("tcp-send", "tcp-send", CORE_ADDRESS, str(_TCP_PORT), case.tcp, str(seed), at=site)
-        yield written
+        yield
 
 
 def _others(case: Case, variant: str, it: Line, place: Path, sources: Sequence[Path], seconds: float) -> Ran:
@@ -119,32 +132,17 @@ def _others(case: Case, variant: str, it: Line, place: Path, sources: Sequence[P
             came = pairs[index][1]
             part.wait_for(lambda came=came: came.exists() and came.stat().st_size > 0, _START_S, "send")  # type: ignore[misc]
         it.network.begin()
-        began_s, busy = time.time(), sum(part.times().used_s for part in senders)
+        began_s, before = time.time(), times(senders)
         for start, index in sorted((start, index) for index, start in enumerate(starts) if start > 0):
             time.sleep(max(began_s + start - time.time(), 0.0))
             begin(index)
         time.sleep(max(began_s + seconds - time.time(), 0.0))
-        cpu_s = sum(part.times().used_s for part in senders) - busy
+        used = times(senders).since(before, 1.0)
         for part in senders:
             if part.process.poll() is not None:
                 raise part.failure()
     cameras: list[Camera] = [read(sent, came, began_s) for sent, came in pairs]
-    return Ran(cameras, began_s, 0, cpu_s)
-
-
-class _Machine:
-    """How busy it is, with everything that runs on it."""
-
-    def __init__(self) -> None:
-        self._before = self._read()
-
-    def share(self) -> float:
-        busy, whole = (now - then for now, then in zip(self._read(), self._before, strict=True))
-        return busy / max(whole, 1)
-
-    def _read(self) -> tuple[int, int]:
-        ticks = [int(it) for it in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
+    return Ran(cameras, began_s, 0, *used)
 
 
 def environment() -> None:

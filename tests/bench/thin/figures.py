@@ -11,21 +11,14 @@ from thin.frames import Camera
 #: What comes before is how a new connection finds its rate.
 SETTLED_S = 3.0
 FREEZE_S = 0.3
-#: The end of a run, in which what is captured may not have come yet.
-_END_S = 2.0
+#: The end of a run, in which what is captured may not have come yet, and in which what came may not have been read.
+_END_S, _UNREAD_S = 2.0, 0.25
+#: Beside others that have just begun, or begun again, a flow is still finding its rate.
+TOGETHER_S = 10.0
 
 
 def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, Any]:
     """Ages are above those of an empty link; `used` and rates are of what came as live."""
-    rates = [(0.0, case.rate), *case.steps]
-
-    def capacity(since_s: float, until_s: float) -> float:
-        """Bits the link could carry."""
-        ends = [at for at, _ in rates[1:]] + [float("inf")]
-        return sum(
-            max(min(until_s, end) - max(since_s, at), 0.0) * rate * 1e6
-            for (at, rate), end in zip(rates, ends, strict=True)
-        )
 
     def came(since_s: float, until_s: float, which: Sequence[Camera] = cameras) -> float:
         return sum(it.size for camera in which for it in camera.frames if since_s <= it.received_s < until_s) * 8
@@ -38,10 +31,11 @@ def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, 
             if it.decodable and since_s <= it.captured_s < until_s
         ]
 
+    rates = [(0.0, case.rate), *case.steps]
     several = len(case.steps) > 1 or bool(case.tcp)
     last_at, last_rate = rates[-1]
     since_s = SETTLED_S if several or not case.steps else last_at + 5
-    found: dict[str, Any] = {"used": round(came(since_s, seconds) / capacity(since_s, seconds), 3)}
+    found: dict[str, Any] = {"used": round(came(since_s, seconds) / capacity_bits(case, since_s, seconds), 3)}
     all_ages = ages_ms(since_s, seconds - _END_S)
     for name, at in (("p50", 49), ("p95", 94), ("p99", 98)):
         found[f"age_{name}_ms"] = round(_cuts(all_ages)[at]) if len(all_ages) > 10 else None
@@ -50,22 +44,30 @@ def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, 
         found["after_step_p99_ms"] = round(_cuts(after)[98]) if len(after) > 10 else None
         by_second = [came(last_at + s, last_at + s + 1) / (last_rate * 1e6) for s in range(8)]
         found["used_by_second"] = [round(it, 2) for it in by_second]
-        found["used_after_s"] = next((s + 1 for s, it in enumerate(by_second) if it >= 0.9), None)
+        whole_s = range(int(seconds - last_at))
+        used_s = [s + 1 for s in whole_s if came(last_at + s, last_at + s + 1) >= 0.9 * last_rate * 1e6]
+        never = len(whole_s) + 1 if whole_s else None
+        found["used_after_s"] = min(used_s, default=never)
     times = [sorted(it.received_s for it in camera.frames if it.decodable) for camera in cameras]
-    gaps = [b - a for one in times for a, b in pairwise([t for t in one if t > SETTLED_S])]
+    gaps = [gap for index, one in enumerate(times) for gap in _gaps_s(case, index, one, seconds)]
     found["freezes"] = sum(gap > FREEZE_S for gap in gaps)
-    found["longest_gap_ms"] = round(max(gaps, default=seconds) * 1000)
+    found["longest_gap_ms"] = round(max(gaps, default=0.0) * 1000)
     sent = sum(len(camera.frames) for camera in cameras)
     found["decodable"] = round(sum(map(len, times)) / max(sent, 1), 4)
+    found["decodable_of_captured"] = _of_captured(case, cameras, seconds)
     found["fps"] = [round(sum(t > since_s for t in one) / (seconds - since_s), 1) for one in times]
-    together_s = max([since_s, *(start + 10 for start in case.starts)])
-    kbps = [came(together_s, seconds, [camera]) / (seconds - together_s) / 1000 for camera in cameras]
+    minutes = max((seconds - since_s) / 60 * len(cameras), 1e-9)
+    keyframes = sum(it.key and since_s <= it.received_s < seconds for camera in cameras for it in camera.frames)
+    found["keyframes_min"] = round(keyframes / minutes, 1)  # of each camera
+    together = together_s(case, since_s, seconds)
+    long_s = max(sum(until - since for since, until in together), 1e-9)
+    kbps = [sum(came(*window, [camera]) for window in together) / long_s / 1000 for camera in cameras]
     found["kbps"] = [round(it) for it in kbps]
     if len(cameras) > 1:
         per_weight = [rate / weight for rate, weight in zip(kbps, case.cameras, strict=True)]
         fair = sum(kbps) / sum(case.cameras)
         found["share_error"] = round(max(abs(it / fair - 1) for it in per_weight), 3) if fair else None
-        found["fairness"] = round(sum(kbps) ** 2 / (len(kbps) * sum(it * it for it in kbps)), 3) if any(kbps) else None
+        found["fairness"] = jain(kbps)
     if case.quiet_s:
         found |= _activity(case, cameras, seconds)
     if case.outage is not None:
@@ -75,6 +77,52 @@ def figures(case: Case, cameras: Sequence[Camera], seconds: float) -> dict[str, 
         fate: sum(it.declared.get(fate, 0) for it in cameras) for camera in cameras for fate in camera.declared
     }
     return found
+
+
+def capacity_bits(case: Case, since_s: float, until_s: float) -> float:
+    """What the uplink could carry."""
+    rates = [(0.0, case.rate), *case.steps]
+    ends = [at for at, _ in rates[1:]] + [float("inf")]
+    return sum(
+        max(min(until_s, end) - max(since_s, at), 0.0) * rate * 1e6 for (at, rate), end in zip(rates, ends, strict=True)
+    )
+
+
+def together_s(case: Case, since_s: float, seconds: float) -> list[tuple[float, float]]:
+    """When all flows are at it, each for a while already."""
+    since_s = max([since_s, *(start + TOGETHER_S for start in case.starts)])
+    if case.pause is None:
+        return [(since_s, seconds)]
+    _, begin_s, end_s = case.pause
+    return [(since, until) for since, until in ((since_s, begin_s), (end_s + TOGETHER_S, seconds)) if since < until]
+
+
+def jain(rates: Sequence[float]) -> float | None:
+    """Jain's fairness index (DEC-TR-301): 1 where all have the same, 1/n where one has all."""
+    squares = sum(it * it for it in rates)
+    return round(sum(rates) ** 2 / (len(rates) * squares), 3) if squares else None
+
+
+def _gaps_s(case: Case, index: int, times: Sequence[float], seconds: float) -> list[float]:
+    """For how long each picture of a camera stood, the last one to the end of the run, less where it was paused."""
+    since_s = SETTLED_S + (case.starts[index] if case.starts else 0.0)
+    until_s = seconds - _UNREAD_S
+    shown = [since_s, *(it for it in times if since_s < it < until_s), until_s]
+    paused = case.pause if case.pause is not None and case.pause[0] == index else (index, seconds, seconds)
+    return [b - a for a, b in pairwise(shown) if b < paused[1] or a > paused[2] + SETTLED_S]
+
+
+def _of_captured(case: Case, cameras: Sequence[Camera], seconds: float) -> float:
+    """Of the pictures that were due, how many came and could be decoded."""
+    starts = case.starts or [0.0] * len(cameras)
+    windows = [(SETTLED_S + start, seconds - _END_S) for start in starts]
+    came = sum(
+        since <= it.captured_s < until and it.decodable
+        for camera, (since, until) in zip(cameras, windows, strict=True)
+        for it in camera.frames
+    )
+    due = sum((until - since) * case.fps for since, until in windows)
+    return round(min(came / max(due, 1), 1.0), 3)  # a camera that was held up makes up for it
 
 
 def _bases_ms(case: Case) -> list[float]:

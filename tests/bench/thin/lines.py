@@ -5,6 +5,7 @@ than others, and a look at the queue now and then.
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from fishladder.loadtest.emulation.network import Network, emulate
 from fishladder.loadtest.emulation.relay import RelaySpec
 from fishladder.loadtest.emulation.relay_process import RelayProcess
 from fishladder.loadtest.links.link import Direction, Link
+from fishladder.loadtest.links.timeline import Way
 from thin.cases import Case
+from thin.link_figures import Look
 
 _LOOK_S = 0.25
 
@@ -26,22 +29,24 @@ class Line:
 
     network: Network
     sites: Sequence[Namespace]
-    backlog_bytes: list[tuple[float, int]] = field(default_factory=list)  #: seconds since the run began
+    looks: dict[Way, list[Look]] = field(default_factory=dict)  #: at queues that are watched
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def site(self, index: int) -> Namespace:
         return self.sites[index % len(self.sites)]
 
-    def watch(self) -> None:
-        """Look at the uplink's queue until the end."""
+    def watch(self, *ways: Way) -> None:
+        """Look at the queues of these directions until the end."""
+        self.looks = {way: [] for way in ways}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        at_s = 0.0
-        while not self._stop.wait(_LOOK_S):
-            at_s += _LOOK_S
-            if (state := self.network.queue("up")) is not None:
-                self.backlog_bytes.append((at_s, state.backlog_bytes))
+        next_s = time.monotonic()
+        while not self._stop.wait(max(next_s - time.monotonic(), 0.0)):
+            next_s += _LOOK_S
+            for way, looks in self.looks.items():
+                if (state := self.network.queue(way)) is not None:
+                    looks.append(Look(time.time(), state.backlog_bytes, state.sent_bytes))
 
     def stop(self) -> None:
         self._stop.set()

@@ -4,8 +4,8 @@ comes. A worker that commits without looking stands for inference.
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fishladder.gateway.tokens import KEYS_FILE, KeyFile, issue
 from fishladder.loadtest.emulation.namespaces import Namespace
 from fishladder.loadtest.emulation.network import CORE_ADDRESS, SITE_ADDRESS
 from fishladder.loadtest.errors import CannotEmulate
-from fishladder.loadtest.sites.processes import Part, listens
+from fishladder.loadtest.sites.processes import Part, Times, listens
 from fishladder.runtime.embedded import default_urls
 from fishladder.runtime.store import Stores, open_stores
 from fishladder.runtime.wanted import set_policy
@@ -29,6 +29,8 @@ from thin.frames import Camera, Frame
 from thin.lines import Line
 
 SITE = "bench"
+_BACK = "back"
+_BACK_NAME = f"{SITE}/{_BACK}"
 _PORT = 8889
 _START_S = 60.0
 #: A picture that is left out before it is encoded leaves none behind that refers to it.
@@ -110,7 +112,6 @@ class Reader:
             partition = partition_of(name, stores.partitions)
             self._streams[keys.log(partition, name).encode()] = (name, False)
             self._streams[keys.backfill(partition, name).encode()] = (name, True)
-        self.began_s = 0.0
 
     async def run(self) -> None:
         at: dict[bytes, bytes] = dict.fromkeys(self._streams, b"0-0")
@@ -155,6 +156,8 @@ class Ran:
     began_s: float
     unseen: int
     cpu_s: float  #: of the agents
+    waited_s: float  #: of theirs, for a core
+    back: Camera | None = None  #: of the agent that sends the other way
 
 
 async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], seconds: float) -> Ran:
@@ -162,7 +165,8 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
     names = [f"{SITE}/c{index}" for index in range(len(case.cameras))]
     with ExitStack() as running:
         data = running.enter_context(stack(folder / "core", line.network.core, CORE_ADDRESS))
-        async with open_stores(default_urls(data)) as stores:
+        far = running.enter_context(stack(folder / "far", line.network.site, SITE_ADDRESS)) if case.reverse else None
+        async with open_stores(default_urls(data)) as stores, _back(far, case) as back:
             for name, weight in zip(names, case.cameras, strict=True):
                 await set_policy(stores.state, partition_of(name, stores.partitions), name, Policy(weight=weight))
             reader = Reader(stores, names, case.fps, payloads=case.detect)
@@ -179,15 +183,14 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             for group, start in zip(groups, starts, strict=True):
                 if start == 0.0:
                     begin(group)
-            if case.reverse:
-                other = running.enter_context(stack(folder / "far", line.network.site, SITE_ADDRESS))
-                lines = camera("back", sources[0], case)
-                part = agent(folder / "agent-back", line.network.core, SITE_ADDRESS, other, lines, case)
-                running.enter_context(part)
+            if far is not None:
+                lines = camera(_BACK, sources[0], case)
+                part = agent(folder / "agent-back", line.network.core, SITE_ADDRESS, far, lines, case)
+                parts.append(running.enter_context(part))
             at_once = [names[i] for group, start in zip(groups, starts, strict=True) if start == 0.0 for i in group]
-            await _until(lambda: reader.flow(at_once), parts, reading)
+            await _until(lambda: reader.flow(at_once) and (back is None or back.flow([_BACK_NAME])), parts, reading)
             line.network.begin()
-            began_s, busy = time.time(), sum(part.times().used_s for part in parts)
+            began_s, before = time.time(), times(parts)
             events: list[tuple[float, object]] = [
                 (start, group) for group, start in zip(groups, starts, strict=True) if start > 0
             ]
@@ -202,7 +205,7 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
                     assert isinstance(what, tuple)
                     await set_policy(stores.state, partition_of(what[0], stores.partitions), *what)
             await asyncio.sleep(max(began_s + seconds - time.time(), 0.0))
-            cpu_s = sum(part.times().used_s for part in parts) - busy
+            used = times(parts).since(before, 1.0)
             for part in parts:
                 if part.process.poll() is not None:
                     raise part.failure()
@@ -211,7 +214,30 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
     cameras = [_since(reader.logs[name].camera, began_s) for name in names]
-    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), cpu_s)
+    other = None if back is None else _since(back.logs[_BACK_NAME].camera, began_s)
+    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), *used, other)
+
+
+def times(parts: Sequence[Part]) -> Times:
+    """Of all of them together."""
+    all_of_it = [part.times() for part in parts]
+    return Times(sum(it.used_s for it in all_of_it), sum(it.waited_s for it in all_of_it))
+
+
+@asynccontextmanager
+async def _back(data: Path | None, case: Case) -> AsyncIterator[Reader | None]:
+    """What comes of the agent that sends the other way, if there is one."""
+    if data is None:
+        yield None
+        return
+    async with open_stores(default_urls(data)) as stores:
+        reader = Reader(stores, [_BACK_NAME], case.fps, payloads=False)
+        reading = asyncio.create_task(reader.run())
+        yield reader
+        if reading.done():
+            reading.result()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 def _since(it: Camera, began_s: float) -> Camera:

@@ -49,8 +49,9 @@ SOON_S = 0.02
 BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
 #: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
 STALL_S = 0.5
-#: On a thin link keyframes, which hold up what is behind them, come so much apart at least.
-THIN_KEYFRAME_S = 5.0
+#: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where most
+#: pictures are left out, or made smaller: there they are too small to, and so poor that it takes pictures to mend them.
+THIN_KEYFRAME_S, LOWER_KEYFRAME_S = 5.0, 10.0
 
 
 @dataclass(slots=True)
@@ -326,7 +327,8 @@ class RateControl:
         rung = camera.passing.rung if wish.passing else PassingRung()
         if wish.passing and not rung.encoded:
             return Order(bitrate, hold=camera.hold, passing=rung)
-        keyframe_s = THIN_KEYFRAME_S if self.thin else 0.0
         if not wish.width or not wish.height or not self.thin:
-            return Order(bitrate, hold=camera.hold, keyframe_s=keyframe_s, passing=rung)
-        return Order(bitrate, *pictures(camera.ladder, wish, rate_bps, now_s), camera.hold, keyframe_s, rung)
+            return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0, passing=rung)
+        fps, width = pictures(camera.ladder, wish, rate_bps, now_s)
+        keyframe_s = LOWER_KEYFRAME_S if width or 0 < fps < wish.fps / 2 else THIN_KEYFRAME_S
+        return Order(bitrate, fps, width, camera.hold, keyframe_s, rung)

@@ -1,7 +1,9 @@
 """What waits in the spools of a directory, beside an agent that may be at work on them. It only reads."""
 
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +33,7 @@ def waiting(directory: Path, site: str) -> list[Waiting]:
 def units_in(file: Path) -> int:
     """How many units wait in a spool that nobody works with; 0 if it cannot be read."""
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with _reading(file) as db:
             return int(db.execute("SELECT count(*) FROM entry WHERE unit").fetchone()[0])
     except sqlite3.Error:
         return 0
@@ -39,7 +41,7 @@ def units_in(file: Path) -> int:
 
 def _of(file: Path, camera: str) -> Waiting:
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with _reading(file) as db:
             rows = db.execute(_ASKED).fetchall()
     except sqlite3.Error as error:
         raise ConfigError(f"{file}: {error}") from None
@@ -50,3 +52,16 @@ def _of(file: Path, camera: str) -> Waiting:
         else:
             ranges.append(OpenRange(epoch, first, last))
     return Waiting(camera, tuple(ranges), sum(row[4] for row in rows), sum(row[3] for row in rows))
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[sqlite3.Connection]:
+    """Where nothing can be written, as on the disk of a dead host that was put into another one, nobody else is at work
+    either, and SQLite needs no file to share its index of the log by: it can keep that in memory.
+    """
+    alone = not os.access(file.parent, os.W_OK)
+    how = "mode=ro&vfs=unix-none" if alone else "mode=ro"
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)) as db:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        yield db
