@@ -12,6 +12,7 @@ from support import rtsp
 from support.clips import scene
 from support.edge_command import clip, ended, fishladder
 from support.gateway_double import gateway_double
+from support.profiles import SHARP, written
 
 from fishladder.edge.check_state import service_state
 from fishladder.edge.gateway_address import GatewayAddress
@@ -156,3 +157,22 @@ def test_root_means_the_service_unless_told_otherwise(tmp_path: Path) -> None:
     assert service_state(None, {}, root=False, service=tmp_path) is None
     assert service_state(None, told, root=True, service=tmp_path) is None
     assert service_state(Path("/given"), told, root=False, service=tmp_path) == Path("/given")
+
+
+async def test_what_a_profile_will_do_on_thin_links_and_a_bad_one(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_bytes(written(SHARP))
+    passed = clip(tmp_path / "clip.mp4", 60)
+    profile = ("--profile", str(tmp_path / "profile.json"))
+    status, lines = await check(
+        "--camera", "door=test:640x360@20", "--camera", f"passed={passed}", *profile
+    )  # fmt: skip
+    assert status == 0
+    said = only(lines, "ok   camera door: its profile, detector on street: ")
+    assert [f"{kbps} kbit/s " in said for kbps in (1000, 500, 250, 100)] == [True] * 4
+    assert "is of no use: its own stream is passed on" in only(lines, "ok   camera passed: its profile")
+    (tmp_path / "profile.json").write_bytes(written(SHARP).replace(b'"f1":0.97', b'"f1":97'))
+    status, out, err = await ended(await fishladder("check", "--camera", "door=test:", *profile, token="good"))
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"profile {tmp_path / 'profile.json'}: " in err
+    assert "$.rungs[3].f1" in err

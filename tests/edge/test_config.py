@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.profiles import QUICK, SHARP, written
 
 from fishladder.edge.config import camera_flag, load, split_login
 from fishladder.edge.spool.places import in_memory
@@ -214,3 +215,45 @@ def test_a_camera_of_two_streams(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=said):
             load(write(tmp_path, f"{head}{both}{more}"), {})
+
+
+def test_to_encode_anew_is_the_operators_to_allow(tmp_path: Path) -> None:
+    head = '[edge]\ngateway="https://a"\nsite="a"\ntoken="a"\n'
+    one = '[[camera]]\nname="x"\nsource="rtsp://10.0.0.7/1"\n'
+
+    def steps(edge: str, camera: str) -> tuple[str, ...]:
+        config = load(write(tmp_path, f"{head}{edge}{one}{camera}"), {})
+        return config.capture(config.cameras[0]).steps
+
+    assert "transcode" not in steps("", "")
+    assert steps("", "transcode=true\n") == steps("transcode=true\n", "") == ("sub", "transcode")
+    assert steps("transcode=true\n", "transcode=false\n") == ("sub", "tail", "keyframes")
+    assert steps("transcode=true\n", "step_down=[]\n") == ("transcode",)
+    assert steps("", 'step_down=["keyframes", "transcode"]\n') == ("keyframes", "transcode")
+    assert steps("transcode=true\n", 'step_down=["tail", "transcode"]\n') == ("tail", "transcode")
+    for more, said in (
+        ('step_down=["transcode", "tail"]\n', "x: step_down: nothing comes behind transcode"),
+        ('transcode=true\nmode="encode"\n', "x: transcode is for a camera that is passed on"),
+        ("transcode=true\ngate=true\n", "x: transcode is for a camera that is passed on"),
+        ('transcode="yes"\n', r"Expected `bool.*\[0\]\.transcode"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            steps("", more)
+
+
+def test_a_profile_is_the_agents_unless_a_camera_has_its_own_or_none(tmp_path: Path) -> None:
+    for name, table in (("sharp.json", SHARP), ("quick.json", QUICK)):
+        (tmp_path / name).write_bytes(written(table))
+    cameras = "".join(
+        f'[[camera]]\nname = "{name}"\nsource = "test:"\n{own}\n'
+        for name, own in (("a", ""), ("b", f'profile = "{tmp_path / "quick.json"}"'), ("c", 'profile = ""'))
+    )
+    config = load(write(tmp_path, f'[edge]\nprofile = "{tmp_path / "sharp.json"}"\n{cameras}'), FLAGS)
+    a, b, c = (config.profile_of(camera) for camera in config.cameras)
+    assert a is not None
+    assert b is not None
+    assert c is None
+    assert a.fitting(1e5, 640, 360, 20).fps < b.fitting(1e5, 640, 360, 20).fps
+    (tmp_path / "sharp.json").write_bytes(b'{"rungs": 5}')
+    with pytest.raises(ConfigError, match=r"profile .*sharp\.json: .*`\$\.rungs`|profile .*sharp\.json: .*`model`"):
+        load(tmp_path / "edge.toml", FLAGS)

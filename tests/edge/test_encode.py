@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from fishladder.edge import live_encoder
+from fishladder.edge import hardware, live_encoder
 from fishladder.edge.cameras.pattern import counter, draw
 from fishladder.edge.encode import X264, Encoded, EncoderSettings, scaled
 from fishladder.edge.hardware import HardwareH264
@@ -227,13 +227,37 @@ def test_the_wrapper_around_hardware_keeps_its_terms(monkeypatch: pytest.MonkeyP
         if index == 5:
             encoder.force_keyframe()
         if index == 8:
-            encoder.set_bitrate(300_000)  # opened anew: a keyframe
+            encoder.set_bitrate(300_000)  # it takes no other rate: opened anew, a keyframe
         encoded = encoder.encode(noisy(index), index * 100_000)
         assert encoded is not None
         payloads.append(encoded.payload)
         keys.append(encoded.keyframe)
     assert [index for index, key in enumerate(keys) if key] == [0, 5, 8]
     assert len(decode(payloads[8:])) == 4
+
+
+@pytest.mark.parametrize("changes_rate", [True, False])
+def test_hardware_told_much_less_has_a_short_buffer_again_from_the_next_keyframe_on(
+    changes_rate: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """x264 stands in for it: 300 of 3000 kbit/s, whose buffer would let a keyframe be as large as 1.2 s of that."""
+    options = {"preset": "ultrafast", "tune": "zerolatency", "forced-idr": "1", "x264-params": "keyint=infinite"}
+    monkeypatch.setitem(LIVE, "libx264", options)
+    monkeypatch.setattr(hardware, "_CHANGES_RATE", ("libx264",) if changes_rate else ())
+    settings = EncoderSettings(codec="libx264", keyframe_s=1.0, bitrate_bps=3_000_000)
+    encoder = HardwareH264(settings, (320, 180), 20, 3_000_000)
+    made = []
+    for index in range(100):
+        encoder.set_bitrate(3_000_000 if index < 45 else 300_000)
+        encoded = encoder.encode(noisy(index), index * 50_000)
+        assert encoded is not None
+        made.append(encoded)
+    keys = [index for index, it in enumerate(made) if it.keyframe]
+    assert keys == ([0, 20, 40, 60, 80] if changes_rate else [0, 20, 40, 45, 65, 85])
+    assert len(decode([it.payload for it in made])) == 100
+    large = [len(it.payload) * 8 for it in made[60:] if it.keyframe]
+    assert max(large) < 0.3 * 300_000, large
+    assert sum(len(it.payload) for it in made[80:]) * 8 < 1.2 * 300_000
 
 
 def test_only_devices_that_are_there_are_tried(tmp_path: Path) -> None:

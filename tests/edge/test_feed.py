@@ -10,6 +10,7 @@ from fishladder.edge.clock import SystemClock
 from fishladder.edge.feed import Feed
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.rate.orders import Order
+from fishladder.edge.rate.passing import ENCODED_STEPS
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
 from fishladder.edge.uplink_status import Sending
@@ -123,3 +124,20 @@ def test_what_is_passed_on_is_not_said_to_be_thinned_out() -> None:
     assert it.report(0) == CameraReport(0, "passthrough")
     it.on_record(Opened("encode", "h264", 640, 480, 15.0))
     assert it.report(0) == CameraReport(0, "encode", 3.0, cap_bps=200_000)
+
+
+def test_what_is_encoded_anew_says_so_and_still_wishes_to_be_passed_on() -> None:
+    it = feed()
+    it.settings = it.child.settings = CaptureSettings(CameraSettings("test:"), steps=ENCODED_STEPS)
+    it.obey(Policy(fps=3.0))
+    it.on_record(Opened("passthrough", "h264", 640, 480, 15.0))
+    before = it.wish(1.0)
+    it.on_record(Opened("transcode", "h264", 640, 480, 15.0, "main stream"))
+    wish = it.wish(1.0)
+    assert wish is not None
+    assert wish == before
+    assert wish.passing is not None
+    assert wish.passing.encoded_bps == it.child.settings.encoder.bitrate_bps
+    assert (wish.width, wish.height, wish.fps) == (640, 480, 3.0)
+    assert it.report(0) == CameraReport(0, "encode", 3.0)
+    assert it.sending == Sending("encode")

@@ -112,6 +112,7 @@ def test_into_open_groups_only_behind_a_gap(tmp_path: Path) -> None:
     at = next(at for at, it in enumerate(told) if isinstance(it, CapturedUnit) and it.codec is Codec.H265)
     entered = told[at]
     assert isinstance(entered, CapturedUnit)
+    assert entered.entry_point
     assert entered.flags & Flag.CLEAN or isinstance(told[at - 1], Left)
     units, pictures = inferred(records)
     assert pictures > 0.8 * units

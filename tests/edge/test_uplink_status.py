@@ -3,8 +3,10 @@
 import msgspec
 
 from fishladder.edge.rate.orders import Order, Wish
+from fishladder.edge.rate.passing import ENCODED_STEPS, Flow, Passing, PassingRung
 from fishladder.edge.spool.keeper import Filling
 from fishladder.edge.uplink_status import SenderNews, Sending, SentRate, sender_status
+from fishladder.view.sending import sending_view
 from fishladder.wire.messages import Positions, SenderStatus, UplinkStatus, encode, from_agent
 
 
@@ -52,3 +54,11 @@ def test_only_what_is_new_is_said_and_now_and_then_all_of_it() -> None:
     assert news.of({0: other, 1: held}, 2.0) == [(1, held)]
     assert news.of({0: other, 1: held, 2: ALL}, 3.0) == [(2, ALL)]
     assert news.of({0: other, 1: held}, 5.0) == [(0, other), (1, held)]
+
+
+def test_what_is_to_be_encoded_anew_is_said_in_words_older_gateways_know() -> None:
+    wish = Wish(1.0, 3e6, 15, 640, 360, Passing(Flow(3e6, 3e5), None, ENCODED_STEPS, 1.5e6))
+    order = Order(200_000, fps=5.0, width=320, passing=PassingRung(keep="transcode"))
+    said = [sender_status(Sending(mode), wish, order).keep for mode in ("passthrough", "encode")]
+    assert said == ["tail", "all"]
+    assert sending_view(sender_status(Sending("encode"), wish, order)).step == "size"

@@ -11,10 +11,12 @@ from support.models import strips_model
 
 from fishladder.inference.model import load_detector
 from fishladder.loadtest.accuracy.match import Counts, compare, overlap
-from fishladder.loadtest.accuracy.measure import Clip, Rung, _detect, measure, rungs_of
+from fishladder.loadtest.accuracy.measure import Clip, _detect, measure, rungs_of
 from fishladder.loadtest.accuracy.table import Table
+from fishladder.loadtest.report.accuracy import write_report
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Footage, encode_pictures
+from fishladder.wire.accuracy import Rung, decode
 from fishladder.wire.result import Detection
 
 corner = st.integers(0, 9).map(lambda tenth: tenth / 10)
@@ -69,6 +71,13 @@ def test_the_table_is_read_between_its_rows_and_clips_count_by_their_objects() -
     assert one.lowest_bps(0.95, at[-1]) is None
     two = Table("m", "0", "cpu", ["a", "b"], [rung(0.01, 1.0, "a", 30), rung(0.01, 0.0, "b", 10)])
     assert two.f1_at(at[0]) == pytest.approx(0.75)
+
+
+def test_the_report_has_a_profile_that_agents_take(tmp_path: Path) -> None:
+    found = Table("m", "0" * 64, "cpu", ["a"], [rung(0.01, 0.5), rung(0.1, 0.9)])
+    write_report(tmp_path, "fishladder loadtest accuracy", found, {})
+    for name in ("profile.json", "summary.json"):
+        assert decode((tmp_path / name).read_bytes(), name).rungs == found.rungs
 
 
 def test_fewer_bits_and_fewer_frames_keep_fewer_detections(tmp_path: Path) -> None:

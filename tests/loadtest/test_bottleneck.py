@@ -65,6 +65,39 @@ def test_pie_holds_the_delay_near_its_target() -> None:
     assert 2 < sum(waits) / len(waits) < 40
 
 
+def standing(it: Bottleneck, from_ms: float, until_ms: float, queue_ms: float) -> list[float]:
+    """Packets of 1500 bytes, 1 ms each at 12 Mbit/s, so that the queue stays about that long; when one was dropped."""
+    now_ms, dropped, leaves_ms = from_ms, [], from_ms
+    while now_ms < until_ms:
+        while leaves_ms < now_ms + queue_ms:
+            departs_ms = it.offer(now_ms, 1500)
+            if departs_ms is None:
+                dropped.append(now_ms)
+                break
+            leaves_ms = departs_ms
+        now_ms += 0.5
+    return dropped
+
+
+def test_pie_leaves_a_queue_alone_that_never_filled_a_third_of_its_buffer() -> None:
+    """RFC 8034 has that of cable modems, RFC 8033 has not; a sender that never fills more meets no early drop."""
+    up = 'rate_mbps = 12\nqueue_ms = 90\ndiscipline = "pie"'
+    assert not standing(queue(up), 0, 20_000, 28)  # three times the target
+    assert standing(queue(up), 0, 20_000, 32)
+
+
+def test_pie_grants_a_burst_after_its_first_drop_and_sleeps_after_a_calm_second() -> None:
+    it = queue('rate_mbps = 12\nqueue_ms = 90\ndiscipline = "pie"')
+    first, second, *_ = standing(it, 0, 5_000, 32)
+    assert second - first >= 142
+    calm_ms = 20_000  # the probability fades, and then a second is counted
+    assert not standing(it, 5_000 + calm_ms, 10_000 + calm_ms, 28)
+    assert standing(it, 10_000 + calm_ms, 20_000 + calm_ms, 32)
+    restless = queue('rate_mbps = 12\nqueue_ms = 90\ndiscipline = "pie"')
+    standing(restless, 0, 5_000, 32)
+    assert standing(restless, 5_500, 15_000, 28)  # awake still
+
+
 def test_grants_hold_until_the_next_cycle() -> None:
     it = medium("rate_mbps = 10\nqueue_ms = 100\ngrant_ms = 2\ndelay_ms = 5")
     assert [it.cross(at) for at in (0.1, 1.9, 2.0, 2.1)] == [7, 7, 7, 9]

@@ -4,7 +4,7 @@ ends when all cameras have and everything they captured is committed, or, when t
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from fishladder.edge.clock import Clock, SystemClock
 from fishladder.edge.config import EdgeConfig, phase_of
 from fishladder.edge.feed import Feed, Sink
 from fishladder.edge.limits.limiter import Limiter
+from fishladder.edge.rate.profile import Profile
 from fishladder.edge.reporting import Reporter
 from fishladder.edge.ring import Ring
 from fishladder.edge.session import Session
@@ -66,11 +67,17 @@ class Agent:
             self._feed(camera.name, config.capture(camera), sink)
             for sink, camera in zip(sinks, config.cameras, strict=True)
         ]
+        self._take(_profiles(config))
 
     def _feed(self, camera: str, settings: CaptureSettings, sink: Sink) -> Feed:
         config = self.config
         name = f"{config.site}/{camera}"
         return Feed(name, settings, sink, self._clock, self.uplink.wake, once=config.once, stall_s=config.stall_s)
+
+    def _take(self, profiles: Mapping[str, Profile | None]) -> None:
+        """What ladders go by, which no camera need be opened anew for."""
+        for feed in self.feeds:
+            feed.profile = profiles.get(feed.name)
 
     def _stream(self) -> Sequence[Sink]:
         config = self.config
@@ -216,6 +223,7 @@ class Agent:
         if later := needs_restart(self.config, config):
             log.warning("takes effect when the agent is started anew", settings=later)
         wanted = {f"{site}/{camera.name}": config.capture(camera) for camera in config.cameras}
+        profiles = _profiles(config)
         known = {feed.name: feed for feed in self.feeds}
         changes = Changes()
         for name, settings in wanted.items():
@@ -237,6 +245,7 @@ class Agent:
             if feed.name not in wanted and not feed.removed:
                 feed.remove()
                 changes.removed.append(feed.name)
+        self._take(profiles)
         if config.limits != self.uplink.limiter.config:
             self.uplink.limiter.change(config.limits)
             changes.changed.append("[limits]")
@@ -260,3 +269,7 @@ class Agent:
         await cameras
         self.uplink.flush()
         await self.uplink.settled()
+
+
+def _profiles(config: EdgeConfig) -> dict[str, Profile | None]:
+    return {f"{config.site}/{camera.name}": config.profile_of(camera) for camera in config.cameras}

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import BinaryIO, Literal, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
 import msgspec
 
@@ -23,6 +23,11 @@ from fishladder.edge.gate import GateSettings
 from fishladder.edge.passthrough import CODECS
 from fishladder.edge.rate.passing import STEPS, Keep, Step
 from fishladder.wire.errors import CameraError, ConfigError, FishladderError
+from fishladder.wire.unit import Codec
+
+if TYPE_CHECKING:  # NumPy and encoders: not in the processes of cameras that are passed on
+    from fishladder.edge.live_capture import LiveCapture
+    from fishladder.edge.transcode import Transcoder
 
 Mode = Literal["auto", "encode", "passthrough"]
 _FLOWS_S = 1.0
@@ -125,20 +130,33 @@ def _pass_on(camera: Camera, settings: CaptureSettings, orders: Orders, emit: Em
     from fishladder.edge.two_streams import TwoStreams
 
     sub = settings.sub
+
+    def anew(codec: Codec, found: Description) -> "Transcoder":
+        from fishladder.edge.live_capture import LiveCapture
+        from fishladder.edge.transcode import Transcoder
+
+        live = LiveCapture(settings.encoder, None, found.fps, settings.phase)
+        _steer(live, orders)
+        return Transcoder(codec, live)
+
     streams = TwoStreams(
         camera,
         None if sub is None else lambda: open_sub(sub, only_h264=settings.only_h264),
         early=sub is not None and kind_of(sub.source) == "file",
+        anew=anew,
     )
     said_s = time.monotonic()
 
     def obey() -> None:
         nonlocal said_s
-        streams.wanted = orders.sub
+        streams.wanted, streams.encoded = orders.sub, orders.keep == "transcode"
+        if streams.transcoder is not None:
+            _steer(streams.transcoder.live, orders)
         tail = streams.tail
         tail.rate_bps, tail.hold, tail.keep = orders.bitrate_bps, orders.hold, orders.keep
         if streams.changing:  # what there is until then must not be too much, or is little
-            tail.keep = "all" if streams.on_sub else "tail" if orders.keep == "all" else orders.keep
+            little = streams.on_sub and not streams.encoded
+            tail.keep = "all" if little else "keyframes" if orders.keep == "keyframes" else "tail"
         if time.monotonic() - said_s >= _FLOWS_S:
             said_s = time.monotonic()
             emit(Flows(*streams.flows))
@@ -148,6 +166,8 @@ def _pass_on(camera: Camera, settings: CaptureSettings, orders: Orders, emit: Em
             emit(record)
             if orders.stop:
                 break
+        for record in streams.rest():
+            emit(record)
     finally:
         streams.close()
 
@@ -167,14 +187,18 @@ def _encode(camera: Camera, found: Description, settings: CaptureSettings, order
 
     live = LiveCapture(settings.encoder, settings.gate, found.fps, settings.phase)
     for picture in camera.pictures():
-        live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted(), pause=orders.pause)
-        live.thin(fps=orders.thin_fps or None, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
+        _steer(live, orders)
         for record in live.take(picture):
             emit(record)
         if orders.stop:
             break
     for record in live.close():
         emit(record)
+
+
+def _steer(live: "LiveCapture", orders: Orders) -> None:
+    live.obey(fps=orders.fps, bitrate_bps=orders.bitrate_bps, keyframe=orders.keyframe_wanted(), pause=orders.pause)
+    live.thin(fps=orders.thin_fps or None, width=orders.width, hold=orders.hold, keyframe_s=orders.keyframe_s)
 
 
 def _obey(stdin: BinaryIO, orders: Orders) -> NoReturn:

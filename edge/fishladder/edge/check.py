@@ -18,7 +18,9 @@ from fishladder.edge.check_state import Finding, check_limits, check_spool
 from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
+from fishladder.edge.encode import scaled
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
+from fishladder.edge.rate.profile import Profile
 from fishladder.edge.redirects import guarded
 from fishladder.edge.snapshot import save
 from fishladder.edge.spool.settings import token_place
@@ -47,7 +49,10 @@ async def check(
     saved in `pictures`. `service` is the state directory of another user's agent, which is looked at only.
     """
     looks = [
-        asyncio.create_task(check_camera(camera.name, config.capture(camera), pictures)) for camera in config.cameras
+        asyncio.create_task(
+            check_camera(camera.name, config.capture(camera), pictures, profile=config.profile_of(camera))
+        )
+        for camera in config.cameras
     ]
     encodes = False
     try:
@@ -77,7 +82,7 @@ async def check(
 
 
 async def check_camera(
-    name: str, settings: CaptureSettings, pictures_in: Path | None = None
+    name: str, settings: CaptureSettings, pictures_in: Path | None = None, *, profile: Profile | None = None
 ) -> tuple[list[Finding], bool]:
     """Open a camera and watch it until some keyframes have come, or for `WATCH_S`. Also says whether it is encoded."""
     began_s = time.monotonic()
@@ -134,9 +139,19 @@ async def check_camera(
         )
     ]
     found += [Finding(what, "warn", warning) for warning in health.warnings]
+    if profile is not None:
+        found.append(Finding(what, "ok", f"its profile, {_promise(profile, settings, about)}"))
     if pictures_in is not None:
         found.append(await asyncio.to_thread(_picture, what, units, pictures_in / f"{name}.jpg"))
-    return found, about.mode == "encode"
+    return found, about.mode == "encode" or "transcode" in settings.steps
+
+
+def _promise(profile: Profile, settings: CaptureSettings, about: Opened) -> str:
+    """What a profile will do on thin links."""
+    if about.mode == "passthrough" and "transcode" not in settings.steps:
+        return f"{profile.name}, is of no use: its own stream is passed on"
+    fps = min(it for it in (settings.fps, about.fps or 25.0) if it)
+    return profile.words(*scaled(about.width, about.height, settings.encoder.width), fps)
 
 
 def _picture(what: str, units: list[CapturedUnit], file: Path) -> Finding:

@@ -39,8 +39,11 @@ def _settings(command: Any) -> Any:
         click.option("--fps", type=float, help="At most so many pictures a second (encode)."),
         click.option("--bitrate-kbps", type=int, help="Most bits a second of one camera (encode)."),
         click.option("--width", type=int, help="Scale down to this width (encode)."),
+        click.option("--profile", help="What the detector needs, by `loadtest accuracy`: its profile.json (encode)."),
         click.option("--gate/--no-gate", default=None, help="Send only what moves, and a picture a minute (encode)."),
-        click.option("--uplink", type=click.Choice(["stream", "whip"]), help="stream (default), or WHIP."),
+        click.option(
+            "--uplink", type=click.Choice(["stream", "whip"]), help="stream (default), or whip; all cameras alike."
+        ),
         click.option("--spool-dir", help="Where frames wait while the uplink is down (else a sane place)."),
         click.option("--spool-bytes", type=int, help="Most it may hold (else half of the free disk)."),
         click.option("--no-spool", is_flag=True, help="Keep frames in memory only."),

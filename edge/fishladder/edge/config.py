@@ -13,13 +13,14 @@ import msgspec
 from fishladder.edge.cameras.kinds import CameraSettings, kind_of
 from fishladder.edge.cameras.pattern import PatternCamera
 from fishladder.edge.capture import CaptureSettings, Mode
-from fishladder.edge.config_checks import at_least, check_gate, check_sub, ignored, named
+from fishladder.edge.config_checks import at_least, check_gate, check_steps, ignored, named
 from fishladder.edge.encode import EncoderSettings
 from fishladder.edge.gate import GateSettings
 from fishladder.edge.gateway_address import GatewayAddress, address, origin
 from fishladder.edge.limits.settings import LimitsConfig
 from fishladder.edge.logins import split
-from fishladder.edge.rate.passing import STEPS, Step
+from fishladder.edge.rate.passing import ENCODED_STEPS, STEPS, Step
+from fishladder.edge.rate.profile import Profile, read_profile
 from fishladder.edge.spool.settings import SpoolConfig
 from fishladder.runtime.config import load_config
 from fishladder.runtime.encoders import H264, best_h264
@@ -62,6 +63,8 @@ class CameraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gate_sensitivity: float | None = None
     gate_ignore: tuple[str, ...] = ()
     step_down: tuple[Step, ...] | None = None
+    transcode: bool | None = None
+    profile: str | None = None
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +90,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gate_hold_s: float = 5.0
     gate_sensitivity: float = 1.0
     step_down: tuple[Step, ...] = STEPS
+    transcode: bool = False
+    profile: str = ""
     ring_bytes: int = 64 << 20
     stall_s: float = 20.0
     drain_s: float = 10.0
@@ -186,8 +191,20 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             only_h264=whip,
             gate=self._gate(camera),
             sub=stream(camera.sub) if camera.sub else None,
-            steps=self.step_down if camera.step_down is None else camera.step_down,
+            steps=self._steps(camera),
         )
+
+    def _steps(self, camera: CameraConfig) -> tuple[Step, ...]:
+        named = self.step_down if camera.step_down is None else camera.step_down
+        transcode = self.transcode if camera.transcode is None else camera.transcode
+        if "transcode" in named or not transcode:
+            return named
+        return tuple(step for step in ENCODED_STEPS if step != "sub" or step in named)
+
+    def profile_of(self, camera: CameraConfig) -> Profile | None:
+        """By what its ladder goes; None = by its own rule. Raises `ConfigError` naming the file and what is wrong."""
+        file = self.profile if camera.profile is None else camera.profile
+        return read_profile(Path(file)) if file else None
 
     def _gate(self, camera: CameraConfig) -> GateSettings | None:
         if not (self.gate if camera.gate is None else camera.gate):
@@ -312,7 +329,10 @@ def _check(config: EdgeConfig, needs_gateway: bool) -> None:
             if capture.mode == "passthrough":
                 raise ConfigError(f'{what}: a gate needs pictures to look at: use mode = "encode", or gate = false')
             check_gate(capture.gate, what)
-        check_sub(capture, what)
+        check_steps(capture, what)
+        if camera.transcode and (capture.mode == "encode" or capture.gate is not None):
+            raise ConfigError(f"{what}: transcode is for a camera that is passed on: this one is encoded in any case")
+        config.profile_of(camera)
         if encoder.preset not in _PRESETS:
             raise ConfigError(f"{what}: preset {encoder.preset!r}: expected one of {', '.join(_PRESETS)}")
         if kind_of(capture.camera.source) == "test":

@@ -16,7 +16,10 @@ def check_gate(gate: GateSettings, what: str) -> None:
     at_least(gate.sensitivity, 0.1, f"{what}: gate_sensitivity")
 
 
-def check_sub(capture: CaptureSettings, what: str) -> None:
+def check_steps(capture: CaptureSettings, what: str) -> None:
+    """What a camera that is passed on does on a thin link."""
+    if "transcode" in capture.steps[:-1]:
+        raise ConfigError(f"{what}: step_down: nothing comes behind transcode, for which any link is enough")
     if len(set(capture.steps)) < len(capture.steps):
         raise ConfigError(f"{what}: step_down names a step twice: {', '.join(capture.steps)}")
     if capture.sub is None:

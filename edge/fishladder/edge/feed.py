@@ -16,8 +16,10 @@ from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left,
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
 from fishladder.edge.encode import scaled
+from fishladder.edge.rate.ladder import fitting
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
+from fishladder.edge.rate.profile import Profile
 from fishladder.edge.uplink_status import Sending
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraReport, Policy
@@ -100,6 +102,7 @@ class Feed:
         self.opened: Opened | None = None
         self.ended = False
         self.removed = False  #: it is no longer among the settings' cameras
+        self.profile: Profile | None = None  #: by which its ladder goes; None = by its own rule
         self._once = once
         self._stall_s = stall_s
         self.child = self._child(settings)
@@ -188,8 +191,8 @@ class Feed:
         """What it obeys at the moment, for people to see: what is passed on is never thinned out, nor made less of
         without a step down.
         """
-        mode = self.opened.mode if self.opened is not None else ""
-        passed_on = self.opened is not None and mode != "encode"
+        mode = self.sending.mode if self.sending is not None else ""
+        passed_on = mode == "passthrough"
         capped = self._policy is not None and not (passed_on and not self.child.settings.steps)
         cap_bps = self._policy.cap_bps if self._policy is not None and capped else None
         return CameraReport(channel, mode, None if passed_on else self._fps, self.paused, cap_bps)
@@ -214,11 +217,11 @@ class Feed:
         opened = self.opened
         if opened is None or self.paused:
             return None
-        if opened.mode != "encode":
-            return self._passing(weight, opened.fps or 25.0)
-        encoder = self.child.settings.encoder
+        width, height = scaled(opened.width, opened.height, self.child.settings.encoder.width)
         fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
-        return Wish(weight, self._most_bps, fps, *scaled(opened.width, opened.height, encoder.width))
+        fit = fitting if self.profile is None else self.profile.fitting
+        encoded = Wish(weight, self._most_bps, fps, width, height, fit=fit)
+        return encoded if opened.mode == "encode" else self._passing(encoded, opened.fps or 25.0)
 
     @property
     def sending(self) -> Sending | None:
@@ -228,15 +231,19 @@ class Feed:
         gate_open = None if self.child.settings.gate is None else self._let_through >= _OPEN
         return Sending("passthrough" if self.opened.mode == "passthrough" else "encode", gate_open)
 
-    def _passing(self, weight: float, fps: float) -> Wish | None:
+    def _passing(self, encoded: Wish, fps: float) -> Wish | None:
+        """What it would pass on; `encoded`: what it would be if it was encoded anew."""
         flows, steps = self._flows, self.child.settings.steps
         if not steps:
             return None
         main = flows.main if flows is not None and flows.main.bps else Flow(GUESS_BPS)
         sub = None if self.child.settings.sub is None else flows.sub if flows is not None else Flow()
-        passing = Passing(main, sub, steps)
         cap_bps = self._policy.cap_bps if self._policy is not None else None
-        return Wish(weight, min(use_bps(PassingRung(), passing), cap_bps or math.inf), fps, 0, 0, passing)
+        passing = Passing(main, sub, steps, encoded.most_bps)
+        most_bps = min(use_bps(PassingRung(), passing), cap_bps or math.inf)
+        if "transcode" in steps:
+            return encoded._replace(most_bps=most_bps, passing=passing)
+        return Wish(encoded.weight, most_bps, fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""

@@ -1,5 +1,6 @@
 """H.264 by a hardware encoder, to the same terms as `encode.X264`: each picture out at once, keyframes when asked for,
-a rate that can be changed. Which one, `runtime.encoders` finds out; what it makes is parsed, never taken on trust.
+a rate that can be changed and a buffer that is short for it. Which one, `runtime.encoders` finds out; when it is opened
+anew, `reopening` says; what it makes is parsed, never taken on trust.
 """
 
 from fractions import Fraction
@@ -10,16 +11,18 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from fishladder.edge.cameras.container import reason
-from fishladder.edge.encode import Encoded, EncoderSettings, scaled, vbv_s
+from fishladder.edge.encode import OVER, ROOM, Encoded, EncoderSettings, scaled
+from fishladder.edge.reopening import Reopening, buffer_bits
 from fishladder.runtime.encoders import LIVE
 from fishladder.wire.bitstream import ParameterSets, inspect
 from fishladder.wire.errors import CameraError, WireError
 from fishladder.wire.unit import Codec
 
 _TIME_BASE = Fraction(1, 1_000_000)
-#: These take a new rate as they run; the others are opened anew, which costs a keyframe, once it differs by so much.
+#: These take a new rate as they run, up to what they were opened with; the others none.
 _CHANGES_RATE = ("h264_nvenc", "h264_qsv")
-_REOPEN_SHARE = 0.2
+#: Drivers refuse to be opened for next to nothing.
+_LEAST_BPS = 10_000
 
 
 class HardwareH264:
@@ -38,23 +41,27 @@ class HardwareH264:
         self._sets = ParameterSets(Codec.H264)
         self._next_keyframe_us: int | None = None
         self._force = True
-        self._bitrate_bps = bitrate_bps
-        self._context = self._open()
+        self._changes_rate = settings.codec in _CHANGES_RATE
+        self.set_bitrate(bitrate_bps)
+        self._reopening = Reopening(self._wanted_bps, changes_rate=self._changes_rate)
+        self._context: VideoCodecContext | None = self._open()
 
     def _open(self) -> VideoCodecContext:
-        name, rate = self.settings.codec, self._bitrate_bps
+        """At the most it may be told later, for which constant bitrate holds from the start."""
+        name, rate = self.settings.codec, self._wanted_bps
+        most = min(round(rate * ROOM), self._most_bps) if self._changes_rate else rate
         try:
             context = av.CodecContext.create(name, "w")
             assert isinstance(context, VideoCodecContext)
             context.width, context.height, context.pix_fmt = self.width, self.height, self._format
             context.time_base = _TIME_BASE
             context.framerate = Fraction(self.fps).limit_denominator(1001)
-            context.bit_rate = rate
+            context.bit_rate = most
             context.max_b_frames = 0
             context.gop_size = max(round(self.fps * 600), 600)  # keyframes come when we ask for them
             limits = {
-                "maxrate": str(rate),
-                "bufsize": str(max(round(rate * vbv_s(self.fps)), 1)),
+                "maxrate": str(most),
+                "bufsize": str(buffer_bits(rate, self.fps)),
                 "profile": self.settings.profile,
             }
             context.options = {**LIVE.get(name, {}), **limits}
@@ -62,21 +69,34 @@ class HardwareH264:
         except (av.FFmpegError, ValueError) as error:
             why = reason(error) if isinstance(error, av.FFmpegError) else str(error)
             raise CameraError(f"{name} refuses {self.width}x{self.height} at {self.fps:g} fps: {why}") from None
+        if self._changes_rate:
+            context.bit_rate = rate
         self._force = True
+        self._maximum_bps = most
         return context
+
+    @property
+    def _most_bps(self) -> int:
+        return max(round(self.settings.bitrate_bps * OVER), _LEAST_BPS)
 
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Never: it sees to that itself."""
         return False
 
     def set_bitrate(self, bitrate_bps: int) -> None:
-        """From the next picture on; capped at the maximum in the settings. Raises `CameraError`."""
-        wanted = max(min(bitrate_bps, self.settings.bitrate_bps), 10_000)
-        if self.settings.codec in _CHANGES_RATE:
-            self._bitrate_bps = self._context.bit_rate = wanted
-        elif abs(wanted - self._bitrate_bps) > self._bitrate_bps * _REOPEN_SHARE:
-            self._bitrate_bps = wanted
+        """From the next picture on, or where that takes another encoder when one is opened."""
+        self._wanted_bps = max(min(bitrate_bps, self._most_bps), _LEAST_BPS)
+
+    def _ready(self, pts_us: int, *, key: bool) -> VideoCodecContext:
+        """The encoder for that picture. Raises `CameraError`."""
+        if self._context is not None and self._reopening.due(self._wanted_bps, pts_us, keyframe=key):
+            self._context = None  # one at a time: some hardware has no more
+        if self._context is None:
             self._context = self._open()
+            self._reopening.opened(self._wanted_bps, pts_us)
+        elif self._changes_rate:
+            self._context.bit_rate = min(self._wanted_bps, self._maximum_bps)
+        return self._context
 
     def force_keyframe(self) -> None:
         self._force = True
@@ -86,12 +106,14 @@ class HardwareH264:
         picture = self._scaler.reformat(
             frame, self.width, self.height, self._format, interpolation=Interpolation.FAST_BILINEAR
         )
-        key = self._force or self._next_keyframe_us is None or pts_us >= self._next_keyframe_us
+        due = self._next_keyframe_us is None or pts_us >= self._next_keyframe_us
+        context = self._ready(pts_us, key=self._force or due)
+        key = self._force or due
         picture.pts = pts_us
         picture.time_base = _TIME_BASE
         picture.pict_type = PictureType.I if key else PictureType.NONE
         try:
-            data = b"".join(bytes(packet) for packet in self._context.encode(picture))
+            data = b"".join(bytes(packet) for packet in context.encode(picture))
             clean = bool(data) and self._clean(data)
         except (av.FFmpegError, WireError) as error:
             why = reason(error) if isinstance(error, av.FFmpegError) else str(error)

@@ -1,15 +1,15 @@
-"""A camera's main stream and its sub-stream as one: which of the two is passed on, and the change from one to the other
-at a unit where a decoder may start. A picture is captured once, by the stream that is passed on when it comes. The
-sub-stream is opened when it is wanted; whatever happens to it, the main stream goes on.
+"""A camera's main stream and its sub-stream as one: which of the two is passed on, or encoded anew, and the change from
+one to the other at a unit where a decoder may start. A picture is captured once, by the stream that is in use when it
+comes. The sub-stream is opened when it is wanted; whatever happens to it, the main stream goes on.
 """
 
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fishladder.edge.cameras.camera import Camera, Packet
+from fishladder.edge.cameras.camera import Camera, Description, Packet
 from fishladder.edge.capture_records import Captured, CapturedUnit, Left, Opened, Record, Trouble
 from fishladder.edge.passthrough import Passthrough
 from fishladder.edge.rate.passing import Flow
@@ -17,7 +17,10 @@ from fishladder.edge.tail import Measured, Tail
 from fishladder.runtime.lifecycle import Backoff
 from fishladder.wire.errors import FishladderError
 from fishladder.wire.fates import Fate
-from fishladder.wire.unit import Flag
+from fishladder.wire.unit import Codec, Flag
+
+if TYPE_CHECKING:  # not before it is needed: a camera that is passed on has no use for an encoder
+    from fishladder.edge.transcode import Transcoder
 
 #: The sub-stream is closed when it has not been wanted for so long.
 IDLE_S = 60.0
@@ -82,11 +85,21 @@ class _Source:
 
 class TwoStreams:
     """`main` is open already; `open_sub` opens the other, None if there is none. `early`: do so at once, where the two
-    show the same only if they begin together (files).
+    show the same only if they begin together (files). `anew` makes what encodes a stream anew.
     """
 
-    def __init__(self, main: Camera, open_sub: Callable[[], Camera] | None = None, *, early: bool = False) -> None:
+    def __init__(
+        self,
+        main: Camera,
+        open_sub: Callable[[], Camera] | None = None,
+        *,
+        early: bool = False,
+        anew: "Callable[[Codec, Description], Transcoder] | None" = None,
+    ) -> None:
         self.wanted = False  #: the sub-stream
+        self.encoded = False  #: whether the stream in use is to be encoded anew
+        self.transcoder: Transcoder | None = None  #: while it is
+        self._anew = anew
         self.tail = Tail()  #: what of the stream in use is passed on
         self._news: queue.Queue[_News] = queue.Queue(_WAITING)
         self._main = _Source(main, self._news)
@@ -101,6 +114,7 @@ class TwoStreams:
         self._sub_flow = Flow()
         self._gap = False  # the last picture was not passed on
         self._needs_gap = False  # the stream that is wanted can only be begun behind one
+        self._late: CapturedUnit | None = None  # the last unit, told of but not encoded: it would be that gap
 
     @property
     def flows(self) -> tuple[Flow, Flow | None]:
@@ -115,8 +129,12 @@ class TwoStreams:
 
     @property
     def changing(self) -> bool:
-        """Whether another stream is wanted than is passed on."""
-        return self.wanted is not self.on_sub
+        """Whether another stream is wanted than is in use, or the same in the other way."""
+        return self.wanted is not self.on_sub or self._wants_encoding is (self.transcoder is None)
+
+    @property
+    def _wants_encoding(self) -> bool:
+        return self.encoded and self._anew is not None
 
     def records(self, obey: Callable[[], None]) -> Iterator[Record]:
         """Until the main stream ends; `obey` is called before each picture. Raises `CameraError` when it fails."""
@@ -132,6 +150,7 @@ class TwoStreams:
                     self._sub, self._opening = news.source, False
                     news.source.start()
                 case _Ended() if news.source is self._main:
+                    yield from self.rest()
                     if news.error is not None:
                         raise news.error
                     return
@@ -149,29 +168,61 @@ class TwoStreams:
         source.measured.add(unit)
         self._needs_gap &= self.changing
         target = self._sub if self.wanted and self._sub is not None else self._main
-        if source is target and source is not self._active and self._enters(unit):
-            self._active = source
-            self.tail.begin()
-            yield self._opened()
-        if source is self._active:
-            self._gap = self._needs_gap or not self.tail.passes(unit)
-            if self._gap:
-                yield Captured(unit.mono_us)
+        other = source is not self._active or self._wants_encoding is (self.transcoder is None)
+        if source is target and other and self._enters(unit):
+            yield from self._change(source)
+        if source is not self._active:
+            return
+        if self.transcoder is not None:
+            yield from self._encode(self.transcoder, unit)
+            return
+        self._gap = self._needs_gap or not self.tail.passes(unit)
+        if self._gap:
+            yield Captured(unit.mono_us)
+            yield Left(Fate.SHED)
+        else:
+            yield unit
+
+    def _change(self, source: _Source) -> Iterator[Record]:
+        yield from self.rest()
+        self._active, self._needs_gap = source, False
+        if self._wants_encoding and self._anew is not None:
+            self.transcoder = self._anew(source.units.codec, source.camera.description)
+        self.tail.begin()
+        yield self._opened()
+
+    def _encode(self, transcoder: "Transcoder", unit: CapturedUnit) -> Iterator[Record]:
+        """Where a gap is needed the last unit waits for the next one, which may be the one to go on with."""
+        yield Captured(unit.mono_us)
+        late, self._late = self._late, unit if self._needs_gap else None
+        if late is not None:
+            yield from transcoder.decode(late, unit.mono_us)
+        if self._late is None:
+            yield from transcoder.decode(unit, unit.mono_us)
+
+    def rest(self) -> Iterator[Record]:
+        """Encode nothing anew any more: what became of units whose fate is not told yet."""
+        if self.transcoder is not None:
+            yield from self.transcoder.close()
+            if self._late is not None:
                 yield Left(Fate.SHED)
-            else:
-                yield unit
+        self.transcoder = self._late = None
 
     def _opened(self) -> Opened:
         found = self._active.camera.description
         stream = "sub-stream" if self.on_sub else "main stream"
-        return Opened("passthrough", found.codec, found.width, found.height, found.fps, stream)
+        mode = "passthrough" if self.transcoder is None else "transcode"
+        return Opened(mode, found.codec, found.width, found.height, found.fps, stream)
 
     def _enters(self, unit: CapturedUnit) -> bool:
         """Whether the stream in use may be left for another at this unit of that one. Where pictures behind such a unit
-        may refer to what was before it, a decoder has to begin anew, which it does behind a gap.
+        may refer to what was before it, a decoder has to begin anew, which it does behind a gap; ours does anyway.
         """
-        self._needs_gap |= bool(unit.flags & Flag.RECOVERY) and not self._gap
-        return bool(unit.flags & Flag.CLEAN) or (bool(unit.flags & Flag.RECOVERY) and self._gap)
+        if self._wants_encoding:
+            return unit.entry_point
+        gap = self._late is not None or (self._gap and self.transcoder is None)
+        self._needs_gap |= bool(unit.flags & Flag.RECOVERY) and not gap
+        return bool(unit.flags & Flag.CLEAN) or (bool(unit.flags & Flag.RECOVERY) and gap)
 
     # -- the sub-stream
 
@@ -202,6 +253,7 @@ class TwoStreams:
         if self._sub is not None and self._sub.measured.flow.bps:
             self._backoff.reset()
         if self.on_sub:
+            yield from self.rest()
             self._active = self._main
             self.tail.begin()
             self.tail.wait()

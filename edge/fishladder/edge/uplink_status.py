@@ -11,6 +11,7 @@ import msgspec
 from fishladder.edge.limits.limiter import Holding
 from fishladder.edge.limits.month import Forecast
 from fishladder.edge.rate.orders import Order, Wish
+from fishladder.edge.rate.passing import Keep
 from fishladder.edge.spool.keeper import Filling
 from fishladder.wire.messages import MonthStatus, SenderStatus, UplinkStatus
 
@@ -47,8 +48,15 @@ def sender_status(sending: Sending, wish: Wish | None, order: Order | None) -> S
         of_width=wish.width,
         hold=order.hold,
         sub=order.passing.sub,
-        keep=order.passing.keep,
+        keep=_kept(order.passing.keep, sending.mode),
     )
+
+
+def _kept(keep: Keep, mode: Literal["encode", "passthrough"]) -> Literal["all", "tail", "keyframes"]:
+    """In words of the contract. What is to be encoded anew is cut until it is, and then like any that is encoded."""
+    if keep == "transcode":
+        return "all" if mode == "encode" else "tail"
+    return keep
 
 
 @dataclass(slots=True)

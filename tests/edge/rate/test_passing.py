@@ -1,7 +1,7 @@
 """Cameras that pass on their own streams: which rung, when, how often that changes; alone and on a modelled link."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -13,6 +13,7 @@ from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.rate.control import RateControl
 from fishladder.edge.rate.orders import Wish
 from fishladder.edge.rate.passing import (
+    ENCODED_STEPS,
     STEPS,
     UPS_A_MINUTE,
     Flow,
@@ -220,6 +221,76 @@ def test_a_cap_from_above_holds_on_a_link_that_has_room(cap_bps: float, sub: boo
     site.run(150)
     assert one.on_sub is sub
     assert least < site.used(20, 148) < cap_bps
+
+
+@dataclass
+class Transcoded(Passed):
+    """Keyframes each 10 s, and where it is told so encoded anew from one on."""
+
+    anew: bool = False
+    changes: list[tuple[float, bool]] = field(default_factory=list)
+
+    def picture(self, now_s: float, rng: random.Random) -> int | None:
+        gop = round(self.wish.fps * 10)
+        key = self.number % gop == 0
+        self.number += 1
+        order = self.order
+        if key and order.passing.encoded is not self.anew:
+            self.anew = order.passing.encoded
+            self.changes.append((now_s, self.anew))
+            self.keyframe_s = now_s
+            self.tail.begin()
+        if self.anew:
+            return Camera.picture(self, now_s, rng)
+        self.tail.keep = "tail" if order.passing.encoded else order.passing.keep
+        self.tail.rate_bps, self.tail.hold = order.bitrate_bps, order.hold
+        size = self.main_bps / self.wish.fps * gop / (gop + 19) * (20 if key else 1) * rng.lognormvariate(0, 0.2)
+        flags = Flag.CLEAN if key else NO_FLAGS
+        unit = CapturedUnit(Codec.H264, flags, 1, 1, 1, 1, round(now_s * 1e6), bytes(round(size / 8)))
+        if not self.tail.passes(unit):
+            self.shed += 1
+            return None
+        return len(unit.payload)
+
+
+def transcoded() -> Transcoded:
+    passing = Passing(Flow(3e6, 3.5e5), None, ENCODED_STEPS, 1.5e6)
+    return Transcoded(Wish(1.0, use_bps(ALL, passing), 15, 640, 360, passing), main_bps=3e6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kbps", [100, 300, 1000])
+def test_what_is_encoded_anew_fits_any_link_and_is_passed_on_when_the_link_is_back(kbps: int, seed: int) -> None:
+    one = transcoded()
+    site = FluidSite([one], lambda now_s: kbps * 1e3 if now_s < 90 else 20e6, seed=seed, rtt_s=0.05)
+    site.run(200)
+    assert [anew for _, anew in one.changes] == [True, False], one.changes
+    (down_s, _), (up_s, _) = one.changes
+    assert down_s < 45, "the first keyframe alone takes 35 s at 100 kbit/s"
+    assert 90 < up_s < 175
+    begins_s = down_s + 5
+    assert at(site.ages_ms(begins_s, 88), 0.95) < 1000
+    assert site.used(begins_s, 88) > 0.75 * kbps * 1e3
+    assert sum(begins_s <= unit.ready_s < 88 for unit in site.units) / (88 - begins_s) >= 3, "pictures a second"
+    assert site.used(up_s + 5, 198) > 2.5e6
+
+
+def test_without_leave_nothing_is_encoded_anew_and_with_it_not_on_a_link_that_has_room() -> None:
+    assert not any(rung.encoded for rung in rungs_of(BOTH))
+    one = transcoded()
+    FluidSite([one], lambda _: 20e6).run(60)
+    assert (one.changes, one.shed) == ([], 0)
+
+
+def test_rungs_with_encoding_anew() -> None:
+    assert rungs_of(Passing(MAIN, SUB, ENCODED_STEPS, 1e6)) == [ALL, ON_SUB, PassingRung(True, "transcode")]
+    last = Passing(MAIN, None, (*STEPS, "transcode"), 1e6)
+    assert [rung.keep for rung in rungs_of(last)] == ["all", "tail", "keyframes", "transcode"]
+    assert (need_bps(PassingRung(False, "transcode"), last), use_bps(PassingRung(False, "transcode"), last)) == (0, 1e6)
+    ladder = PassingLadder()
+    assert ladder.step(1.0, 0, last, 1.0, full=True).encoded
+    ladder.keep_all()
+    assert ladder.rung.encoded, "a link that is gone is no reason to spool the large stream"
 
 
 def test_a_new_connection_goes_on_where_the_last_one_was() -> None:

@@ -4,15 +4,15 @@ and pictures a second and a size by each camera's ladder. Pure: told what was se
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 
 from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.budget import Claim, share
+from fishladder.edge.rate.camera_state import CameraState
 from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
-from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.fullness import Fullness
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
-from fishladder.edge.rate.passing import PassingLadder, need_bps, use_bps
+from fishladder.edge.rate.passing import PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
@@ -27,12 +27,8 @@ HOLD_LATE_S = 0.2
 SURE = 0.8
 #: For so long after a queue stood the link counts as full.
 FULL_S = 2.0
-#: Before a camera leaves anything out of its stream for good, the link has been full for so long: stores and gateways
-#: stand still for seconds too. Time when it was not is taken off, by half; where TCP sees no queue, a quarter counts.
-THIN_S, FREE_COUNTS, DENIED_COUNTS = 4.0, 0.5, 0.25
 #: What a camera may use beyond what it does use: when more happens in it, its share follows.
 GROWTH = 2.0
-_FOLLOW_S = 0.4
 #: Of the link's rate for live units; the rest is what wraps them, and control.
 PAYLOAD = 0.97
 #: And where others shall not notice us, so that what is paced by the rate never piles up before it.
@@ -54,24 +50,6 @@ STALL_S = 0.5
 THIN_KEYFRAME_S = 7.0
 
 
-@dataclass(slots=True)
-class _Camera:
-    ladder: Ladder = field(default_factory=Ladder)
-    passing: PassingLadder = field(default_factory=PassingLadder)
-    used_bps: float = 0.0
-    produced: int = 0  # bytes since the last step
-    hold: bool = False
-    order: Order | None = None
-    _smooth_bps: float = 0.0
-
-    def used(self, passed_s: float) -> None:
-        """Follow what is sent: at once upwards, slowly down."""
-        rate = self.produced * 8 / min(passed_s, 1.0)
-        self._smooth_bps += (rate - self._smooth_bps) * min(passed_s / _FOLLOW_S, 1.0)
-        self.used_bps = max(self._smooth_bps, self.used_bps * (1 - min(passed_s / 2.0, 1.0)))
-        self.produced = 0
-
-
 class RateControl:
     """One connection's; cameras by channel. Times in seconds on one clock. `before` is that of the connection before:
     what cameras send, and what their link has carried until now, do not change because it was made anew.
@@ -87,10 +65,10 @@ class RateControl:
         self._backfill_s = -1.0  # when something was sent last
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
-        self._full_for_s = 0.0  # more or less, see `THIN_S`
-        known: dict[int, _Camera] = {} if before is None else before._cameras
-        self._cameras: dict[int, _Camera] = {
-            channel: _Camera(camera.ladder, camera.passing) for channel, camera in known.items()
+        self._fullness = Fullness()
+        known: dict[int, CameraState] = {} if before is None else before._cameras
+        self._cameras: dict[int, CameraState] = {
+            channel: CameraState(camera.ladder, camera.passing) for channel, camera in known.items()
         }
         self._step_s = 0.0
         self._heard_s = 0.0
@@ -122,7 +100,7 @@ class RateControl:
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
         self._way.taken(channel, seq, size, ready_s, now_s)
-        self._cameras.setdefault(channel, _Camera()).produced += size
+        self._cameras.setdefault(channel, CameraState()).produced += size
         self.estimator.sent(size, now_s)
 
     def latest(self, channel: int) -> float | None:
@@ -184,7 +162,7 @@ class RateControl:
             camera.passing.keep_all()
             if camera.order is None:
                 continue
-            order = camera.order._replace(hold=False, passing=camera.order.passing._replace(keep="all"))
+            order = camera.order._replace(hold=False, passing=camera.order.passing.whole)
             if order != camera.order:
                 camera.order = order
                 news.append((channel, order))
@@ -215,7 +193,7 @@ class RateControl:
         self._step_s = now_s
         ages = {}
         for channel in wishes:
-            self._cameras.setdefault(channel, _Camera())
+            self._cameras.setdefault(channel, CameraState())
         beside_bps = 0.0  # what cameras send that pass on what they get
         for channel, camera in self._cameras.items():
             waiting = [unsent_ready_s[channel]] if channel in unsent_ready_s else []
@@ -235,7 +213,14 @@ class RateControl:
         backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
         total_bps = max(may_bps - backfill_bps, LEAST_BPS)
         shares = share(total_bps, claims)
-        self._look_how_full(oldest_s, min(passed_s, 1.0), now_s, link)
+        full = now_s - self.estimator.full_s < FULL_S or link.queues or (self.thin and oldest_s > HOLD_S)
+        self._fullness.look(
+            min(passed_s, 1.0),
+            link,
+            full=full and now_s - self._heard_s < AWAY_S,
+            stalled=now_s - self._stalled_to_s < FULL_S,
+            waits=oldest_s > HOLD_S,
+        )
         if any(wish.passing for wish in wishes.values()):
             self._pass_on(wishes, shares, claims, now_s)
             sure_bps = min(sum(claim.least_bps for claim in claims), self._proven.bps(now_s))
@@ -247,8 +232,9 @@ class RateControl:
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):
             camera = self._cameras[channel]
             beyond_s = ages[channel] - (self.estimator.base_s or 0.0)
-            hold_s, go_s = (HOLD_S, GO_S) if wish.passing is None else (PASSING_HOLD_S, HOLD_S)
-            if self.estimator.drains and wish.passing is None:
+            encoded = wish.passing is None or camera.passing.rung.encoded
+            hold_s, go_s = (HOLD_S, GO_S) if encoded else (PASSING_HOLD_S, HOLD_S)
+            if self.estimator.drains and encoded:
                 hold_s = HOLD_LATE_S
             may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and beyond_s > (go_s if camera.hold else hold_s)
@@ -257,16 +243,6 @@ class RateControl:
                 camera.order = order
                 news.append((channel, order))
         return news
-
-    def _look_how_full(self, oldest_s: float, passed_s: float, now_s: float, link: LinkState) -> None:
-        if now_s - self._stalled_to_s < FULL_S:
-            self._full_for_s = 0.0
-            return
-        waits = now_s - self.estimator.full_s < FULL_S or link.queues or (self.thin and oldest_s > HOLD_S)
-        if waits and now_s - self._heard_s < AWAY_S:
-            self._full_for_s = min(self._full_for_s + passed_s * (DENIED_COUNTS if link.idle else 1.0), 2 * THIN_S)
-        else:
-            self._full_for_s = max(self._full_for_s - passed_s * FREE_COUNTS, 0.0)
 
     def _oldest(self, unsent_ready_s: Mapping[int, float], now_s: float) -> tuple[float, int]:
         """For how long the oldest unit has waited for the link, and the bytes that explain it: its own, those on their
@@ -299,7 +275,7 @@ class RateControl:
                 needs[channel] = max(needs[channel], use_bps(self._cameras[channel].passing.rung, wish.passing))
         proven_bps = min(self._proven.bps(now_s) * PAYLOAD, self.limit_bps * LIMIT_PAYLOAD)
         full = self._limited or now_s - self.estimator.full_s < FULL_S
-        thin = self._limited or self._full_for_s >= THIN_S
+        thin = self._limited or self._fullness.thin
         for index, (channel, wish) in enumerate(wishes.items()):
             if wish.passing is None:
                 continue
@@ -307,9 +283,9 @@ class RateControl:
             before, others_bps = ladder.rung, sum(needs.values()) - needs[channel]
             room_bps = proven_bps - others_bps
             may_bps = min(room_bps, wish.most_bps) if wish.capped else room_bps
-            rung = ladder.step(
-                shares[index], may_bps, wish.passing, now_s, full=full or wish.capped, thin=thin or wish.capped
-            )
+            # Encoded anew nothing is lost for good, so that a share far too small has made much wait will do.
+            sure = wish.capped or ("transcode" in wish.passing.steps and self._fullness.holds_up)
+            rung = ladder.step(shares[index], may_bps, wish.passing, now_s, full=full or sure, thin=thin or sure)
             least = claims[index].least_bps
             most = max(min(use_bps(rung, wish.passing), wish.most_bps), least)
             needs[channel] = most
@@ -318,10 +294,12 @@ class RateControl:
                 least = need_bps(rung, wish.passing)
                 self.estimator.rate_bps = max(self.estimator.rate_bps, others_bps + min(least, most))
 
-    def _order(self, camera: _Camera, wish: Wish, rate_bps: float, now_s: float) -> Order:
+    def _order(self, camera: CameraState, wish: Wish, rate_bps: float, now_s: float) -> Order:
         bitrate = max(round(min(rate_bps, self._most_bps(wish))), LEAST_ENCODED_BPS)
-        if wish.passing:
-            return Order(bitrate, hold=camera.hold, passing=camera.passing.rung)
+        rung = camera.passing.rung if wish.passing else PassingRung()
+        if wish.passing and not rung.encoded:
+            return Order(bitrate, hold=camera.hold, passing=rung)
         if not wish.width or not wish.height or not self.thin:
-            return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0)
-        return Order(bitrate, *pictures(camera.ladder, wish, rate_bps, now_s), camera.hold, THIN_KEYFRAME_S)
+            return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0, passing=rung)
+        fps, width = pictures(camera.ladder, wish, rate_bps, now_s)
+        return Order(bitrate, fps, width, camera.hold, THIN_KEYFRAME_S, rung)

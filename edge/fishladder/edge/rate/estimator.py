@@ -63,7 +63,7 @@ UP_PROVEN, PROVEN_S = 0.18, 3.0
 UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 #: Near means from here up to there, of the most it carried in so long.
 NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
-#: What it carried is looked at again after so long, if some of what is sent waits all the time, if less than a full link's.
+#: So long after the link was full it is looked whether some of what is sent waits all the time, if less than then.
 HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75

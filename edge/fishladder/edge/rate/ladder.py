@@ -1,8 +1,9 @@
 """What a camera sends at a given rate: first fewer bits a picture, then fewer pictures, then smaller ones, and at the
-bottom keyframes now and then. Pure. Steps are taken with hysteresis, and not often.
+bottom keyframes now and then; or what a profile says that the detector needs. Pure. Steps are taken with hysteresis,
+and not often.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 #: Bits a pixel below which a detector loses more than it would by fewer pictures (720p: 37 kbit a picture).
 BITS_PER_PIXEL = 0.04
@@ -22,8 +23,14 @@ class Rung(NamedTuple):
     width: float
 
 
-def fitting(rate_bps: float, width: int, height: int, fps: float) -> Rung:
+class Fitting(Protocol):
     """The highest rung a rate is enough for. `fps` is what is wanted at most."""
+
+    def __call__(self, rate_bps: float, width: int, height: int, fps: float) -> Rung: ...
+
+
+def fitting(rate_bps: float, width: int, height: int, fps: float) -> Rung:
+    """By what a picture costs, as `Fitting`."""
     for share in WIDTHS:
         picture_bits = BITS_PER_PIXEL * width * height * share * share
         affordable = rate_bps / picture_bits
@@ -40,9 +47,9 @@ class Ladder:
         self._wanted_fps = 0.0
         self._changed_s = 0.0
 
-    def step(self, rate_bps: float, width: int, height: int, fps: float, now_s: float) -> Rung:
+    def step(self, rate_bps: float, width: int, height: int, fps: float, now_s: float, fit: Fitting = fitting) -> Rung:
         """What to send from now on."""
-        best = fitting(rate_bps, width, height, fps)
+        best = fit(rate_bps, width, height, fps)
         rung = self._rung
         if rung is None or fps != self._wanted_fps:
             return self._take(best, fps, now_s)
@@ -50,7 +57,7 @@ class Ladder:
         if down and now_s - self._changed_s >= DOWN_S:
             return self._take(best, fps, now_s)
         if now_s - self._changed_s >= UP_S:
-            spare = fitting(rate_bps / SPARE, width, height, fps)
+            spare = fit(rate_bps / SPARE, width, height, fps)
             if spare.width > rung.width or (spare.width == rung.width and spare.fps > rung.fps):
                 return self._take(spare, fps, now_s)
         return rung

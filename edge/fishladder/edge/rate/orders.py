@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from fishladder.edge.rate.ladder import Ladder
+from fishladder.edge.rate.ladder import Fitting, Ladder, fitting
 from fishladder.edge.rate.passing import Passing, PassingRung, use_bps
 
 #: Bitrates closer than this to the one in force are not worth an order.
@@ -20,6 +20,7 @@ class Wish(NamedTuple):
     width: int
     height: int
     passing: Passing | None = None  #: it passes on what it gets, and these are its streams
+    fit: Fitting = fitting  #: what it does at which rate
 
     @property
     def capped(self) -> bool:
@@ -40,7 +41,7 @@ class Order(NamedTuple):
 
 def pictures(ladder: Ladder, wish: Wish, rate_bps: float, now_s: float) -> tuple[float, int]:
     """An order's `fps` and `width` at a rate."""
-    rung = ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s)
+    rung = ladder.step(rate_bps, wish.width, wish.height, wish.fps, now_s, wish.fit)
     fps = 0.0 if rung.fps >= wish.fps else rung.fps
     return fps, 0 if rung.width == 1.0 else max(round(wish.width * rung.width / 2) * 2, 64)
 

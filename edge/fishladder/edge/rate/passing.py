@@ -1,6 +1,6 @@
 """What of its own stream a camera that is not encoded sends at a given rate: all of the main stream, the sub-stream,
-the first pictures of each group, keyframes alone. Pure. Steps down are taken at once, steps up on evidence, and more
-and more rarely where they did not last.
+the first pictures of each group, keyframes alone; or, where the operator lets it, the same pictures encoded anew. Pure.
+Steps down are taken at once, steps up on evidence, and more and more rarely where they did not last.
 """
 
 import math
@@ -8,9 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-Keep = Literal["all", "tail", "keyframes"]
-Step = Literal["sub", "tail", "keyframes"]
+Keep = Literal["all", "tail", "keyframes", "transcode"]
+Step = Literal["sub", "tail", "keyframes", "transcode"]
+#: By default; to encode anew costs the camera host's CPU, which is the operator's to give.
 STEPS: tuple[Step, ...] = ("sub", "tail", "keyframes")
+#: With `transcode`: a group cut short is seconds without a picture where keyframes are far apart.
+ENCODED_STEPS: tuple[Step, ...] = ("sub", "transcode")
 
 #: A camera's rate swings about its mean.
 SWING = 1.1
@@ -37,16 +40,28 @@ class Flow(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """A camera's streams. `sub` None: it has none; `steps` in the order in which they are taken."""
+    """A camera's streams. `sub` None: it has none; `steps` in the order in which they are taken; `encoded_bps`: what
+    its encoder may make, where it is encoded anew.
+    """
 
     main: Flow
     sub: Flow | None = None
     steps: tuple[Step, ...] = STEPS
+    encoded_bps: float = 0.0
 
 
 class PassingRung(NamedTuple):
     sub: bool = False
     keep: Keep = "all"
+
+    @property
+    def encoded(self) -> bool:
+        return self.keep == "transcode"
+
+    @property
+    def whole(self) -> "PassingRung":
+        """The same stream with nothing left out."""
+        return self if self.encoded else self._replace(keep="all")
 
 
 def rungs_of(passing: Passing) -> list[PassingRung]:
@@ -55,7 +70,7 @@ def rungs_of(passing: Passing) -> list[PassingRung]:
     for step in passing.steps:
         if step == "sub":
             if passing.sub is not None and not rungs[-1].sub:
-                rungs.append(PassingRung(True, "keyframes" if rungs[-1].keep == "keyframes" else "all"))
+                rungs.append(PassingRung(True, "all" if rungs[-1].keep == "tail" else rungs[-1].keep))
         else:
             rungs.append(PassingRung(rungs[-1].sub, step))
     return rungs
@@ -63,6 +78,8 @@ def rungs_of(passing: Passing) -> list[PassingRung]:
 
 def need_bps(rung: PassingRung, passing: Passing) -> float:
     """From which rate on a rung makes sense. A sub-stream that nobody has seen yet is hoped to fit."""
+    if rung.encoded:
+        return 0.0
     flow = passing.sub if rung.sub and passing.sub is not None else passing.main
     if rung.keep == "all":
         return flow.bps * SWING
@@ -73,6 +90,8 @@ def need_bps(rung: PassingRung, passing: Passing) -> float:
 
 def use_bps(rung: PassingRung, passing: Passing) -> float:
     """What a rung can make use of. Until a sub-stream is there the main one is sent, as far as that fits."""
+    if rung.encoded:
+        return passing.encoded_bps
     flow = passing.sub if rung.sub and passing.sub is not None and passing.sub.bps else passing.main
     return (flow.keyframe_bps if rung.keep == "keyframes" else flow.bps) * SWING
 
@@ -109,15 +128,18 @@ class PassingLadder:
                 self._down(rungs[best], now_s)
         elif at > 0 and since_s >= self._wait(now_s) and not self._rises_often(now_s):
             target = _first(rungs, (rate_bps if full else max(rate_bps, proven_bps)) / SPARE, passing)
-            if target >= at and not full and since_s >= max(self._wait_s, TRIAL_S):
+            tries = (
+                not self.rung.encoded or rate_bps >= passing.encoded_bps
+            )  # an encoder that wants more fills the link
+            if target >= at and tries and not full and since_s >= max(self._wait_s, TRIAL_S):
                 target = at - 1
             if target < at:
                 self._rise(rungs[target], now_s)
         return self.rung
 
     def keep_all(self) -> None:
-        """Leave nothing out of the stream that is sent."""
-        self.rung = self.rung._replace(keep="all")
+        """Leave nothing out of the stream that is sent. What is encoded anew stays so: nothing is left out of that."""
+        self.rung = self.rung.whole
 
     def _wait(self, now_s: float) -> float:
         """How long to stay after a change before anything more is tried."""

@@ -13,7 +13,7 @@ from fishladder.edge.rate.control import PAYLOAD, THIN_KEYFRAME_S
 from fishladder.edge.rate.estimator import LEAST_BPS
 from fishladder.edge.rate.ladder import Ladder
 from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
-from fishladder.edge.rate.passing import PassingLadder
+from fishladder.edge.rate.passing import PassingLadder, PassingRung
 
 #: Where a session begins when nobody has said anything yet.
 FIRST_BPS = 500_000.0
@@ -151,10 +151,13 @@ class WhipBudget:
 
 def _order(peer: Peer, wish: Wish, rate_bps: float, now_s: float, *, limited: bool) -> Order:
     bitrate = max(round(min(rate_bps, wish.most_bps)), LEAST_ENCODED_BPS)
+    rung = PassingRung()
     if wish.passing is not None:
         full = peer.full or wish.capped or (limited and peer.sent_bps > rate_bps)
-        return Order(bitrate, passing=peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=full))
+        rung = peer.passing.step(rate_bps, 0.0, wish.passing, now_s, full=full)
+        if not rung.encoded:
+            return Order(bitrate, passing=rung)
     if not wish.width or not wish.height or not (peer.thin or limited):
-        return Order(bitrate)
+        return Order(bitrate, passing=rung)
     keyframe_s = THIN_KEYFRAME_S if rate_bps < wish.most_bps / 2 else 0.0
-    return Order(bitrate, *pictures(peer.ladder, wish, rate_bps, now_s), keyframe_s=keyframe_s)
+    return Order(bitrate, *pictures(peer.ladder, wish, rate_bps, now_s), keyframe_s=keyframe_s, passing=rung)

@@ -4,9 +4,9 @@ does it, decoded, and the model's detections are compared with those on the sour
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import av
-import msgspec
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -14,6 +14,7 @@ from fishladder.inference.model import Detector
 from fishladder.loadtest.accuracy.match import Counts, compare
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Encoded, Footage, encode_pictures
+from fishladder.wire.accuracy import Rung
 from fishladder.wire.result import Detection
 
 #: What is measured of a clip, in fractions of its own size and rate; rates in bits per pixel, so that clips compare.
@@ -23,25 +24,7 @@ WIDTHS = (0.25, 0.375, 0.5, 0.75)
 #: While frame rate or width is varied, the bit rate is this.
 PLENTY = 0.16
 _GOP_S = 2.0
-
-
-class Rung(msgspec.Struct, frozen=True):
-    """`varied` is what this row is about: rate, fps or width. `f1` is over all instants."""
-
-    clip: str
-    varied: str
-    width: int
-    height: int
-    fps: float
-    bitrate_bps: float
-    f1: float
-    precision: float
-    recall: float
-    objects: int  #: in the source, over all instants
-
-    @property
-    def bits_per_pixel(self) -> float:
-        return self.bitrate_bps / (self.width * self.height * self.fps)
+Varied = Literal["rate", "fps", "width"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ def load_clip(
     return Clip(footage, fps, pictures, chosen, found)
 
 
-def rungs_of(clip: Clip) -> Iterator[tuple[str, CameraSpec]]:
+def rungs_of(clip: Clip) -> Iterator[tuple[Varied, CameraSpec]]:
     """What is to be measured, with which of the three it varies."""
     width, height = clip.pictures[0].width & ~1, clip.pictures[0].height & ~1
 
@@ -88,7 +71,7 @@ def rungs_of(clip: Clip) -> Iterator[tuple[str, CameraSpec]]:
         yield "width", spec(PLENTY, part=part)
 
 
-def measure(clip: Clip, varied: str, spec: CameraSpec, detector: Detector) -> Rung:
+def measure(clip: Clip, varied: Varied, spec: CameraSpec, detector: Detector) -> Rung:
     """Between two pictures of a low frame rate, what was found in the last one stands."""
     encoded = encode_pictures(_sampled(clip, spec.fps), spec.fps, spec)
     wanted = [min(int((at + 0.5) / clip.fps * spec.fps), len(encoded.units) - 1) for at in clip.instants]

@@ -11,9 +11,10 @@ import numpy as np
 
 from fishladder.inference.assets.cache import cache_dir, cached, fetch
 from fishladder.inference.model import Detector, load_detector
-from fishladder.loadtest.accuracy.measure import Rung, load_clip, measure, rungs_of
+from fishladder.loadtest.accuracy.measure import load_clip, measure, rungs_of
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import footage
+from fishladder.wire.accuracy import Measured, Rung
 from fishladder.wire.errors import ConfigError
 
 CLIPS = ("vtest", "bikes")
@@ -24,12 +25,8 @@ _VERSION = 2
 Tell = Callable[[str, float, float], None]
 
 
-class Table(msgspec.Struct, frozen=True):
-    model: str
-    sha256: str
-    provider: str
-    clips: list[str]
-    rungs: list[Rung]
+class Table(Measured, frozen=True):
+    """With what is between its rows."""
 
     def f1_at(self, spec: CameraSpec) -> float:
         """F1 at the bits per pixel of this camera: between measured rates, in proportion to their logarithm; clips

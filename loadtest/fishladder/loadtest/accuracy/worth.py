@@ -18,12 +18,14 @@ def what_the_last_costs(scenario: Scenario, said: LinkAnswer) -> str:
     before = worth(scenario, said, table, said.passing) if said.passing else 0.0
     if before is None:
         return ""
+    gain, due = after - before, (beyond - said.passing) * f1
+    change = f"costs {-gain:.1f}" if gain < 0 else f"adds {gain:.1f} instead of {due:.1f}"
     if not said.passing:
         return f"In detections: one camera is worth {after:.2f} of one that the model sees uncompressed and in time."
     return (
         f"In detections (F1 {f1:.2f} of the source at this rate, measured on {' and '.join(table.clips)}): "
         f"{said.passing} cameras are worth {before:.1f} uncompressed ones, {beyond} are worth {after:.1f}. "
-        f"What comes after camera {said.passing} costs {before - after:.1f}."
+        f"What comes after camera {said.passing} {change}."
     )
 
 

@@ -28,7 +28,8 @@ def accuracy(clips: tuple[str, ...], model: Path | None, instants: int, again: b
     Footage is encoded as the agent does it (x264, constant bit rate), decoded and given to the model. A detection
     agrees with one of the source if the label is the same and the boxes overlap by half (IoU 0.5, greedily paired).
     Between two pictures of a low frame rate the last detections stand. The first time takes some minutes; the result
-    is cached, and `saturate` uses it to say what the last camera costs.
+    is cached, and `saturate` uses it to say what the last camera costs. `profile.json` beside the report is for
+    agents: `profile = "profile.json"` in edge.toml, and their ladders keep what this detector needs.
     """
     folder = out_dir(out, "accuracy")
     with Progress() as progress:
@@ -38,6 +39,7 @@ def accuracy(clips: tuple[str, ...], model: Path | None, instants: int, again: b
     write_report(folder, command_line(), found, {"instants": instants, "clips": ", ".join(found.clips)})
     click.echo(columns(rows(found)))
     click.echo(f"report: {folder / 'report.html'}")
+    click.echo(f"for agents (profile in edge.toml): {folder / 'profile.json'}")
 
 
 def rows(found: Table) -> list[tuple[str, ...]]:

@@ -20,7 +20,7 @@ class Bottleneck:
         self._free_ms = 0.0  # when the server has sent all it has
         self._queue: deque[tuple[float, int]] = deque()  # departure, size
         self._queued_bytes = 0
-        self._pie = Pie(first.pie_target_ms, seed) if first.discipline == "pie" else None
+        self._pie = Pie(first.pie_target_ms, first.queue_bytes, seed) if first.discipline == "pie" else None
         self._tick_ms = INTERVAL_MS
         self._opportunities = _Opportunities(first.trace) if first.trace else None
         self._rate_of(0.0)
@@ -30,9 +30,13 @@ class Bottleneck:
         self._leave(now_ms)
         if now_ms >= self._rate_until_ms:
             self._rate_of(now_ms)
-        if self._pie is not None and self._early(self._pie, now_ms, size_bytes):
-            return None
+        if self._pie is not None:
+            self._tick(self._pie, now_ms)
         if self._queued_bytes + size_bytes > self._limit_bytes:
+            if self._pie is not None:
+                self._pie.overflowed()
+            return None
+        if self._pie is not None and self._pie.drops(size_bytes, self._queued_bytes):
             return None
         departs_ms = self._serve(now_ms, size_bytes)
         self._queue.append((departs_ms, size_bytes))
@@ -78,12 +82,11 @@ class Bottleneck:
             size_bytes -= (change_ms - begin_ms) * rate
             begin_ms = change_ms
 
-    def _early(self, pie: Pie, now_ms: float, size_bytes: int) -> bool:
+    def _tick(self, pie: Pie, now_ms: float) -> None:
         while self._tick_ms <= now_ms:
             # What stands in the queue at that moment has left it by now only if the server was through with it.
             pie.tick(max(0.0, self._free_ms - self._tick_ms))
             self._tick_ms += INTERVAL_MS
-        return pie.drops(size_bytes, self._queued_bytes)
 
 
 class _Opportunities:

@@ -61,10 +61,10 @@ class Trace:
 class Direction:
     """One way over a link. Bytes are those of IP packets, as Internet access is sold.
 
-    A packet waits in a queue of `queue_bytes` (`droptail`: one that does not fit is dropped; `pie`: RFC 8033, with
-    RFC 8034's parameters, drops at random to hold `pie_target_ms`), is served at `rate_bps` with bursts of up to
-    `bucket_bytes` ahead of it (token bucket, full at rest; 0 = none), or at the opportunities of `trace`; is held
-    until the next multiple of `grant_ms` (0 = not at all; the cycle in which a cable modem asks and is granted);
+    A packet waits in a queue of `queue_bytes` (`droptail`: one that does not fit is dropped; `pie`: RFC 8034,
+    drops at random as well, to hold `pie_target_ms` once it has filled a third), is served at `rate_bps` with bursts
+    of up to `bucket_bytes` ahead of it (token bucket, full at rest; 0 = none), or at the opportunities of `trace`; is
+    held until the next multiple of `grant_ms` (0 = not at all; the cycle in which a cable modem asks and is granted);
     may then be lost; and arrives after `delay_ms` and jitter.
     """
 

@@ -1,4 +1,6 @@
-"""Writes the report of `accuracy`: one figure with a panel each for bit rate, frame rate and width."""
+"""Writes the report of `accuracy`: one figure with a panel each for bit rate, frame rate and width; and the table alone
+for agents.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +8,12 @@ from typing import Any
 import msgspec
 from matplotlib.ticker import PercentFormatter
 
-from fishladder.loadtest.accuracy.measure import Rung
 from fishladder.loadtest.accuracy.table import Table
 from fishladder.loadtest.report.html import page
 from fishladder.loadtest.report.plots import Plot
 from fishladder.loadtest.report.style import COLOURS, GREY, MARKERS, axes, figure, png
 from fishladder.loadtest.report.summary import new_summary, write_summary
+from fishladder.wire.accuracy import Rung
 
 _GOOD = 0.9
 
@@ -20,6 +22,7 @@ def write_report(folder: Path, command: str, found: Table, settings: dict[str, A
     settings = {**settings, "model": f"{found.model} (sha256 {found.sha256[:12]}) on {found.provider}"}
     summary = new_summary("accuracy", command, 0, settings, findings=msgspec.to_builtins(found))
     write_summary(summary, folder / "summary.json")
+    (folder / "profile.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     made = [_by_rate(found), _by_fps(found), _by_width(found)]
     for plot in made:
         (folder / f"{plot.name}.png").write_bytes(png(plot.figure))

@@ -65,4 +65,6 @@ def parse_assertion(text: str) -> Assertion:
         raise ConfigError(f"--assert {text!r}: there is no {name!r}; known are {known}")
     if name in AT_N and cameras is None:
         raise ConfigError(f"--assert {text!r}: say at how many cameras, such as {name}{sign}{value}@N=8")
+    if name in OF_LINK and cameras is not None:
+        raise ConfigError(f"--assert {text!r}: {name} is of the link, at no number of cameras: {name}{sign}{value}")
     return Assertion(text, name, sign, float(value), int(cameras) if cameras else None, link)

@@ -78,7 +78,7 @@ def write_own(
     last = found[-1]
     says = (
         f"Of {last.cameras} cameras {last.complete:.1%} of the sets are complete within {settings['deadline_ms']:g} ms "
-        f"at {settings['gateway']}; half are within {last.set_p50_ms:.0f} ms, 95 % within {last.set_p95_ms:.0f} ms. "
+        f"at {settings['gateway']}; half are within {last.set_p50_ms:.0f} ms, 95% within {last.set_p95_ms:.0f} ms. "
         f"Effective parallelism is {last.parallelism:.2f}."
     )
     plot = Plot("complete", fig, says)
@@ -136,7 +136,7 @@ def _map_says(cells: Sequence[Cell], sites: str, settings: dict[str, Any]) -> st
         says += (
             f"{settings['steady']} at {least.share:.3g} of the rate of {settings['fast']} still wins at N = "
             f"{least.cameras}: {least.steady.complete:.1%} of sets are complete within {settings['deadline_ms']:g} ms "
-            f"against {least.fast.complete:.1%}, and 95 % of all sets that come whole within "
+            f"against {least.fast.complete:.1%}, and 95% of all sets that come whole within "
             f"{least.steady.set_p95_ms:.0f} ms against {least.fast.set_p95_ms:.0f}. "
         )
     else:

@@ -16,6 +16,7 @@ figure{margin:2rem 0}figure img{width:100%;height:auto}figcaption{color:#333;mar
 table{border-collapse:collapse;width:100%;margin:1rem 0;font-size:.92rem}
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ddd;vertical-align:top}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
+td:first-child{white-space:nowrap}
 .small{color:#555;font-size:.88rem}code{background:#f3f3f3;padding:.1rem .3rem}
 @media print{figure,table{break-inside:avoid}}
 """

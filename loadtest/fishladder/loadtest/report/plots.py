@@ -28,7 +28,7 @@ def knees(answers: Sequence[LinkAnswer], target: float) -> Plot:
         x="cameras on the link",
         y="frames decodable in time, worst camera",
     )
-    ax.axhline(target, color=GREY, linewidth=1.2, linestyle="--")
+    ax.axhline(target, color=GREY, linewidth=1.2, linestyle="--", label=f"target {target * 100:g}%")
     for index, answer in enumerate(answers):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         n = [point.cameras for point in answer.curve]
@@ -49,7 +49,6 @@ def knees(answers: Sequence[LinkAnswer], target: float) -> Plot:
             )
     if any(answer.emulated for answer in answers):
         ax.scatter([], [], s=130, facecolors="none", edgecolors=GREY, linewidths=2, label="real agents, emulated link")
-    ax.text(0.005, target - 0.015, f"target {target:.0%}", transform=ax.get_yaxis_transform(), color=GREY, va="top")
     ax.set_ylim(-0.03, 1.05)
     ax.set_xlim(left=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -70,7 +69,7 @@ def _knees_say(answers: Sequence[LinkAnswer], target: float) -> str:
         for answer in answers
     ]
     bands = any(point.lower is not None for answer in answers for point in answer.curve)
-    says = "; ".join(said) + (". Bands are one-sided 95 % bounds over seeds." if bands else ".")
+    says = "; ".join(said) + (". Bands are one-sided 95% bounds over seeds." if bands else ".")
     if any(answer.failing for answer in answers):
         says += " A link does not degrade gently: a camera past the knee makes all of them late."
     return says
@@ -108,7 +107,9 @@ def capacities(answers: Sequence[LinkAnswer]) -> Plot:
     says = f"Of {len(answers)} links {best.link} carries most: {fits(best)}, {worst.link} least: {fits(worst)}."
     if worst.passing:
         says += f" That is {best.passing / worst.passing:.1f} times as many."
-    return Plot("capacities", fig, says + " What is pale is undecided; the bar in black is what no link can exceed.")
+    if any(answer.failing is not None and answer.failing > answer.passing + 1 for answer in answers):
+        says += " What is pale is undecided."
+    return Plot("capacities", fig, says + " The black line is what mean rates allow, which no link exceeds.")
 
 
 def _label(answer: LinkAnswer) -> str:
@@ -133,9 +134,8 @@ def shares(answers: Sequence[LinkAnswer]) -> Plot:
     share = [answer.up_share or 0 for answer in ordered]
     passing = [answer.passing for answer in ordered]
     above = [(answer.failing or answer.limit + 1) - 1 - answer.passing for answer in ordered]
-    ax.plot(
-        share, [answer.fluid for answer in ordered], color=GREY, linestyle=":", label="fluid bound: mean rates only"
-    )
+    fluid = [answer.fluid for answer in ordered]
+    ax.plot(share, fluid, color="black", linestyle=":", zorder=5, label="fluid bound: mean rates only")
     ax.errorbar(
         share,
         passing,
@@ -146,18 +146,19 @@ def shares(answers: Sequence[LinkAnswer]) -> Plot:
         capsize=5,
         label="N*, with what is undecided above it",
     )
-    top = max([*passing, *(answer.fluid for answer in ordered), 1])
+    top = max([*passing, *fluid, 1])
     for answer, x in zip(ordered, share, strict=True):
+        low = answer.passing < 0.07 * top  # beneath it is the axis
         ax.annotate(
-            f"{answer.passing}\n{_mbps(answer.down_bps)}/{_mbps(answer.up_bps)}",
+            f"{answer.passing} ({_mbps(answer.down_bps)}/{_mbps(answer.up_bps)})",
             (x, answer.passing),
-            xytext=(8, -8),
+            xytext=(10, 4 if low else -5),
             textcoords="offset points",
-            va="top",
+            va="bottom" if low else "top",
             fontsize=11,
         )
-    ax.set_xlim(0, max(share) * 1.18)
-    ax.set_ylim(-top * 0.12, top * 1.12)
+    ax.set_xlim(0, max(share) * 1.25)
+    ax.set_ylim(0, top * 1.15)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="upper left")
@@ -166,7 +167,7 @@ def shares(answers: Sequence[LinkAnswer]) -> Plot:
     says = (
         f"With {total:.3g} Mbit/s in all, an upstream share of {least.up_share:.0%} carries {fits(least)} and one of "
         f"{most.up_share:.0%} carries {fits(most)}{factor}: for cameras it is the split that counts, not the sum. "
-        "Numbers at the points are N* and Mbit/s down/up."
+        "Numbers at the points are N* and, in brackets, Mbit/s down/up."
     )
     return Plot("shares", fig, says)
 
@@ -175,15 +176,7 @@ def delays(answers: Sequence[LinkAnswer], deadline_ms: float) -> Plot:
     """CDFs of a frame's age at N* and at the first failing N."""
     fig = figure()
     ax = axes(fig, title="How old frames are when they arrive", x="age of a frame (ms)", y="share of frames")
-    ax.axvline(deadline_ms, color=GREY, linewidth=1.2, linestyle="--")
-    ax.annotate(
-        f"deadline\n{deadline_ms:g} ms",
-        (deadline_ms, 0.02),
-        xytext=(5, 0),
-        textcoords="offset points",
-        xycoords=("data", "axes fraction"),
-        color=GREY,
-    )
+    ax.axvline(deadline_ms, color=GREY, linewidth=1.2, linestyle="--", label=f"deadline {deadline_ms:g} ms")
     level = np.arange(101) / 100
     for index, answer in enumerate(answers):
         colour = COLOURS[index % len(COLOURS)]
@@ -211,7 +204,7 @@ def _delays_say(answers: Sequence[LinkAnswer], deadline_ms: float) -> str:
     for answer in answers:
         for ages in answer.ages:
             middle, late = ages.quantiles_ms[50], ages.quantiles_ms[95]
-            said.append(f"{answer.link} with {ages.cameras}: half within {_ms(middle)}, 95 % within {_ms(late)}")
+            said.append(f"{answer.link} with {ages.cameras}: half within {_ms(middle)}, 95% within {_ms(late)}")
     return "; ".join(said) + f". Left of the {deadline_ms:g} ms line is in time."
 
 
@@ -270,16 +263,30 @@ def tornado(answer: LinkAnswer) -> Plot | None:
     ax.set_xlim(min(values) - span * 0.3, max(values) + span * 0.3)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False, axis="y")
-    longest = bars[0]
-    if longest.low_passing == longest.high_passing == answer.passing:
-        says = f"{answer.link}: no assumption by itself changes the answer of {fits(answer)}."
+    return Plot(f"tornado-{answer.link}", fig, _tornado_says(answer))
+
+
+def _tornado_says(answer: LinkAnswer) -> str:
+    first = answer.tornado[0]
+    ends = sorted((first.low_passing, first.high_passing, answer.passing))
+    if ends[0] == ends[-1]:
+        return f"{answer.link}: no assumption by itself changes the answer of {fits(answer)}."
+    longest = [
+        bar.name
+        for bar in answer.tornado
+        if sorted((bar.low_passing, bar.high_passing, answer.passing))[::2] == ends[::2]
+    ]
+    if len(longest) == 1:
+        says = (
+            f"{answer.link}: of all assumptions {first.name} weighs most: between {first.low} and {first.high}, "
+            f"N* goes from {first.low_passing} to {first.high_passing}."
+        )
     else:
         says = (
-            f"{answer.link}: of all assumptions {longest.name} weighs most: between {longest.low} and {longest.high}, "
-            f"N* goes from {longest.low_passing} to {longest.high_passing}. Measure what is long here before signing a "
-            "contract."
+            f"{answer.link}: of all assumptions {', '.join(longest[:-1])} and {longest[-1]} weigh most: each by itself "
+            f"moves N* between {ends[0]} and {ends[-1]}."
         )
-    return Plot(f"tornado-{answer.link}", fig, says)
+    return says + " Blue: at the lower value; orange: at the higher. Measure what is long here before signing."
 
 
 def _label_place(value: int, other: int, centre: int, usual: str) -> tuple[int, str]:

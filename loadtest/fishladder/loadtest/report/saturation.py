@@ -139,7 +139,19 @@ def _links(found: Sequence[LinkAnswer]) -> list[tuple[str, ...]]:
 
 def _emulated(found: Sequence[LinkAnswer]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
-        ("link", "N", "decodable, real", "decodable, model", "p50 ms", "p95 ms", "late p95 ms", "TCP", "cores", "")
+        (
+            "link",
+            "N",
+            "decodable, real",
+            "model, same seed",
+            "model, single runs",
+            "p50 ms",
+            "p95 ms",
+            "late p95 ms",
+            "TCP",
+            "cores",
+            "",
+        )
     ]
     for said in found:
         for it in said.emulated:
@@ -150,6 +162,7 @@ def _emulated(found: Sequence[LinkAnswer]) -> list[tuple[str, ...]]:
                     str(it.cameras),
                     f"{it.decodable:.1%}" + (f" at {it.camera_bps / 1000:.0f} kbit/s" if it.camera_bps else ""),
                     f"{it.model:.1%}",
+                    "{:.1%} to {:.1%}".format(*it.model_range) if it.model_range else "",
                     f"{it.age_p50_ms:.0f}",
                     f"{it.age_p95_ms:.0f}",
                     f"{it.lateness_p95_ms:.1f}",
@@ -158,7 +171,7 @@ def _emulated(found: Sequence[LinkAnswer]) -> list[tuple[str, ...]]:
                     "agree" if it.agrees else "differ",
                 )
             )
-        rows.append((said.link, said.emulation or "not run", *[""] * 8))
+        rows.append((said.link, said.emulation or "not run", *[""] * 9))
     return rows
 
 

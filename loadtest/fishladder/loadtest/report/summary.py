@@ -35,11 +35,12 @@ class Emulated(msgspec.Struct, frozen=True):
     age_p95_ms: float
     lateness_p95_ms: float
     offered_bps: float
-    agrees: bool  #: both reach the target, or neither does
+    agrees: bool  #: see `saturation.confirm.agree`
     congestion_control: str
     cores: dict[str, float]
     camera_bps: float | None = None  #: of cameras that adapt: what was ordered of the one that got least
     of_use: bool = True  #: it kept its floor
+    model_range: tuple[float, float] | None = None  #: of single runs with other seeds
 
 
 class BarRow(msgspec.Struct, frozen=True):

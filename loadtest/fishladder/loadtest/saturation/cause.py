@@ -31,7 +31,8 @@ def find_cause(scenario: Scenario, cameras: int, seeds: Sequence[int], pool: Poo
         floor = f"the floor is {scenario.adaptive.floor_bps / 1000:.0f}"
         return Cause("rate", f"{cameras} cameras are left {share / 1000:.0f} kbit/s each; {floor}.")
     offered_share = load(scenario, cameras)
-    offered = f"{cameras} cameras offer {offered_share:.0%} of what the uplink carries, headers included"
+    percent = f"{offered_share:.1%}" if abs(offered_share - 1) < 0.01 else f"{offered_share:.0%}"
+    offered = f"{cameras} cameras offer {percent} of what the uplink carries, headers included"
     if offered_share >= 1:
         return Cause("rate", f"{offered}: what waits grows without end.")
 

@@ -36,7 +36,7 @@ class CameraSpec:
     def __post_init__(self) -> None:
         bounds = [
             ("fps", self.fps, 0.1, 240.0),
-            ("bitrate", self.bitrate_bps, 1_000.0, 1e9),
+            ("bitrate in Mbit/s", self.bitrate_bps / 1e6, 0.001, 1000.0),
             ("gop", self.gop_s, 0.0, 600.0),
             ("ip-ratio", self.ip_ratio, 1.0, 1000.0),
             ("sigma", self.sigma, 0.0, 2.0),
