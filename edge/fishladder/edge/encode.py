@@ -24,8 +24,10 @@ VBV_S, VBV_MOST_S = 0.12, 0.2
 #: Room for fewer pictures than this, but more than one, and x264 gives much less than it may: of 500 kbit/s at 10 fps
 #: 61 % with room for 1.2 pictures and 74 % for 1.5, but 87 % for 2.0, and for exactly one.
 _PICTURES = 2.0
-#: So little that x264 makes it one picture, at whatever rate it is told to give later.
+#: So little that x264 makes it one picture, at whatever rate it is told to give later: then it follows at once, and may
+#: be opened for far more than is wanted now.
 _ONE_PICTURE_BITS = 1000
+_ONE_PICTURE_ROOM = 4.0
 #: For a higher rate another one is opened no sooner than this.
 REOPEN_US = 800_000
 #: Told so much less at once, x264 makes three more pictures of the old size (44 KB when going from 3.7 to 0.6 Mbit/s,
@@ -73,8 +75,12 @@ def vbv_s(fps: float) -> float:
     """The rate buffer at so many pictures a second: room for two of them, also when the rate has grown as far as it
     can, or for exactly one where that would be too long.
     """
-    several_s = _PICTURES * ROOM / fps
-    return max(several_s, VBV_S) if several_s <= VBV_MOST_S else 1 / fps
+    return 1 / fps if one_picture(fps) else max(_PICTURES * ROOM / fps, VBV_S)
+
+
+def one_picture(fps: float) -> bool:
+    """Whether so few come that the rate buffer has room for one."""
+    return _PICTURES * ROOM / fps > VBV_MOST_S
 
 
 def scaled(width: int, height: int, wanted: int) -> tuple[int, int]:
@@ -107,9 +113,11 @@ class X264:
         self._next_keyframe_us: int | None = None
         self._force = True
         self._opened_us: int | None = None  # pts of its first picture
+        self._one_picture = not settings.buffer_s and one_picture(fps)
         self._over_bps = round(settings.bitrate_bps * OVER)
         most_bps = self._over_bps if bitrate_bps > settings.bitrate_bps else settings.bitrate_bps
-        self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_ENCODED_BPS) * ROOM))
+        room = _ONE_PICTURE_ROOM if self._one_picture else ROOM
+        self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_ENCODED_BPS) * room))
         self._opened_for_bps = min(max(bitrate_bps, LEAST_ENCODED_BPS), most_bps)
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
@@ -139,10 +147,9 @@ class X264:
         self.set_bitrate(bitrate_bps)
 
     def _buffer_bits(self) -> int:
-        buffer_s = self.settings.buffer_s or vbv_s(self.fps)
-        if buffer_s == 1 / self.fps:
+        if self._one_picture:
             return _ONE_PICTURE_BITS
-        return max(round(self._opened_for_bps * buffer_s), _ONE_PICTURE_BITS)
+        return max(round(self._opened_for_bps * (self.settings.buffer_s or vbv_s(self.fps))), _ONE_PICTURE_BITS)
 
     def _qp_min(self) -> int:
         least = self.settings.qp_min
@@ -153,17 +160,23 @@ class X264:
         """From the next picture on; capped at the maximum it was opened with."""
         self._told_bps = self._context.bit_rate = max(min(bitrate_bps, self.maximum_bps), LEAST_ENCODED_BPS)
 
+    def keeps(self, fps: float) -> bool:
+        """Whether it can go on at about so many pictures a second, if it is told a rate for those it was opened for."""
+        if self._one_picture and one_picture(fps):
+            return 0.5 < fps / self.fps < 2.0
+        return 0.75 < fps / self.fps < 1.33
+
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
         wanted = min(max(bitrate_bps, LEAST_ENCODED_BPS), self._over_bps)
         since_us = REOPEN_US if self._opened_us is None else pts_us - self._opened_us
-        if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US:
+        if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US and not self._one_picture:
             return True
-        if 0.6 * self._opened_for_bps <= wanted <= self.maximum_bps:
-            return False
-        return self.keyframe_due(pts_us) or (wanted > self.maximum_bps and since_us >= REOPEN_US)
+        if self.keyframe_due(pts_us):
+            return not 0.6 * self._opened_for_bps <= wanted <= min(self.maximum_bps, ROOM * self._opened_for_bps)
+        return wanted > self.maximum_bps and since_us >= REOPEN_US
 
     def keyframe_due(self, pts_us: int) -> bool:
         """Whether the picture at `pts_us` will be a keyframe."""

@@ -32,6 +32,9 @@ class Encoder(Protocol):
     height: int
     keyframe_s: float  #: from one keyframe to the next
 
+    def keeps(self, fps: float) -> bool:
+        """Whether it is of use at about so many pictures a second."""
+
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether the picture at `pts_us` is better given to one opened for that rate."""
 
@@ -136,7 +139,7 @@ class LiveEncoder:
     def _fitting(self, frame: VideoFrame, pts_us: int) -> Encoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
-        if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33:
+        if it is not None and it.source == source and it.keeps(fps):
             outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us)
             if not outgrown:
                 return it

@@ -45,9 +45,10 @@ SOON_S = 0.02
 BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
 #: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
 STALL_S = 0.5
-#: On a thin link keyframes, which hold up what is behind them, or are so poor that it takes pictures to mend them, come
-#: so much apart at least: a ring asks for one when the last is 7.5 s ago.
-THIN_KEYFRAME_S = 7.0
+#: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where most
+#: pictures are left out, or made smaller: there they are too small to, and so poor that it takes pictures to mend them.
+#: A ring asks for one itself when the last was 7.5 s ago.
+THIN_KEYFRAME_S, LOWER_KEYFRAME_S = 5.0, 7.0
 
 
 class RateControl:
@@ -302,4 +303,5 @@ class RateControl:
         if not wish.width or not wish.height or not self.thin:
             return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0, passing=rung)
         fps, width = pictures(camera.ladder, wish, rate_bps, now_s)
-        return Order(bitrate, fps, width, camera.hold, THIN_KEYFRAME_S, rung)
+        keyframe_s = LOWER_KEYFRAME_S if width or 0 < fps < wish.fps / 2 else THIN_KEYFRAME_S
+        return Order(bitrate, fps, width, camera.hold, keyframe_s, rung)

@@ -251,7 +251,7 @@ class Estimator:
         elif self.queue_s < free_s:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
-            elif self._used(now_s, USED * self.made):
+            elif self._used(now_s):
                 self._up(now_s, link, proven_bps)
         elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._used(now_s, USED * self.made):
             self._carried.append((now_s, self._came_bps(now_s, 1.0)))  # some of it waits all the time: it is used up
