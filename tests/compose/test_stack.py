@@ -18,6 +18,7 @@ import pytest
 from support.certificates import localhost_certificate
 from support.compose import ROOT, Stack, no_engine, stack, until
 from support.doc_commands import commands, documents
+from support.installed import lacking
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -32,7 +33,7 @@ def running() -> Iterator[Stack]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         pytest.skip("builds an image and wants the machine for itself: make test-stack")
     if why := no_engine():
-        pytest.skip(f"no Docker engine: {why}")
+        lacking(f"no Docker engine with its compose plugin: {why}")
     with stack("demo", FISHLADDER_FPS="2") as it:
         began = time.monotonic()
         it.compose("build", timeout_s=900)

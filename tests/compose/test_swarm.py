@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.compose import ROOT, free_ports, no_engine, until
+from support.installed import lacking
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -66,7 +67,7 @@ def swarm() -> Iterator[Swarm]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         pytest.skip("wants the machine for itself: make test-stack")
     if why := no_engine():
-        pytest.skip(f"no Docker engine: {why}")
+        lacking(f"no Docker engine with its compose plugin: {why}")
     ours = docker("info", "-f", "{{.Swarm.LocalNodeState}}").strip() != "active"
     if ours and os.environ.get("CI") != "true":
         pytest.skip("this engine is in no swarm: `docker swarm init`, or CI=true to have it done and undone here")

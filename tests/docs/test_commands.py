@@ -2,10 +2,7 @@
 `make test-stack`, against a real stack.
 """
 
-import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -124,15 +121,3 @@ def test_each_setting_of_the_stack_is_explained_and_exists() -> None:
     shown = set(re.findall(r"`(FISHLADDER_[A-Z_]+)`", text))
     assert used - shown <= {"FISHLADDER_GPU_IMAGE", "FISHLADDER_METRICS_KEPT"}
     assert shown - used <= {"FISHLADDER_REDIS", "FISHLADDER_FRAMES"}
-
-
-def test_profiles_named_in_the_documents_exist() -> None:
-    version = ["docker", "compose", "version"]
-    if shutil.which("docker") is None or subprocess.run(version, capture_output=True).returncode:
-        pytest.skip("no docker compose here")
-    command = ["docker", "compose", "--profile=*", "config", "--format", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    known = {profile for it in json.loads(done.stdout)["services"].values() for profile in it.get("profiles", [])}
-    for document in documents():
-        for profile in re.findall(r"--profile[ =]([a-z]+)", document.read_text()):
-            assert profile in known, f"{document.name}: {profile}"

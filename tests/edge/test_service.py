@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.gateway_double import gateway_double, until
+from support.installed import lacking, needs_systemd
 
 UNIT = Path(__file__).parents[2] / "edge" / "fishladder-edge.service"
 #: systemd's own scale: 0 is perfect, 10 wide open; "OK" ends at 5.
@@ -23,8 +23,6 @@ MOST_EXPOSED = 2.0
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """The unit with a command that exists, which is all that an installation changes."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd-analyze here")
     copy = tmp_path / UNIT.name
     copy.write_text(UNIT.read_text().replace("/opt/fishladder/bin/fishladder", sys.executable))
     return copy
@@ -34,16 +32,18 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True)
 
 
+@needs_systemd
 def test_systemd_finds_nothing_wrong_with_it(unit: Path) -> None:
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@needs_systemd
 def test_it_is_locked_in(unit: Path) -> None:
     done = analyze("security", "--offline=yes", str(unit))
     found = re.search(r"Overall exposure level for .*: ([\d.]+)", done.stdout)
     if found is None:
-        pytest.skip(f"this systemd does not rate units offline: {done.stderr.strip()}")
+        lacking(f"systemd 250 or later is needed, to rate units offline: {done.stderr.strip()}")
     print(f"exposure {found[1]} of 10")
     assert float(found[1]) <= MOST_EXPOSED
 

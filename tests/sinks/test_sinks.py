@@ -5,7 +5,6 @@ in order within its camera, and ingest never waits.
 import asyncio
 import getpass
 import json
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
 from support.fleet import free_port, listens
 from support.gateways import gateway
+from support.installed import MOSQUITTO, needs_mosquitto
 from support.receivers import receiver
 from support.stores import wait_until
 
@@ -35,8 +35,6 @@ from fishladder.view.snapshot import read_snapshot
 from fishladder.wire import keys
 from fishladder.wire.errors import ConfigError
 from fishladder.wire.ids import partition_of
-
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
 def reader_of(stores: Stores) -> StateReader:
@@ -213,7 +211,7 @@ async def broker(port: int, place: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+@needs_mosquitto
 async def test_a_broker_that_stops_and_comes_back_misses_nothing(stores: Stores, tmp_path: Path) -> None:
     port = free_port()
     got: list[tuple[str, int]] = []
