@@ -27,7 +27,6 @@ SHORT = {
     "saturate --link rfc8867-5.1.toml": f"{MODEL_ONLY} --no-tornado",
     "saturate --gateway": "--cameras 1 --seconds 5 --seeds 2",
     "saturate": f"{MODEL_ONLY} --bitrate 20 --no-tornado",
-    "fanin --gateway": "--site shop-7 --token-file token --seconds 5 --seeds 2",
     "fanin": MODEL_ONLY,
     "accuracy": "--clip bikes --instants 5",
     "measure": "--gateway https://gw.example:8889 --site shop-7 --token-file token --seconds 3",
@@ -82,7 +81,7 @@ async def test_ones_own_stack(tmp_path: Path) -> None:
 
 
 async def _ask(system: Fleet, place: Path) -> None:
-    shell = Shell(place, {"gw.example:8889": f"127.0.0.1:{system.port}", "https:": "http:", "...": system.url})
+    shell = Shell(place, {"gw.example:8889": f"127.0.0.1:{system.port}", "https:": "http:"})
     for line in TO_A_GATEWAY:
         await shell.run(line, more=shell.typed(short(line)), ok=TOO_BUSY)
 

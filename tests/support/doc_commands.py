@@ -38,6 +38,7 @@ NOT_RUN: dict[str, str] = {
         "systemd does not manage a test machine; tests/edge/test_service.py has the unit verified and enabled, and "
         "the agent speaks systemd's protocol there; tests/edge/test_reload.py sends it the reload's signal"
     ),
+    r"fishladder loadtest fanin --gateway \.\.\.": "4, 8 and 16 real cameras one after the other take minutes",
     r"pip install 'fishladder\[\w+\]'": "no index here has it; tests/compose runs a camera host's",
 }
 

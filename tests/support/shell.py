@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
@@ -30,7 +31,12 @@ class Shell:
     ) -> str:
         """To its end, with what is added to make it short; what it said on stdout. `ok`: statuses it may end with."""
         process = await self._spawn(f"{self.typed(line)} {more}")
-        out, err = await asyncio.wait_for(process.communicate(stdin.encode()), within_s)
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin.encode()), within_s)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+            raise AssertionError(f"{line}: not over after {within_s:g} s") from None
         assert process.returncode in ok, f"{line}: exit {process.returncode}\n{out.decode()}\n{err.decode()}"
         assert b"Traceback" not in err, err.decode()
         return out.decode()
@@ -56,7 +62,7 @@ class Shell:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, **self.env}
         return await asyncio.create_subprocess_exec(
-            "bash", "-c", command, cwd=self.place, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE
+            "bash", "-c", command, cwd=self.place, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
 
 
