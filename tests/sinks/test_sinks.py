@@ -14,9 +14,10 @@ import msgspec
 import pytest
 from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
-from support.broker import MOSQUITTO, broker
+from support.broker import broker
 from support.fleet import free_port
 from support.gateways import gateway
+from support.installed import needs_mosquitto
 from support.receivers import receiver
 from support.stores import wait_until
 
@@ -191,7 +192,7 @@ async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path
         assert of(hook.got, a) == [1, 2, 3, 4, 5, 9, 10]
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+@needs_mosquitto
 async def test_a_broker_that_stops_and_comes_back_misses_nothing(stores: Stores, tmp_path: Path) -> None:
     port = free_port()
     got: list[tuple[str, int]] = []
