@@ -12,6 +12,7 @@ from typing import Any
 import aiomqtt
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
 from support.broker import broker
@@ -171,6 +172,22 @@ async def test_one_of_two_delivers_and_the_other_takes_over(stores: Stores, tmp_
             assert hook.got == a.all
         finally:
             await standby.__aexit__(None, None, None)
+
+
+async def test_who_stands_by_is_not_behind(stores: Stores, tmp_path: Path) -> None:
+    """Else it would be alarmed about for ever: it is the other one now that knows."""
+    async with receiver() as hook, cameras(stores, tmp_path) as (a, _):
+        hook.status = 503
+        options = Webhook(name="alarms", url=f"http://127.0.0.1:{hook.port}/hook", begin="oldest")
+        await a.more(1)
+        async with delivering(stores, options, WebhookTarget(options)):
+
+            def lag_s() -> float:
+                return REGISTRY.get_sample_value("fishladder_sink_lag_seconds", {"sink": "alarms"}) or 0.0
+
+            await wait_until(lambda: lag_s() > 0, 20, "it is behind")
+            await stores.state.set(keys.sink_lease("alarms"), "another's", px=60_000)
+            await wait_until(lambda: lag_s() == 0, 20, "it is not, once it has lost its place")
 
 
 async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path) -> None:
