@@ -17,7 +17,8 @@ from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.dtls import Dtls
 from fishladder.gateway.webrtc.ice import Datagram, IceAgent, Path
 from fishladder.gateway.webrtc.sender_clock import SenderClock
-from fishladder.gateway.webrtc.video import Counts, VideoStream
+from fishladder.gateway.webrtc.source import Counts
+from fishladder.gateway.webrtc.video import VideoStream
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
 
