@@ -164,7 +164,7 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
     transport_cc = video.extensions.get(rtp.TRANSPORT_CC, 0)
     if not all(_TRANSPORT_CC in one.feedback for one in main):
         transport_cc = 0
-    remb = not transport_cc and all(_REMB in one.feedback for one in main)
+    remb = all(_REMB in one.feedback for one in main)
     ids = {
         rtp.MID: video.extensions.get(rtp.MID, 0),
         rtp.TRANSPORT_CC: transport_cc,
@@ -257,7 +257,8 @@ def _video_lines(it: Plan, ssrc: int) -> list[str]:
             continue
         wanted = [
             *_FEEDBACK,
-            *([_TRANSPORT_CC] if it.parameters.transport_cc else [_REMB] if it.parameters.remb else []),
+            *([_TRANSPORT_CC] if it.parameters.transport_cc else []),
+            *([_REMB] if it.parameters.remb else []),
         ]
         lines += [f"a=rtcp-fb:{number} {told}" for told in wanted if told in one.feedback]
         told = {key: value for key, value in one.parameters.items() if key != "sprop-parameter-sets"}

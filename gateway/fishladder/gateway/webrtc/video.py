@@ -2,14 +2,12 @@
 decides what to tell the sender. Which of its streams is taken is `streams`' business, what that comes to `source`'s.
 """
 
-from aiortc.rate import RemoteBitrateEstimator
-
 from fishladder.gateway.webrtc import rtcp, rtp
 from fishladder.gateway.webrtc.agreed import Parameters
+from fishladder.gateway.webrtc.congestion import Congestion
 from fishladder.gateway.webrtc.sender_clock import SenderClock
 from fishladder.gateway.webrtc.source import Counts, Source, Units
 from fishladder.gateway.webrtc.streams import Streams
-from fishladder.gateway.webrtc.transport_cc import EVERY_S, TransportFeedback
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import MAX_UNIT_BYTES
 
@@ -31,9 +29,7 @@ class VideoStream:
         self._agreed = agreed
         self._ssrc = ssrc
         self._streams = Streams(agreed, unit_bytes)
-        self._feedback = TransportFeedback(ssrc) if agreed.transport_cc else None
-        self._feedback_at = _NEVER
-        self._estimator = RemoteBitrateEstimator() if agreed.remb and agreed.abs_send_time else None
+        self._congestion = Congestion(agreed, ssrc)
         self._keyframe_wanted = True
         self._pli_to: int | None = None
         self._pli_at = float("-inf")
@@ -68,7 +64,7 @@ class VideoStream:
             self._bad += 1
             return
         self._received += 1
-        self._meter(packet, len(data), now)
+        self._congestion.arrived(packet, len(data), now)
         kind = packet.payload_type
         if (codec := self._agreed.codecs.get(kind)) is not None:
             if (source := self._streams.of(packet, now)) is not None:
@@ -103,8 +99,7 @@ class VideoStream:
         """Do what is due at `now`."""
         for source in self._streams.all:
             self._hand_on(source, source.expire(now), now)
-        if self._feedback is not None and now >= self._feedback_at:
-            self._send_feedback()
+        self._congestion.poll(now)
         if now >= self._report_at:
             self._report_at = now + REPORT_EVERY_S
             blocks = [source.reception.block(now) for source in self._streams.all]
@@ -114,34 +109,12 @@ class VideoStream:
         self._plan()
 
     def _plan(self) -> None:
-        at = min(self._report_at, self._feedback_at, self._streams.next_at)
+        while self._congestion.messages:
+            self._send(self._congestion.messages.pop(0))
+        at = min(self._report_at, self._congestion.next_at, self._streams.next_at)
         if self._keyframe_wanted and self._streams.media:
             at = min(at, self._pli_at + PLI_EVERY_S)
         self.next_at = at
-
-    def _meter(self, packet: rtp.RtpPacket, size: int, now: float) -> None:
-        """Congestion control: every packet of the transport counts, whatever it holds."""
-        if packet.extensions is None:
-            return
-        if self._feedback is not None:
-            number = packet.extensions.get(self._agreed.transport_cc)
-            if number is not None and len(number) == 2:
-                self._feedback.arrived(number[0] << 8 | number[1], now)
-                if self._feedback.full:
-                    self._send_feedback()
-                elif self._feedback_at == _NEVER:
-                    self._feedback_at = now + EVERY_S
-        elif self._estimator is not None:
-            sent = packet.extensions.get(self._agreed.abs_send_time)
-            if sent is not None and len(sent) == 3:
-                estimate = self._estimator.add(
-                    arrival_time_ms=int(now * 1000),
-                    abs_send_time=int.from_bytes(sent, "big"),
-                    payload_size=size,
-                    ssrc=packet.ssrc,
-                )
-                if estimate is not None:
-                    self._send(rtcp.remb(self._ssrc, int(estimate[0]), estimate[1][:31]))
 
     def _hand_on(self, source: Source, units: Units, now: float) -> None:
         if units:
@@ -157,12 +130,6 @@ class VideoStream:
             return
         self._keyframe_wanted, self._pli_to, self._pli_at = False, media, now
         self._send(rtcp.pli(self._ssrc, media))
-
-    def _send_feedback(self) -> None:
-        assert self._feedback is not None
-        self._feedback_at = _NEVER
-        for message in self._feedback.take(self._streams.media or 0):
-            self._send(message)
 
     def _send(self, message: bytes) -> None:
         """Feedback stands alone only where that was agreed on."""
