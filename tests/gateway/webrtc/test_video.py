@@ -6,6 +6,7 @@ import random
 import struct
 from itertools import pairwise
 
+from aiortc.rtp import unpack_remb_fci
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import rtp
@@ -242,6 +243,25 @@ def test_transport_wide_feedback_tells_when_each_packet_came() -> None:
     first = min(came)
     assert all(abs((heard[n] - heard[first]) - (came[n] - came[first])) < 0.0006 for n in came)
     assert sum(at is None for at in told.values()) >= 27
+
+
+def test_a_sender_whose_pictures_queue_is_told_of_less_than_came_again_and_again_and_another_is_not() -> None:
+    told: dict[int, list[int]] = {}
+    for link_bps in (800_000, 10_000_000):
+        video = stream(Parameters({VP8: Codec.VP8}, transport_cc=5, abs_send_time=3, remb=True, reduced=True))
+        for number in range(300):
+            sent = number * 0.008
+            at = max(sent, (number + 1) * 1000 * 8 / link_bps) + 0.02
+            stamp = int(sent * (1 << 18)).to_bytes(3, "big")
+            extensions = {3: stamp, 5: struct.pack(">H", number)}
+            video.poll(at)
+            video.take_rtp(rtp.rtp(number, number // 8 * 5760, b"\x10" + bytes(970), extensions=extensions), at)
+        bounds = [one.body[8:] for one in rtp.rtcp(video.outgoing) if (one.kind, one.form) == (206, 15)]
+        assert all(unpack_remb_fci(one)[1] == [SSRC] for one in bounds)
+        told[link_bps] = [unpack_remb_fci(one)[0] for one in bounds]
+    assert told[10_000_000] == []
+    assert len(told[800_000]) >= 2
+    assert all(0.75 * 800_000 < bits < 0.9 * 800_000 for bits in told[800_000])
 
 
 def test_reports_say_what_was_lost() -> None:
