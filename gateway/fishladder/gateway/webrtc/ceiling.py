@@ -1,6 +1,6 @@
 """What a sender is told at most, so that its pictures do not queue. Browsers' own congestion control goes up until a
 thin link is full, lets it drain and goes up again; once it is known where the link is full, it is told (REMB) to stay
-somewhat below, and let up to there now and then. Where nothing queues there is no ceiling. Pure.
+somewhat below, and now and then tried with somewhat more. Where nothing queues there is no ceiling. Pure.
 """
 
 from collections import deque
@@ -15,9 +15,10 @@ STANDS_S, STANDS, FULL_S, USUAL_S = 0.3, 3, 0.03, 10.0
 PART = 0.85
 #: It holds for so long, and twice as long each time that about as much is found again: what was seen once may have been
 #: another's traffic.
-FIRST_HOLD_S, MOST_HOLD_S, SAME = 8.0, 64.0, 0.3
-#: Then it goes up by so much each second, as gently as a queue is seen, and away at so many times what came through.
-UP, UP_EVERY_S, AWAY = 0.08, 1.0, 1.5
+FIRST_HOLD_S, MOST_HOLD_S, SAME = 10.0, 80.0, 0.3
+#: Then the sender is let send so many times what came through, for so long, or until so many pictures in a row have
+#: waited. A link that takes it has become faster, and has no ceiling.
+TRIED, TRIED_S, TOO_MUCH = 1.15, 1.5, 2
 #: A queue that was there already is a link that has become thinner if it grows by so much each second.
 GROWS = 0.15
 #: What follows from a lower one is waited for.
@@ -44,7 +45,8 @@ class Ceiling:
         self._free = True  # one has not waited since the ceiling was set: what waits is of our making
         self._full_bps = 0.0  # what the link carried when it was full last
         self._hold_s = FIRST_HOLD_S
-        self._up_at = self._look_at = 0.0
+        self._try_at = self._look_at = 0.0
+        self._trying = False
 
     def picture(self, came_bytes: int, abs_send_time: int, now: float) -> bool:
         """The first packet of a picture, sent at `abs_send_time` (6.18 bits, seconds, wrapping), has come at `now`
@@ -56,16 +58,19 @@ class Ceiling:
             self._free = True
         else:
             self._waited.append(_Picture(now, came_bytes, waited_s))
+        if self._trying and len(self._waited) >= TOO_MUCH:
+            self._bound(self._full_bps, now)
+            return True
         if now >= self._look_at and self._stands():
             first, last = self._waited[0], self._waited[-1]
             lasted_s = last.at - first.at
             if self._free or last.waited_s - first.waited_s > GROWS * lasted_s:
-                self._full((last.bytes - first.bytes) * 8 / lasted_s, now)
+                self._bound((last.bytes - first.bytes) * 8 / lasted_s, now)
                 return True
         past_s = min(now - self._at, 1.0) if self._at is not None else 0.0
         self._usual_s += (waited_s - self._usual_s) * past_s / USUAL_S
         self._at = now
-        return self._up(now)
+        return self._try(now)
 
     def _waited_s(self, abs_send_time: int, now: float) -> float:
         sent_s = abs_send_time / (1 << 18)
@@ -86,19 +91,17 @@ class Ceiling:
             waited.popleft()
         return len(waited) >= STANDS and waited[-1].at - waited[0].at >= STANDS_S
 
-    def _full(self, came_bps: float, now: float) -> None:
-        same = abs(came_bps - self._full_bps) <= SAME * self._full_bps
+    def _bound(self, full_bps: float, now: float) -> None:
+        same = abs(full_bps - self._full_bps) <= SAME * self._full_bps
         self._hold_s = min(2 * self._hold_s, MOST_HOLD_S) if same else FIRST_HOLD_S
-        self.bps, self._full_bps = PART * came_bps, came_bps
-        self._up_at, self._look_at = now + self._hold_s, now + SETTLE_S
-        self._free = False
+        self.bps, self._full_bps = PART * full_bps, full_bps
+        self._try_at, self._look_at = now + self._hold_s, now + SETTLE_S
+        self._free = self._trying = False
         self._waited.clear()
 
-    def _up(self, now: float) -> bool:
-        if self.bps is None or now < self._up_at:
+    def _try(self, now: float) -> bool:
+        if self.bps is None or now < self._try_at:
             return False
-        self.bps *= 1 + UP
-        self._up_at = now + UP_EVERY_S
-        if self.bps > AWAY * self._full_bps:
-            self.bps = None
+        self.bps = None if self._trying else TRIED * self._full_bps
+        self._trying, self._try_at = self.bps is not None, now + TRIED_S
         return True
