@@ -97,6 +97,18 @@ def test_a_link_that_has_become_faster_is_found_to_be_and_a_thin_one_is_tried_le
     assert it.ceiling.bps is None
 
 
+def test_a_sender_that_did_not_send_more_when_it_might_have_tells_nothing_of_the_link() -> None:
+    it = Sender(1e6, 1.3e6)
+    it.run(5)
+    it.wants_bps = 700_000
+    it.run(100)
+    assert it.ceiling.bps is not None
+    it.wants_bps = 1.3e6
+    it.queued_s.clear()
+    it.run(60)
+    assert sorted(it.queued_s)[int(len(it.queued_s) * 0.95)] < 0.06
+
+
 def test_a_link_that_has_become_thinner_is_followed_at_once() -> None:
     it = Sender(1e6, 1.3e6)
     it.run(5)
@@ -107,8 +119,8 @@ def test_a_link_that_has_become_thinner_is_followed_at_once() -> None:
 
 
 def test_where_anothers_traffic_keeps_the_queue_full_the_sender_is_not_told_of_ever_less() -> None:
-    it = Sender(20e6, 1e6)
+    it = Sender(20e6, 1.3e6)
     it.others_wait_s = lambda now: 0.2 if now > 5 else 0.0
     it.run(200)
-    assert min(bps for _, bps in it.told if bps) > 0.6 * 1e6
+    assert min(bps for _, bps in it.told if bps) > 0.6 * 1.3e6
     assert it.ceiling.bps is None, "it makes no difference, so it was let go"

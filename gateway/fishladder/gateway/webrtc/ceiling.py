@@ -17,8 +17,8 @@ PART = 0.85
 #: another's traffic.
 FIRST_HOLD_S, MOST_HOLD_S, SAME = 10.0, 80.0, 0.3
 #: Then the sender is let send so many times what came through, for so long, or until so many pictures in a row have
-#: waited. A link that takes it has become faster, and has no ceiling.
-TRIED, TRIED_S, TOO_MUCH = 1.15, 1.5, 2
+#: waited. If more than ever comes through and none waits the link has become faster: there is no ceiling any more.
+TRIED, TRIED_S, TOO_MUCH = 1.15, 2.0, 2
 #: A queue that was there already is a link that has become thinner if it grows by so much each second.
 GROWS = 0.15
 #: What follows from a lower one is waited for.
@@ -46,7 +46,7 @@ class Ceiling:
         self._full_bps = 0.0  # what the link carried when it was full last
         self._hold_s = FIRST_HOLD_S
         self._try_at = self._look_at = 0.0
-        self._trying = False
+        self._tried: _Picture | None = None  # the first since then
 
     def picture(self, came_bytes: int, abs_send_time: int, now: float) -> bool:
         """The first packet of a picture, sent at `abs_send_time` (6.18 bits, seconds, wrapping), has come at `now`
@@ -58,7 +58,7 @@ class Ceiling:
             self._free = True
         else:
             self._waited.append(_Picture(now, came_bytes, waited_s))
-        if self._trying and len(self._waited) >= TOO_MUCH:
+        if self._tried and len(self._waited) >= TOO_MUCH:
             self._bound(self._full_bps, now)
             return True
         if now >= self._look_at and self._stands():
@@ -70,7 +70,7 @@ class Ceiling:
         past_s = min(now - self._at, 1.0) if self._at is not None else 0.0
         self._usual_s += (waited_s - self._usual_s) * past_s / USUAL_S
         self._at = now
-        return self._try(now)
+        return self._try(_Picture(now, came_bytes, waited_s))
 
     def _waited_s(self, abs_send_time: int, now: float) -> float:
         sent_s = abs_send_time / (1 << 18)
@@ -96,12 +96,16 @@ class Ceiling:
         self._hold_s = min(2 * self._hold_s, MOST_HOLD_S) if same else FIRST_HOLD_S
         self.bps, self._full_bps = PART * full_bps, full_bps
         self._try_at, self._look_at = now + self._hold_s, now + SETTLE_S
-        self._free = self._trying = False
+        self._free, self._tried = False, None
         self._waited.clear()
 
-    def _try(self, now: float) -> bool:
-        if self.bps is None or now < self._try_at:
+    def _try(self, last: _Picture) -> bool:
+        if self.bps is None or last.at < self._try_at:
             return False
-        self.bps = None if self._trying else TRIED * self._full_bps
-        self._trying, self._try_at = self.bps is not None, now + TRIED_S
+        if (first := self._tried) is None:
+            self.bps, self._tried, self._try_at = TRIED * self._full_bps, last, last.at + TRIED_S
+        else:
+            came_bps = (last.bytes - first.bytes) * 8 / (last.at - first.at)
+            self.bps = None if came_bps > self._full_bps else PART * self._full_bps
+            self._tried, self._try_at = None, last.at + self._hold_s
         return True
