@@ -109,6 +109,16 @@ def test_a_sender_that_did_not_send_more_when_it_might_have_tells_nothing_of_the
     assert sorted(it.queued_s)[int(len(it.queued_s) * 0.95)] < 0.06
 
 
+def test_a_host_that_pauses_time_and_again_does_not_lower_a_ceiling() -> None:
+    it = Sender(1e6, 1.3e6)
+    it.run(5)
+    rng = random.Random(3)
+    pauses = [rng.uniform(5, 120) for _ in range(60)]
+    it.others_wait_s = lambda now: max((0.12 for at in pauses if at < now < at + 0.5), default=0.0)
+    it.run(120)
+    assert min(bps for _, bps in it.told if bps) > 0.75 * 1e6
+
+
 def test_a_link_that_has_become_thinner_is_followed_at_once() -> None:
     it = Sender(1e6, 1.3e6)
     it.run(5)

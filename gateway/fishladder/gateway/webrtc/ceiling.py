@@ -19,8 +19,9 @@ FIRST_HOLD_S, MOST_HOLD_S, SAME = 10.0, 80.0, 0.3
 #: Then the sender is let send so many times what came through, for so long, or until so many pictures in a row have
 #: waited. If more than ever comes through and none waits the link has become faster: there is no ceiling any more.
 TRIED, TRIED_S, TOO_MUCH = 1.15, 2.0, 2
-#: A queue that was there already is a link that has become thinner if it grows by so much each second.
-GROWS = 0.15
+#: Below a ceiling a queue is a link that has become thinner only if it grows by so much each second, and what comes is
+#: less than this part of the ceiling: busy hosts make wait, too, and it would go down with each of their pauses.
+GROWS, LESS = 0.15, 0.8
 #: What follows from a lower one is waited for.
 SETTLE_S = 0.5
 _WRAP_S = 64.0
@@ -64,8 +65,10 @@ class Ceiling:
         if now >= self._look_at and self._stands():
             first, last = self._waited[0], self._waited[-1]
             lasted_s = last.at - first.at
-            if self._free or last.waited_s - first.waited_s > GROWS * lasted_s:
-                self._bound((last.bytes - first.bytes) * 8 / lasted_s, now)
+            came_bps = (last.bytes - first.bytes) * 8 / lasted_s
+            grows = last.waited_s - first.waited_s > GROWS * lasted_s
+            if self._free if self.bps is None else grows and came_bps < LESS * self.bps:
+                self._bound(came_bps, now)
                 return True
         past_s = min(now - self._at, 1.0) if self._at is not None else 0.0
         self._usual_s += (waited_s - self._usual_s) * past_s / USUAL_S
