@@ -64,12 +64,16 @@ async def measure(processes: int, sessions: int, seconds: float) -> dict[str, An
                 token = await system.token(site)
                 command = (sys.executable, str(LIGHT), f"{system.url}/whip/{site}", str(count))
                 command += (str(seconds + _WARM_UP_S + 3), token)
-                senders.append(await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE))
+                pipes = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+                senders.append(await asyncio.create_subprocess_exec(*command, **pipes))
                 cameras += [f"{site}/c{number}" for number in range(count)]
             for sender in senders:
                 assert sender.stdout is not None
                 if not await sender.stdout.readline():
                     raise SystemExit("a sender failed, see above")
+            for sender in senders:
+                assert sender.stdin is not None
+                sender.stdin.write(b"\n")
             await asyncio.sleep(_WARM_UP_S)
             everyone = list(family(system.parts[0].process.pid))
             stores_of = [pid for pid in everyone if "unixsocket" in command_of(pid)]

@@ -1,6 +1,6 @@
 """Sends one encoded clip in many WHIP sessions at the least cost to this process: aiortc shakes hands, then prepared
-packets are numbered, encrypted and sent, and what comes back is not looked at. Says when all are connected, then each
-second how many units it has sent and by how much it is late.
+packets are numbered, encrypted and sent, and what comes back is not looked at. Says when all are connected and
+begins when it is sent a line; then it says each second how many units it has sent and by how much it is late.
 
     python tests/support/whip_light.py URL SESSIONS SECONDS TOKEN
 """
@@ -76,6 +76,7 @@ async def main() -> None:
         async with aiohttp.ClientSession() as http:
             started.append(await begin(http, f"{url}/c{number}", token))
     print(json.dumps("connected"), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     began, number, late_s = time.monotonic(), 0, 0.0
     while (at := number / FPS) < seconds:
         for index, (_, session) in enumerate(started):
