@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from support.installed import look
 from support.stores import (
     PARTITIONS,
     STORE_BYTES,
@@ -25,6 +26,16 @@ from fishladder.runtime.store import Stores, StoreUrls, open_stores
 #: No test asserts timing, so none has a deadline for an example either.
 hypothesis.settings.register_profile("fishladder", deadline=None)
 hypothesis.settings.load_profile("fishladder")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(found, packages): the test ends if `found()` finds nothing")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        look(mark)
 
 
 #: What aiortc, of which our test clients are made, leaves behind when it is closed while it connects.

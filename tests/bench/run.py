@@ -27,6 +27,7 @@ SUITES = {
         ("whip_clients", ("--times", "1")),
         ("whip_links", ("--seconds", "12")),
         ("whip_cpu", ("--rounds", "1", "--seconds", "6")),
+        ("whip_scale", ("--sessions", "10", "--seconds", "5")),
         ("whip_sessions", ("--sessions", "40")),
         ("whip_fuzz", ("--offers", "200", "--fragments", "200", "--datagrams", "2000")),
     ),

@@ -19,8 +19,9 @@ import aiomqtt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from support.broker import MOSQUITTO, broker
+from support.broker import broker
 from support.fleet import Fleet, fleet, free_port, until
+from support.installed import MOSQUITTO
 from support.models import strips_model
 from support.receivers import Receiver, receiver
 

@@ -23,23 +23,28 @@ pytestmark = [
 ]
 
 
-async def picture(client: AgentClient, cameras: int, age_s: float = 0.0) -> None:
-    """One picture of each camera, captured so long ago."""
-    payload = jpeg()[0].payload
+async def picture(
+    client: AgentClient, cameras: int, age_s: float = 0.0, *, seq: int = 1, damaged: bool = False
+) -> None:
+    """One picture of each camera, its `seq`th, captured so long ago."""
+    payload = jpeg()[seq - 1].payload
+    if damaged:  # what says how large it is is there
+        payload = payload[: payload.index(b"\xff\xda")] + b"\xff\xd9"
     for channel in range(cameras):
-        await client.open(f"shop-7/c{channel:02}", channel)
+        if seq == 1:
+            await client.open(f"shop-7/c{channel:02}", channel)
         one = Unit(
             epoch=1,
-            seq=1,
+            seq=seq,
             codec=Codec.JPEG,
             payload=payload,
             flags=inspect(Codec.JPEG, payload).flags | Flag.SYNCED,
-            pts_us=0,
+            pts_us=40_000 * (seq - 1),
             duration_us=40_000,
             wall_us=int((time.time() - age_s) * 1e6),
         )
         await client.send(channel, one)
-        await client.until_logged(channel, 1)
+        await client.until_logged(channel, seq)
 
 
 async def show_site(tab: Tab, it: Gateway, cameras: int) -> None:
@@ -59,10 +64,17 @@ async def looking(it: Gateway, camera: str) -> AsyncIterator[None]:
         yield
 
 
+def thrown(tab: Tab) -> list[str]:
+    """Errors that nobody caught; the rest is what the browser logs by itself, as of a login that is asked for."""
+    return [it for it in tab.said if not it.startswith(("error: ", "verbose: "))]
+
+
 def shown(camera: str) -> str:
     return f"document.querySelector('.tile a[href$={camera}] canvas').ariaLabel.startsWith('newest')"
 
 
+#: What each camera's canvas shows.
+GLASS = "[...document.querySelectorAll('.tile canvas')].map(it => it.toDataURL())"
 NOTE = "[...document.querySelectorAll('.note')].filter(it => !it.hidden).map(it => it.textContent).join()"
 
 
@@ -93,8 +105,63 @@ async def test_each_camera_of_a_large_site_is_shown_once_it_is_in_view(stores: S
         assert await tab.evaluate(NOTE) == ""
 
         await tab.look(width=2000, height=4000)
-        said = "Pictures of 32 cameras come at once: of the 70 in view the others stand still."
+        said = "Pictures of 64 cameras come at once: of the 70 in view the others stand still."
         await tab.until(f"{NOTE} === {said!r}", "that not all come")
+
+
+async def test_thirty_two_cameras_all_move_on_a_desk_a_phone_and_by_keyboard(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client, chromium() as tab:
+        await picture(client, 32)
+        await tab.look(width=1440, height=1300)
+        await show_site(tab, it, 32)
+        all_shown = "document.querySelectorAll('.tile canvas[aria-label^=newest]').length === 32"
+        await tab.until(all_shown, "a picture of each")
+        below = "[...document.querySelectorAll('.tile')].map(it => it.getBoundingClientRect().bottom - innerHeight)"
+        assert await tab.evaluate(f"{below}.filter(it => it <= 0).length") == 32
+        # A picture that is another one, of each, is on the glass.
+        await tab.evaluate(f"window.before = {GLASS}")
+        await picture(client, 32, seq=2)
+        await tab.until(f"{GLASS}.every((it, at) => it !== before[at])", "all of them move")
+        assert await tab.evaluate(NOTE) == ""
+
+        await tab.look(width=390, height=844)
+        assert await tab.evaluate("document.documentElement.scrollWidth") <= 390
+        await tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        await tab.evaluate(f"window.before = {GLASS}")
+        await picture(client, 32, seq=3)
+        await tab.until(f"{GLASS}.every((it, at) => it !== before[at])", "they still do")
+
+        await tab.evaluate("document.querySelector('.tile a').focus()")
+        for _ in range(31):
+            await tab.press("Tab")
+        assert await tab.evaluate("document.activeElement.hash") == "#/camera/shop-7/c31"
+        await tab.press("Enter")
+        await tab.until("document.querySelector('h1')?.textContent.includes('c31')", "that camera's page")
+        await tab.press("Escape")
+        await tab.until(all_shown, "the wall again")
+        assert thrown(tab) == []
+
+
+async def test_a_damaged_picture_is_said_and_the_next_one_shown(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client, chromium() as tab:
+        await picture(client, 1, damaged=True)
+        await show_site(tab, it, 1)
+        await tab.until(
+            "document.querySelector('.age').textContent === 'the picture cannot be decoded'", "what is wrong"
+        )
+        await picture(client, 1, seq=2)
+        await tab.until(shown("c00"), "the next picture")
+        assert thrown(tab) == []
+
+
+async def test_a_proxy_that_lets_no_websocket_through_is_named(stores: Stores, tmp_path: Path) -> None:
+    async with gateway(tmp_path, stores.urls) as it, agent(it.url, it.token("shop-7")) as client, chromium() as tab:
+        await picture(client, 1)
+        elsewhere = "constructor(url) { super(url.replace('/v1/live', '/nothing')); }"
+        away = f"window.WebSocket = class extends WebSocket {{ {elsewhere} }};"
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", source=away)
+        await show_site(tab, it, 1)
+        await tab.until(f"{NOTE}.includes('(a WebSocket) does not get through')", "why there are none")
 
 
 async def test_who_is_refused_for_want_of_room_reads_why_until_there_is_some(stores: Stores, tmp_path: Path) -> None:

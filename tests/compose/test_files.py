@@ -1,24 +1,34 @@
 """What the image and the stack are described by, without an engine: linted, complete, pinned, and no secret in it."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from support.compose import ROOT
+from support.doc_commands import documents
+from support.installed import lacking
 
 PROFILES = ("demo", "observe", "sinks", "loadtest", "gpu", "admin")
+
+
+def missing(why: str) -> NoReturn:
+    """A machine that runs `make test` need not have what `make test-stack` needs."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip(f"{why}; make test-stack looks at it")
+    lacking(f"{why}: install Docker with its compose plugin, and hadolint (make does)")
 
 
 def tool(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        pytest.skip(f"no {name} here")
+        missing(f"there is no {name} command")
     return found
 
 
@@ -26,7 +36,7 @@ def config(*profiles: str, **env: str) -> dict[str, Any]:
     """The stack as compose understands it; neither an engine nor a network is needed for that."""
     docker = tool("docker")
     if subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
-        pytest.skip("docker has no compose plugin here")
+        missing("docker has no compose plugin")
     command = [docker, "compose", *(f"--profile={it}" for it in profiles), "config", "--format", "json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", **env})
     assert done.returncode == 0, done.stderr
@@ -43,6 +53,14 @@ def test_hadolint_has_nothing_to_say() -> None:
 def test_every_profile_is_understood() -> None:
     for profiles in ((), *((name,) for name in PROFILES), PROFILES):
         assert "gateway" in config(*profiles)["services"]
+
+
+def test_profiles_named_in_the_documents_exist() -> None:
+    known = {profile for it in config(*PROFILES)["services"].values() for profile in it.get("profiles", [])}
+    assert known == set(PROFILES)
+    for document in documents():
+        for profile in re.findall(r"--profile[ =]([a-z]+)", document.read_text()):
+            assert profile in known, f"{document.name}: {profile}"
 
 
 def test_a_plain_start_is_the_stack_and_nothing_else() -> None:

@@ -5,8 +5,8 @@ It builds the image and wants the machine for itself, so it is not among `make t
 """
 
 import hashlib
-import os
 import re
+import shlex
 import ssl
 import subprocess
 import sys
@@ -16,11 +16,15 @@ from pathlib import Path
 
 import pytest
 from support.certificates import localhost_certificate
-from support.compose import ROOT, Stack, no_engine, stack, until
-from support.doc_commands import commands, documents
+from support.compose import ROOT, Stack, engine_for, stack, until
+from support.doc_commands import Shown, commands
 
 pytestmark = pytest.mark.timeout(900)
 
+SHOWN = Shown(__file__)
+COPY, BRING = SHOWN.take(".*backup.tgz")
+HOLD, LET_GO = SHOWN.take(".*auto-aof-rewrite")
+[OWN_CERTIFICATE] = SHOWN.take(".*privkey.pem")
 IMAGE = "fishladder:local"
 MOST_IMAGE_BYTES = 600 * 1000 * 1000
 OURS = ("gateway", "worker", "edge")
@@ -29,10 +33,7 @@ STORES = ("frames", "state")
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Stack]:
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("builds an image and wants the machine for itself: make test-stack")
-    if why := no_engine():
-        pytest.skip(f"no Docker engine: {why}")
+    engine_for("the stack")
     with stack("demo", FISHLADDER_FPS="2") as it:
         began = time.monotonic()
         it.compose("build", timeout_s=900)
@@ -129,30 +130,6 @@ def test_an_agent_outside_trusts_the_printed_certificate(running: Stack, tmp_pat
     assert found["inferred"] > 0
 
 
-def test_the_documented_commands_do_what_is_written(running: Stack, tmp_path: Path) -> None:
-    """Those that ask a running stack, word for word; that all of them exist, tests/docs looks at."""
-    place = {"COMPOSE_FILE": str(ROOT / "compose.yaml"), "COMPOSE_PROJECT_NAME": running.project}
-    running.fishladder("token", "create", "--site", "shop-9")
-    asked = 0
-    for line in (line for document in documents() for line in commands(document)):
-        if not re.match(r"docker compose (exec|logs|ps|cp)|openssl", line) or "grafana" in line:
-            continue
-        command = re.sub(r"(fishladder control) shop-7/\w+", r"\1 demo/street", line)  # of a camera that there is
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env={**running.env, **place},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        # `status` exits 1 while something is wrong: here a camera has sent its clip and gone.
-        fine = (0, 1) if line.split()[4:6] == ["fishladder", "status"] else (0,)
-        assert done.returncode in fine, f"{line}: {done.stdout}{done.stderr}"
-        asked += 1
-    assert asked > 15
-
-
 def test_health_and_metrics(running: Stack) -> None:
     for service in OURS:
         assert "fishladder_" in running.get(f"http://{service}:9998/metrics"), service
@@ -204,8 +181,7 @@ def test_after_all_that_every_frame_is_accounted_for(running: Stack) -> None:
 def test_a_backup_can_be_brought_back(running: Stack, tmp_path: Path) -> None:
     """By the documented commands; of what came after it the ledger says so, and closes."""
     lines = commands(ROOT / "docs" / "operating.md")
-    copied = next(at for at, line in enumerate(lines) if "> backup.tgz" in line)
-    brought = next(at for at, line in enumerate(lines) if "< backup.tgz" in line)
+    copied, brought = lines.index(COPY), lines.index(BRING)
     place = {"COMPOSE_FILE": str(ROOT / "compose.yaml"), "COMPOSE_PROJECT_NAME": running.project}
     place["COMPOSE_PROFILES"] = "demo"
 
@@ -217,7 +193,8 @@ def test_a_backup_can_be_brought_back(running: Stack, tmp_path: Path) -> None:
             )
             assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
 
-    run(*lines[copied - 1 : copied + 2])
+    assert lines[copied - 1 : copied + 2] == [HOLD, COPY, LET_GO]
+    run(HOLD, COPY, LET_GO)
     before = running.ledger()
     running.compose("start", "edge")
     running.goes_on("after the backup")
@@ -233,17 +210,22 @@ def test_ones_own_certificate_takes_the_place_of_ours(running: Stack, tmp_path: 
     own = localhost_certificate(tmp_path)
     tmp_path.chmod(0o755)
     own.key.chmod(0o644)
-    mount = f"{tmp_path}:/tls:ro"
-    own_files = ["--tls-cert", "/tls/cert.pem", "--tls-key", "/tls/key.pem"]
-    running.compose("run", "--rm", "-T", "--volume", mount, "init", "gateway", "init", "/init", *own_files)
+    own.cert.rename(tmp_path / "fullchain.pem")
+    own.key.rename(tmp_path / "privkey.pem")
+    command = OWN_CERTIFICATE.removeprefix("docker compose ").replace("./tls", str(tmp_path))
+    running.compose(*shlex.split(command))
     port = int(running.env["FISHLADDER_PORT"])
-    expected = ssl.PEM_cert_to_DER_cert(own.cert.read_text())
+    expected = ssl.PEM_cert_to_DER_cert((tmp_path / "fullchain.pem").read_text())
 
     def presented() -> bool:
         found = ssl.get_server_certificate(("127.0.0.1", port), ca_certs=None)
         return ssl.PEM_cert_to_DER_cert(found) == expected
 
     until(presented, "the gateway shows it, without a restart")
+
+
+def test_all_that_is_shown_is_run() -> None:
+    assert SHOWN.left == []
 
 
 def _secrets(running: Stack, service: str) -> list[str]:

@@ -5,17 +5,25 @@ workers replaced one before the other goes, its gateway after, and nothing lost.
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.compose import ROOT, free_ports, no_engine, until
+from support.compose import ROOT, engine_for, free_ports, until
+from support.doc_commands import Shown
 
 pytestmark = pytest.mark.timeout(600)
 
+SHOWN = Shown(__file__)
+[MAKE], [DEPLOY] = SHOWN.take(".*docker/swarm.py"), SHOWN.take("docker stack deploy")
+[SCALE], [UPDATE] = SHOWN.take("docker service scale"), SHOWN.take("docker service update")
 NAME = f"fishladder-test-{os.getpid()}"
+
+
+def documented(line: str) -> str:
+    """For the stack of this test."""
+    return line.replace("stack.json fishladder", f"stack.json {NAME}").replace("fishladder_", f"{NAME}_")
 
 
 def docker(*arguments: str, check: bool = True) -> str:
@@ -62,11 +70,9 @@ class Swarm:
 
 
 @pytest.fixture(scope="module")
-def swarm() -> Iterator[Swarm]:
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.skip("wants the machine for itself: make test-stack")
-    if why := no_engine():
-        pytest.skip(f"no Docker engine: {why}")
+def swarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:
+    place = tmp_path_factory.mktemp("swarm")
+    engine_for("a stack on Swarm")
     ours = docker("info", "-f", "{{.Swarm.LocalNodeState}}").strip() != "active"
     if ours and os.environ.get("CI") != "true":
         pytest.skip("this engine is in no swarm: `docker swarm init`, or CI=true to have it done and undone here")
@@ -76,13 +82,10 @@ def swarm() -> Iterator[Swarm]:
         environment = {**os.environ, **free_ports()}
         compose = ["docker", "compose", "--profile=demo"]
         subprocess.run([*compose, "build", "-q"], cwd=ROOT, env=environment, check=True, capture_output=True)
-        config = subprocess.run(
-            [*compose, "config", "--format", "json"], cwd=ROOT, env=environment, check=True, capture_output=True
-        )
-        made = subprocess.run(
-            [sys.executable, ROOT / "docker" / "swarm.py"], input=config.stdout, check=True, capture_output=True
-        )
-        subprocess.run(["docker", "stack", "deploy", "-c", "-", NAME], input=made.stdout, check=True)
+        here = {**environment, "COMPOSE_FILE": str(ROOT / "compose.yaml")}
+        for line in (MAKE, DEPLOY):
+            typed = documented(line).replace("docker/swarm.py", str(ROOT / "docker" / "swarm.py"))
+            subprocess.run(["bash", "-c", typed], cwd=place, env=here, check=True)
         yield Swarm()
     finally:
         docker("stack", "rm", NAME, check=False)
@@ -112,9 +115,9 @@ def test_it_comes_up_and_detects(swarm: Swarm) -> None:
 
 
 def test_it_scales(swarm: Swarm) -> None:
-    docker("service", "scale", "-d", f"{NAME}_worker=3")
-    until(lambda: swarm.healthy("worker") == 3, "three workers", timeout_s=120)
-    swarm.goes_on("with three workers")
+    subprocess.run(documented(SCALE).split(), check=True, stdout=subprocess.DEVNULL)
+    until(lambda: swarm.healthy("worker") == 4, "four workers", timeout_s=120)
+    swarm.goes_on("with four workers")
     docker("service", "scale", "-d", f"{NAME}_worker=1")
     until(lambda: len(swarm.running("worker")) == 1, "one worker")
     swarm.goes_on("with one again")
@@ -122,7 +125,7 @@ def test_it_scales(swarm: Swarm) -> None:
 
 def test_workers_are_replaced_start_first_and_the_gateway_after(swarm: Swarm) -> None:
     [old] = swarm.running("worker")
-    docker("service", "update", "-d", "--force", f"{NAME}_worker")
+    update = subprocess.Popen(documented(UPDATE).split(), stdout=subprocess.DEVNULL)
     seen = 0
 
     def replaced() -> bool:
@@ -132,6 +135,7 @@ def test_workers_are_replaced_start_first_and_the_gateway_after(swarm: Swarm) ->
         return old not in running and swarm.healthy("worker") == 1
 
     until(replaced, "another worker", timeout_s=180)
+    assert update.wait(60) == 0
     assert seen == 2  # the new one was there before the old one went
     [old] = swarm.running("gateway")
     docker("service", "update", "-d", "--force", f"{NAME}_gateway")
@@ -154,3 +158,7 @@ def test_nothing_is_lost(swarm: Swarm) -> None:
     for it in ledger["cameras"]:
         print(it["camera"], it["captured"], it["reasons"])
         assert (it["dropped"], it["unaccounted"]) == (0, 0)
+
+
+def test_all_that_is_shown_is_run() -> None:
+    assert SHOWN.left == []

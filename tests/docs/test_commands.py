@@ -1,17 +1,14 @@
-"""Every command in the documents is one that exists, with flags that exist. What needs an engine is run by
-`make test-stack`, against a real stack.
+"""Every command in the documents is one that exists, with flags that exist; and each is run by a test, or it is said
+why not (`support.doc_commands` has both).
 """
 
-import json
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import click
 import pytest
-from support.doc_commands import ROOT, commands, documents, stages
+from support.doc_commands import NOT_RUN, ROOT, RUN_BY, commands, documents, run_by, shown, stages, why_not_run
 
 from fishladder.runtime.cli import fishladder
 
@@ -126,13 +123,21 @@ def test_each_setting_of_the_stack_is_explained_and_exists() -> None:
     assert shown - used <= {"FISHLADDER_REDIS", "FISHLADDER_FRAMES"}
 
 
-def test_profiles_named_in_the_documents_exist() -> None:
-    version = ["docker", "compose", "version"]
-    if shutil.which("docker") is None or subprocess.run(version, capture_output=True).returncode:
-        pytest.skip("no docker compose here")
-    command = ["docker", "compose", "--profile=*", "config", "--format", "json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    known = {profile for it in json.loads(done.stdout)["services"].values() for profile in it.get("profiles", [])}
-    for document in documents():
-        for profile in re.findall(r"--profile[ =]([a-z]+)", document.read_text()):
-            assert profile in known, f"{document.name}: {profile}"
+@pytest.mark.parametrize("line", [pytest.param(line, id=line[:70]) for line in shown()])
+def test_it_is_run_by_a_test_or_it_is_said_why_not(line: str) -> None:
+    module = run_by(line)
+    assert (module is None) != (why_not_run(line) is None), f"no test runs {line!r}: see tests/support/doc_commands.py"
+    if module:
+        text = (ROOT / module).read_text()
+        assert "SHOWN = Shown(__file__)" in text
+        assert "assert SHOWN.left == []" in text
+
+
+def test_nothing_is_excused_that_no_document_shows() -> None:
+    for pattern in NOT_RUN:
+        assert any(re.fullmatch(pattern, line) for line in shown()), pattern
+    assert {module for module, _ in RUN_BY} == {run_by(line) for line in shown()} - {None}
+
+
+def test_a_new_command_is_run_by_nobody() -> None:
+    assert run_by("helm install fishladder") is why_not_run("helm install fishladder") is None

@@ -8,13 +8,12 @@ import pytest
 from support import rtsp
 from support.certificates import localhost_certificate
 from support.fleet import Fleet, fleet, until
+from support.installed import needs_rtsp_server
 from support.models import strips_model
 from support.proxy import connect_proxy
 
 from fishladder.runtime.store import Stores
 from fishladder.wire.fates import Fate
-
-needs_rtsp = pytest.mark.skipif(bool(rtsp.missing()), reason=f"no RTSP server: {rtsp.missing()}")
 
 
 async def inferred(system: Fleet, stores: Stores, camera: str, more: int = 20) -> None:
@@ -27,7 +26,7 @@ async def inferred(system: Fleet, stores: Stores, camera: str, more: int = 20) -
     await until(enough, 60, f"{camera}: {least} frames are inferred")
 
 
-@needs_rtsp
+@needs_rtsp_server
 @pytest.mark.parametrize("mode", ["passthrough", "encode"])
 async def test_an_rtsp_camera_that_loses_power(mode: str, tmp_path: Path) -> None:
     """It reaches detections, and again after its server was killed and started anew; nothing is unaccounted for."""

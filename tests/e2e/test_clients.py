@@ -1,7 +1,6 @@
 """Clients that are not ours push by WHIP and reach detections: a browser's camera, and FFmpeg's own WHIP muxer."""
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlencode
@@ -12,7 +11,7 @@ from support.browser import browser, page_server
 from support.certificates import localhost_certificate
 from support.fleet import fleet, until
 from support.gateways import logged
-from support.installed import needs_chromium
+from support.installed import needs_chromium, needs_webrtcbin
 from support.models import strips_model
 
 from fishladder.wire.entry import LoggedUnit
@@ -77,17 +76,7 @@ async def test_chromium_without_a_token_is_told_401(tmp_path: Path) -> None:
 MUXER = Path(__file__).parents[1] / "support" / "whip_clients" / "pyav.py"
 
 
-def _gstreamer() -> bool:
-    """Whether the system's Python can drive webrtcbin."""
-    probe = (
-        "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import Gst, GstWebRTC; Gst.init(None);"
-        "exit(not all(map(Gst.ElementFactory.find, ('webrtcbin', 'nicesrc', 'x264enc'))))"
-    )
-    python = Path("/usr/bin/python3")
-    return python.exists() and not subprocess.run([python, "-c", probe], stderr=subprocess.DEVNULL).returncode
-
-
-@pytest.mark.skipif(not _gstreamer(), reason="GStreamer's webrtcbin or its Python bindings are not installed")
+@needs_webrtcbin
 async def test_gstreamer_reaches_detections(tmp_path: Path) -> None:
     """Its certificate has an RSA key."""
     model = strips_model(tmp_path / "strips.onnx")

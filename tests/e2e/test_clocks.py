@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.fleet import Fleet, fleet, until
+from support.installed import FAKETIME, needs_faketime
 from support.models import strips_model
 
 from fishladder.runtime.store import Stores
 from fishladder.wire.fates import Fate
 
-LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (apt-get install libfaketime)")
+pytestmark = needs_faketime
 
 #: A wrong clock shows as hours or years; the rest is a busy test machine.
 TOLERANCE_US = 2_000_000
@@ -23,7 +23,7 @@ def lying(place: Path, offset: str) -> dict[str, str]:
     """An environment in which the wall clock is wrong by what the file says, re-read at every look."""
     (place / "faketime").write_text(offset + "\n")
     return {
-        "LD_PRELOAD": str(LIBRARY),
+        "LD_PRELOAD": str(FAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(place / "faketime"),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -7,19 +7,17 @@ import time
 from pathlib import Path
 
 import av
-import pytest
 from support import rtsp
 from support.clips import scene
 from support.edge_command import clip, ended, fishladder
 from support.gateway_double import gateway_double
+from support.installed import needs_rtsp_server
 from support.profiles import SHARP, written
 
 from fishladder.edge.check_state import service_state
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.limits.usage import Usage
 from fishladder.edge.token import TokenKeeper
-
-needs_server = pytest.mark.skipif(bool(rtsp.missing()), reason=rtsp.missing() or "there is a server")
 
 
 async def check(*arguments: str, token: str = "good") -> tuple[int, list[str]]:
@@ -33,7 +31,7 @@ def only(lines: list[str], start: str) -> str:
     return line
 
 
-@needs_server
+@needs_rtsp_server
 async def test_a_good_camera_and_a_wrong_password(tmp_path: Path) -> None:
     with rtsp.rtsp_server(user="viewer", password="right") as server:
         source = server.url.replace("rtsp://", "rtsp://viewer:{}@")
@@ -54,7 +52,7 @@ async def test_a_good_camera_and_a_wrong_password(tmp_path: Path) -> None:
         assert (frame.width, frame.height) == (320, 192)
 
 
-@needs_server
+@needs_rtsp_server
 async def test_keyframes_far_apart_are_a_warning() -> None:
     with rtsp.rtsp_server(gop=100) as server:
         status, lines = await check("--camera", f"slow={server.url}")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from support import rtsp
 from support.gateway_double import gateway_double, until
+from support.installed import needs_rtsp_server
 
 from fishladder.edge.agent import Agent
 from fishladder.edge.cameras.kinds import CameraSettings
@@ -22,10 +23,8 @@ from fishladder.edge.passthrough import Passthrough
 from fishladder.wire.errors import CameraError
 from fishladder.wire.unit import Codec, Flag
 
-needs_server = pytest.mark.skipif(bool(rtsp.missing()), reason=rtsp.missing() or "there is a server")
 
-
-@needs_server
+@needs_rtsp_server
 def test_units_come_with_their_parameter_sets_and_sound_is_never_set_up() -> None:
     with rtsp.rtsp_server() as server:
         camera = RtspCamera(CameraSettings(server.url, timeout_s=5))
@@ -40,7 +39,7 @@ def test_units_come_with_their_parameter_sets_and_sound_is_never_set_up() -> Non
     assert all(60_000 <= unit.duration_us <= 75_000 for unit in got)
 
 
-@needs_server
+@needs_rtsp_server
 def test_another_codec_is_decoded_or_passed_on() -> None:
     with rtsp.rtsp_server(codec="jpeg") as server:
         camera = RtspCamera(CameraSettings(server.url, timeout_s=5))
@@ -53,7 +52,7 @@ def test_another_codec_is_decoded_or_passed_on() -> None:
         camera.close()
 
 
-@needs_server
+@needs_rtsp_server
 def test_a_login_by_digest_with_signs_that_urls_do_not_like() -> None:
     with rtsp.rtsp_server(user="viewer", password="p@ss:w/rd#1%") as server:
         camera = RtspCamera(CameraSettings(server.url, user="viewer", password="p@ss:w/rd#1%", timeout_s=5))
@@ -129,7 +128,7 @@ def test_challenges_are_read_as_cameras_write_them() -> None:
     assert "refuses this user" in explain([], with_login=True)
 
 
-@needs_server
+@needs_rtsp_server
 async def test_an_agent_gets_a_restarted_camera_back() -> None:
     with rtsp.rtsp_server(user="u", password="p") as server:
         url = server.url.replace("rtsp://", "rtsp://u:p@")

@@ -12,11 +12,13 @@ from typing import Any
 import aiomqtt
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from support.agent_client import AgentClient, agent, unit
 from support.analysis import analyse
-from support.broker import MOSQUITTO, broker
+from support.broker import broker
 from support.fleet import free_port
 from support.gateways import gateway
+from support.installed import needs_mosquitto
 from support.receivers import receiver
 from support.stores import wait_until
 
@@ -172,6 +174,22 @@ async def test_one_of_two_delivers_and_the_other_takes_over(stores: Stores, tmp_
             await standby.__aexit__(None, None, None)
 
 
+async def test_who_stands_by_is_not_behind(stores: Stores, tmp_path: Path) -> None:
+    """Else it would be alarmed about for ever: it is the other one now that knows."""
+    async with receiver() as hook, cameras(stores, tmp_path) as (a, _):
+        hook.status = 503
+        options = Webhook(name="alarms", url=f"http://127.0.0.1:{hook.port}/hook", begin="oldest")
+        await a.more(1)
+        async with delivering(stores, options, WebhookTarget(options)):
+
+            def lag_s() -> float:
+                return REGISTRY.get_sample_value("fishladder_sink_lag_seconds", {"sink": "alarms"}) or 0.0
+
+            await wait_until(lambda: lag_s() > 0, 20, "it is behind")
+            await stores.state.set(keys.sink_lease("alarms"), "another's", px=60_000)
+            await wait_until(lambda: lag_s() == 0, 20, "it is not, once it has lost its place")
+
+
 async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path) -> None:
     async with receiver() as hook, cameras(stores, tmp_path) as (a, _):
         options = Webhook(name="alarms", url=f"http://127.0.0.1:{hook.port}/hook", begin="oldest")
@@ -191,7 +209,7 @@ async def test_results_past_retention_are_counted(stores: Stores, tmp_path: Path
         assert of(hook.got, a) == [1, 2, 3, 4, 5, 9, 10]
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed")
+@needs_mosquitto
 async def test_a_broker_that_stops_and_comes_back_misses_nothing(stores: Stores, tmp_path: Path) -> None:
     port = free_port()
     got: list[tuple[str, int]] = []

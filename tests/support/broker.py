@@ -2,16 +2,14 @@
 
 import asyncio
 import getpass
-import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from support.fleet import listens
+from support.installed import MOSQUITTO
 from support.stores import wait_until
-
-MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
 
 @asynccontextmanager

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+from support.installed import lacking
+
 ROOT = Path(__file__).parents[2]
 _KILL = "kill -9 $(cat /proc/1/task/1/children)"
 
@@ -26,6 +29,52 @@ def no_engine() -> str:
         if done.returncode:
             return f"`{' '.join(command)}` fails: {done.stderr.strip().splitlines()[-1][:200]}"
     return ""
+
+
+def engine_for(what: str) -> None:
+    """End the test that asks if it cannot have a stack."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip(f"{what}: builds an image and wants the machine for itself: make test-stack")
+    if why := no_engine():
+        lacking(f"no Docker engine with its compose plugin: {why}")
+
+
+#: For images that no registry hands out here: Debian's Prometheus, and for Grafana, which Debian has not, what listens.
+_STAND_INS = {
+    "prometheus": "prometheus busybox-static",
+    "grafana": "busybox-static",
+}
+_MADE_OF = """FROM debian:bookworm-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/* \
+    && ln -s /bin/busybox /usr/local/bin/wget && install -d -o nobody -g nogroup /prometheus \
+    && install -d /www/api && echo ok > /www/api/health
+"""
+_ENTRY = {
+    "prometheus": ["/usr/bin/prometheus"],
+    "grafana": ["busybox", "httpd", "-f", "-p", "3000", "-h", "/www"],
+}
+
+
+def stand_ins(place: Path) -> str:
+    """A compose file, beside compose.yaml, that names other images for those that can neither be found nor pulled."""
+    services = {}
+    images = subprocess.check_output(["docker", "compose", "--profile=*", "config", "--images"], cwd=ROOT, text=True)
+    for name, packages in _STAND_INS.items():
+        image = next(it for it in images.split() if f"/{name}:" in it)
+        if _ends_well("docker", "image", "inspect", image) or _ends_well("docker", "pull", "-q", image):
+            continue
+        tag = f"fishladder-test/{name}:stand-in"
+        made = _MADE_OF.format(packages=packages)
+        classic = {**os.environ, "DOCKER_BUILDKIT": "0"}
+        subprocess.run(["docker", "build", "-q", "-t", tag, "-"], input=made, text=True, env=classic, check=True)
+        services[name] = {"image": tag, "pull_policy": "never", "entrypoint": _ENTRY[name]}
+    file = place / "stand-ins.yaml"
+    file.write_text(json.dumps({"services": services}))
+    return str(file)
+
+
+def _ends_well(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, timeout=300).returncode == 0
 
 
 class Stack:
@@ -64,6 +113,10 @@ class Stack:
         ids = self.compose("ps", "-q", *([service] if service else [])).split()
         found: list[dict[str, Any]] = json.loads(subprocess.check_output(["docker", "inspect", *ids])) if ids else []
         return found
+
+    def volumes(self) -> list[str]:
+        command = ["docker", "volume", "ls", "-q", "-f", f"name={self.project}_"]
+        return subprocess.check_output(command, text=True).split()
 
     def kill(self, service: str) -> None:
         """SIGKILL to what a service's container runs, which the engine then starts again. Not `docker kill`: after

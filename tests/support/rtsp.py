@@ -45,8 +45,10 @@ class RtspServer:
         self.port = int(line)
 
     def stop(self) -> list[str]:
-        """End it at once, as when the camera loses power; the streams that were set up."""
+        """End it at once, as when the camera loses power; the streams that were set up. Nothing if it has ended."""
         assert self._process is not None
+        if self._process.returncode is not None:
+            return []
         self._process.kill()
         out, _ = self._process.communicate()
         return out.split()

@@ -4,6 +4,7 @@ for.
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ async def whip(
     profile: str | None = None,
     rewrite: Callable[[str], str] = str,
     certificate: RTCCertificate | None = None,
+    tls: ssl.SSLContext | bool = True,
 ) -> AsyncIterator[WhipClient]:
     """Post an offer, as `rewrite` makes it, and, if it is taken, send. `url` is that of the camera."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -91,7 +93,7 @@ async def whip(
             offer = profiled(offer, profile)
         offer = rewrite(offer)
         headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
-        async with aiohttp.ClientSession() as session, session.post(url, data=offer, headers=headers) as reply:
+        async with aiohttp.ClientSession() as session, session.post(url, data=offer, headers=headers, ssl=tls) as reply:
             body = await reply.text()
             client = WhipClient(peer, track, reply.status, body, reply.headers)
         if client.status == 201:

@@ -334,7 +334,7 @@ class Feed:
     def _range(self, count: int, fate: Fate, mono_us: int, now_us: int) -> None:
         self.sink.append_range(count, fate, mono_us=mono_us, wall_us=self._wall_us(mono_us, now_us))
         self.counts.captured.inc(count)
-        self.counts.not_sent(fate).inc(count)
+        self.counts.not_sent[fate].inc(count)
 
 
 def _command(order: Order) -> Command:

@@ -1,12 +1,14 @@
 """What an agent counts, all in one place."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Gauge
 
-from fishladder.wire.fates import Fate
+from fishladder.wire.fates import DECLARABLE, Fate
 
 _CAMERA = ("site", "camera")
+_NOT_SENT_AS = sorted(DECLARABLE - {Fate.DEFERRED})
 
 CAPTURED = Counter("fishladder_edge_captured_total", "Pictures the camera delivered", _CAMERA)
 UNITS = Counter("fishladder_edge_units_total", "Units ready for the uplink", _CAMERA)
@@ -36,8 +38,6 @@ MONTH_FORECAST = Gauge("fishladder_edge_month_forecast_bytes", "What it will hav
 class CameraCounts:
     """One camera's children of the instruments above."""
 
-    site: str
-    camera: str
     captured: Counter
     units: Counter
     bytes: Counter
@@ -47,16 +47,12 @@ class CameraCounts:
     backlog: Gauge
     spool: Gauge
     spool_written: Counter
-
-    def not_sent(self, fate: Fate) -> Counter:
-        return NOT_SENT.labels(self.site, self.camera, fate.label)
+    not_sent: Mapping[Fate, Counter]  #: of each, from 0 on
 
 
 def of_camera(name: str) -> CameraCounts:
     site, _, camera = name.partition("/")
     return CameraCounts(
-        site,
-        camera,
         captured=CAPTURED.labels(site, camera),
         units=UNITS.labels(site, camera),
         bytes=BYTES.labels(site, camera),
@@ -66,4 +62,5 @@ def of_camera(name: str) -> CameraCounts:
         backlog=PENDING.labels(site, camera, "backfill"),
         spool=SPOOL.labels(site, camera),
         spool_written=SPOOL_WRITTEN.labels(site, camera),
+        not_sent={fate: NOT_SENT.labels(site, camera, fate.label) for fate in _NOT_SENT_AS},
     )

@@ -111,14 +111,14 @@ class Reporter:
 
     def _say_dropped(self, feed: Feed, before: int, now: int) -> int:
         if now > before:
-            feed.counts.not_sent(feed.sink.dropped_as).inc(now - before)
+            feed.counts.not_sent[feed.sink.dropped_as].inc(now - before)
             log.warning("frames dropped", camera=feed.name, reason=feed.sink.dropped_as.label, count=now - before)
         return now
 
     def _too_large(self, index: int, session: Session) -> None:
         if new := session.oversized - self._oversized[index]:
             self._oversized[index] += new
-            self._feeds[index].counts.not_sent(Fate.ENCODER).inc(new)
+            self._feeds[index].counts.not_sent[Fate.ENCODER].inc(new)
             log.warning(
                 "frames too large for the gateway: lower bitrate_kbps or width",
                 camera=session.camera,

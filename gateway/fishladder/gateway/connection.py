@@ -205,6 +205,8 @@ class Connection:
                     kept=outcome.kept,
                     agent=hello.agent[:80],
                 )
+            if forbidden := [it.message for it in refusals if it.code == "forbidden"]:
+                log.warning("cameras refused", who=self.grant.holder, reason=forbidden[0], more=len(forbidden) - 1)
             self.outbox.say(
                 Welcome(
                     choose_version(hello.versions),

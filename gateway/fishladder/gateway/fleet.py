@@ -66,6 +66,7 @@ class Fleet:
 def metrics_of(snapshot: Snapshot) -> Iterator[Metric]:
     """Pure."""
     frames = CounterMetricFamily("fishladder_fleet_frames", "Frames by fate.", labels=[*_CAMERA, "group", "reason"])
+    settled = CounterMetricFamily("fishladder_fleet_settled_frames", "Frames with a fate.", labels=[*_CAMERA, "group"])
     heard = GaugeMetricFamily("fishladder_fleet_heard_age_seconds", "Since the agent was heard.", labels=_CAMERA)
     pending = GaugeMetricFamily("fishladder_fleet_pending_frames", "Frames without a fate.", labels=_CAMERA)
     deferred = GaugeMetricFamily("fishladder_fleet_deferred_frames", "Of these, to be sent later.", labels=_CAMERA)
@@ -76,6 +77,8 @@ def metrics_of(snapshot: Snapshot) -> Iterator[Metric]:
         names = [camera.site, camera.name]
         for group, reason, count in _fates(camera):
             frames.add_metric([*names, group, reason], count)
+        for group in ("inferred", "skipped", "dropped"):  # from 0 on: an alert goes by what they have grown
+            settled.add_metric([*names, group], getattr(camera.ledger, group))
         if camera.heard_age_s is not None:
             heard.add_metric(names, camera.heard_age_s)
         pending.add_metric(names, camera.ledger.pending)
@@ -83,7 +86,7 @@ def metrics_of(snapshot: Snapshot) -> Iterator[Metric]:
         oldest.add_metric(names, camera.oldest_pending_s)
         wrong.add_metric(names, camera.ledger.unaccounted)
         severity.add_metric(names, camera.finding.severity.rank)
-    yield from (frames, heard, pending, deferred, oldest, wrong, severity)
+    yield from (frames, settled, heard, pending, deferred, oldest, wrong, severity)
     yield from _sites(snapshot)
 
 
@@ -106,6 +109,10 @@ def _sites(snapshot: Snapshot) -> Iterator[Metric]:
     alive = sum(worker.finding.severity is not Severity.DOWN for worker in overview.workers)
     yield from (severity, used, estimate, rtt, spool)
     yield GaugeMetricFamily("fishladder_fleet_workers", "Workers that are heard of.", value=alive)
+    sinks = GaugeMetricFamily("fishladder_fleet_sink_severity", "0 ok to 3 not running.", labels=["sink"])
+    for sink in overview.sinks:
+        sinks.add_metric([sink.sink], sink.finding.severity.rank)
+    yield sinks
 
 
 def _fates(camera: CameraView) -> Iterator[tuple[str, str, int]]:

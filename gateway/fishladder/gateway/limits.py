@@ -51,7 +51,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     silent_s: float = 30.0  #: a WHIP session without video ends
     dead_s: float = 5.0  #: a WHIP session whose client shows no sign of life ends
     viewers: int = 64  #: live pictures and boxes, each on a connection of its own
-    watched_cameras: int = 128  #: by all of them together
+    watched_cameras: int = 256  #: by all of them together
     offer_bytes: int = 64 * 1024  #: a WHIP offer
     sites: dict[str, SiteLimits] = {}
 

@@ -24,6 +24,7 @@ ready = Gauge("fishladder_gateway_ready", "1 while it can take in video, see /re
 state_durable = Gauge(
     "fishladder_gateway_state_durable", "1 if what the state store confirms survives a loss of power."
 )
+state_durable.set(float("nan"))  # until it was asked
 frames_used_bytes = Gauge("fishladder_gateway_frames_used_bytes", "Memory the frame store uses.")
 frames_limit_bytes = Gauge("fishladder_gateway_frames_limit_bytes", "Memory it may use.")
 append_seconds = Histogram(
@@ -31,6 +32,15 @@ append_seconds = Histogram(
     "One group commit, from writing it to its last reply.",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
+# From 0 on: what is not there before its first event has not grown by it, and looks to a panel like a misspelling.
+for _instrument, _labels in (
+    (refused, ("token", "scope", "forbidden", "invalid", "superseded", "stale", "limit", "unavailable")),
+    (refused, ("connections", "handshake", "http", "load", "rate", "stranger")),
+    (faults, ("version", "limit", "protocol", "timeout", "token", "websocket")),
+    (connections, ("uplink", "whip", "live", "events", "stranger")),
+):
+    for _label in _labels:
+        _instrument.labels(_label)
 
 
 _seen: set[str] = set()

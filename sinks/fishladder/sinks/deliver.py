@@ -186,6 +186,8 @@ class Sink:
                         since_ms=self._failing_since_ms,
                     )
                     await self._reader.state.hset(keys.SINKS, self.name, encode(report))
+                else:  # whoever delivers says how far it is behind; what we knew of it is over
+                    metrics.lag.labels(self.name).set(0)
                 await asyncio.sleep(_REPORT_S)
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"state store: {error}") from None

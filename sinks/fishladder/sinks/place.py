@@ -35,12 +35,19 @@ class Delivered:
         return cls((int(ms), int(n)), int(epoch), int(last))
 
     def after(self, at: tuple[int, int], result: Result) -> tuple["Delivered", int]:
-        """The same once `result` has been delivered, and how many frames are missing in between: the live lane has no
-        holes, so those were trimmed before they were read.
+        """The same once `result` has been delivered, and how many frames are surely missing in between: the live lane
+        has no holes and begins with 1 in each epoch, so those were trimmed before they were read.
+
+        It is the least there can be. How far an epoch went whose end is trimmed, and which backfilled results were, no
+        result that is left tells.
         """
         if result.lane != keys.LIVE:
             return Delivered(at, self.epoch, self.last), 0
-        missed = max(result.first - self.last - 1, 0) if result.epoch == self.epoch else 0
+        if self.epoch == 0 or result.epoch < self.epoch:  # it has begun here
+            missed = 0
+        else:
+            before = self.last if result.epoch == self.epoch else 0
+            missed = max(result.first - before - 1, 0)
         return Delivered(at, result.epoch, result.last), missed
 
 

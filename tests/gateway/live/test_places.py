@@ -18,8 +18,8 @@ def test_one_holder_has_a_quarter_and_at_least_four_pages() -> None:
         assert it.enter("shop-7/wall", cameras(0, 1)) == ""
 
 
-def test_one_holder_has_a_quarter_and_at_least_32_of_the_watched_cameras() -> None:
-    for watched, most in ((256, 64), (64, 32)):
+def test_one_holder_has_a_quarter_and_at_least_64_of_the_watched_cameras() -> None:
+    for watched, most in ((512, 128), (256, 64), (128, 64)):
         it = WatchPlaces(Limits(watched_cameras=watched))
         assert it.enter("a", cameras(0, most)) == ""
         assert it.enter("a", cameras(0, most)) == ""  # of the same ones another page costs nothing
@@ -32,14 +32,14 @@ def test_one_holder_has_a_quarter_and_at_least_32_of_the_watched_cameras() -> No
 
 
 def test_all_together_watch_no_more_cameras_than_there_may_be() -> None:
-    it = WatchPlaces(Limits(watched_cameras=64))
-    assert it.enter("a", cameras(0, 32)) == ""
-    assert it.enter("b", cameras(16, 48)) == ""
-    assert "64 cameras, all that" in it.enter("c", cameras(40, 65))
-    assert it.enter("c", cameras(40, 64)) == ""
-    it.leave("c", cameras(40, 64))
-    it.leave("b", cameras(16, 48))
-    assert it.enter("c", cameras(33, 65)) == ""
+    it = WatchPlaces(Limits(watched_cameras=128))
+    assert it.enter("a", cameras(0, 64)) == ""
+    assert it.enter("b", cameras(32, 96)) == ""
+    assert "128 cameras, all that" in it.enter("c", cameras(80, 129))
+    assert it.enter("c", cameras(80, 128)) == ""
+    it.leave("c", cameras(80, 128))
+    it.leave("b", cameras(32, 96))
+    assert it.enter("c", cameras(65, 129)) == ""
 
 
 def test_where_everybody_comes_by_one_name_all_of_it_is_theirs() -> None:

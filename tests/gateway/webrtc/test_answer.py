@@ -71,15 +71,15 @@ def test_parameter_sets_beside_the_stream_are_kept() -> None:
     assert planned(offer(told.replace("Z0IA", "!!!"))).parameter_sets == b""
 
 
-def test_transport_wide_feedback_is_preferred_to_remb() -> None:
+def test_transport_wide_feedback_is_taken_and_remb_beside_it_or_alone() -> None:
     it = planned(offer(VIDEO))
-    assert (it.parameters.transport_cc, it.parameters.abs_send_time, it.parameters.remb) == (3, 0, False)
+    assert (it.parameters.transport_cc, it.parameters.abs_send_time, it.parameters.remb) == (3, 2, True)
     lines = answered(offer(VIDEO))
     assert "a=rtcp-fb:96 transport-cc" in lines
-    assert "a=rtcp-fb:96 goog-remb" not in lines
-    without = re.sub("a=rtcp-fb:[0-9]+ transport-cc\n", "", VIDEO)
-    it = planned(offer(without))
-    assert (it.parameters.transport_cc, it.parameters.abs_send_time, it.parameters.remb) == (0, 2, True)
+    assert "a=rtcp-fb:96 goog-remb" in lines
+    for left_out, wanted in (("transport-cc", (0, 2, True)), ("goog-remb", (3, 0, False))):
+        it = planned(offer(re.sub(f"a=rtcp-fb:[0-9]+ {left_out}\n", "", VIDEO)))
+        assert (it.parameters.transport_cc, it.parameters.abs_send_time, it.parameters.remb) == wanted
 
 
 def test_audio_is_accepted_and_ignored() -> None:

@@ -6,15 +6,17 @@ import random
 import struct
 from itertools import pairwise
 
+from aiortc.rtp import unpack_remb_fci
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import rtp
 from support.rtp import INTERVAL, RTX, RTX_SSRC, SSRC, VP8, frames
 
+from fishladder.gateway.webrtc.agreed import Parameters
 from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.nack import MOST_ASKED
 from fishladder.gateway.webrtc.reorder import HOLE_S
-from fishladder.gateway.webrtc.video import PLI_EVERY_S, Parameters, VideoStream
+from fishladder.gateway.webrtc.video import PLI_EVERY_S, VideoStream
 from fishladder.wire.unit import Codec
 
 AGREED = Parameters({VP8: Codec.VP8}, {RTX: VP8}, others=frozenset({RTX_SSRC}), reduced=True)
@@ -243,6 +245,25 @@ def test_transport_wide_feedback_tells_when_each_packet_came() -> None:
     assert sum(at is None for at in told.values()) >= 27
 
 
+def test_a_sender_whose_pictures_queue_is_told_of_less_than_came_again_and_again_and_another_is_not() -> None:
+    told: dict[int, list[int]] = {}
+    for link_bps in (800_000, 10_000_000):
+        video = stream(Parameters({VP8: Codec.VP8}, transport_cc=5, abs_send_time=3, remb=True, reduced=True))
+        for number in range(300):
+            sent = number * 0.008
+            at = max(sent, (number + 1) * 1000 * 8 / link_bps) + 0.02
+            stamp = int(sent * (1 << 18)).to_bytes(3, "big")
+            extensions = {3: stamp, 5: struct.pack(">H", number)}
+            video.poll(at)
+            video.take_rtp(rtp.rtp(number, number // 8 * 5760, b"\x10" + bytes(970), extensions=extensions), at)
+        bounds = [one.body[8:] for one in rtp.rtcp(video.outgoing) if (one.kind, one.form) == (206, 15)]
+        assert all(unpack_remb_fci(one)[1] == [SSRC] for one in bounds)
+        told[link_bps] = [unpack_remb_fci(one)[0] for one in bounds]
+    assert told[10_000_000] == []
+    assert len(told[800_000]) >= 2
+    assert all(0.75 * 800_000 < bits < 0.9 * 800_000 for bits in told[800_000])
+
+
 def test_reports_say_what_was_lost() -> None:
     video = stream()
     video.connected(0.0)
@@ -268,3 +289,71 @@ def test_no_packet_does_harm(some: list[tuple[bool, bytes, float]]) -> None:
     video.units.clear()
     feed(video, frames([[b"before"], [b"after"]], ssrc=99), now=now + 10)
     assert [unit.data for _, unit in video.units][-1] == b"after"
+
+
+KEY, DELTA = (b"\x10\x00\x00\x9d\x01\x2a\x10\x00\x10\x00", b"\x11\x00\x00")  # heads of VP8 frames
+LARGE, SMALL = 3, 1
+SIMULCAST = Parameters({VP8: Codec.VP8}, ssrc=LARGE, encodings=(LARGE, SMALL), reduced=True)
+
+
+class Encoder:
+    """One encoding of a sender: a keyframe first, and when it is asked for one, which takes it some pictures. Its
+    pictures are as long as it takes to tell them from each other and from another encoding's.
+    """
+
+    def __init__(self, ssrc: int, timestamp: int) -> None:
+        self.ssrc, self.asked = ssrc, 0
+        self.sent: list[bytes] = []
+        self._timestamp = timestamp
+        self._seq = 1000 * ssrc
+
+    def ask(self, messages: list[bytes]) -> None:
+        for one in rtp.rtcp(messages):
+            if (one.kind, one.form) == (206, 1) and one.body[4:8] == self.ssrc.to_bytes(4, "big"):
+                self.asked = 3
+
+    def next(self, at: float) -> list[bytes]:
+        self.asked -= self.asked > 0
+        head = KEY if not self.sent or self.asked == 1 else DELTA
+        unit = head + b"%d-%d" % (self.ssrc, len(self.sent))
+        self.sent.append(unit)
+        parts, timestamp = [unit[:12], unit[12:]], int(self._timestamp + at * 90_000)
+        made = rtp.frames([[part for part in parts if part]], seq=self._seq, timestamp=timestamp, ssrc=self.ssrc)
+        self._seq += len(made)
+        return made
+
+
+def test_while_the_largest_encoding_is_silent_another_is_taken_from_keyframe_to_keyframe() -> None:
+    video, now = stream(SIMULCAST), 0.0
+    large, small = Encoder(LARGE, 7_000_000), Encoder(SMALL, 2**32 - 90_000)
+    came: list[tuple[float, Assembled]] = []
+    for until, some in ((5, [small, large]), (12, [small]), (25, [small, large])):
+        while now < until:
+            now += 1 / 15
+            for encoder in some:
+                for packet in encoder.next(now):
+                    video.poll(now)
+                    video.take_rtp(packet, now)
+            for encoder in (large, small):
+                encoder.ask(video.outgoing)
+            video.outgoing.clear()
+            came += [(now, unit) for _, unit in video.units]
+            video.units.clear()
+    whose = [unit.data[unit.data.index(b"-") - 1] - ord("0") for _, unit in came]
+    changes = [index for index in range(1, len(whose)) if whose[index] != whose[index - 1]]
+    assert [whose[0], *(whose[index] for index in changes)] == [LARGE, SMALL, LARGE]
+    firsts = [came[index][1] for index in changes]
+    assert all(unit.data.startswith(KEY) and unit.after_loss for unit in firsts)
+    rest = [unit for index, (_, unit) in enumerate(came) if index not in changes]
+    assert not any(unit.after_loss for unit in rest), "each encoding comes whole while it is taken"
+    to_small, to_large = changes
+    assert 2 < came[to_small][0] - 5 < 2.6
+    assert came[to_large][0] - came[to_large - 1][0] < 0.1, "the small one is taken until the large one begins"
+    ticks = [unit.ticks for _, unit in came]
+    assert ticks == sorted(set(ticks))
+    assert all(abs(unit.ticks / 90_000 - (at - came[0][0])) < 0.1 for at, unit in came), "one timeline for both"
+    for encoder in (large, small):
+        sent = [unit.data for ssrc, (_, unit) in zip(whose, came, strict=True) if ssrc == encoder.ssrc]
+        assert len(set(sent)) == len(sent)
+        assert set(sent) <= set(encoder.sent)
+    assert video.counts.given_up == video.counts.damaged_units == 0

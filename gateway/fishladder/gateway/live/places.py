@@ -5,7 +5,7 @@ from collections import Counter
 from fishladder.gateway.limits import Limits, Occupancy
 
 #: What one holder of tokens may have is so much of all, and no less than so many.
-_SHARE, _LEAST_VIEWERS, _LEAST_CAMERAS = 4, 4, 32
+_SHARE, _LEAST_VIEWERS, _LEAST_CAMERAS = 4, 4, 64
 
 
 class WatchPlaces:

@@ -26,7 +26,7 @@ from fishladder.wire.ids import check_camera
 
 log = structlog.get_logger(__name__)
 
-#: Cameras of one socket; a page shows 32.
+#: Cameras of one socket, and so of one page.
 MAX_CAMERAS = 64
 #: A viewer that takes nothing for so long is cut off.
 _DEAF_S = 15.0

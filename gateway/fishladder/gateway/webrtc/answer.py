@@ -7,8 +7,8 @@ import binascii
 from dataclasses import dataclass, field
 
 from fishladder.gateway.webrtc import rtp
+from fishladder.gateway.webrtc.agreed import Parameters
 from fishladder.gateway.webrtc.sdp import MOST_NUMBER, Candidate, Credentials, Format, Media, Offer, read_number
-from fishladder.gateway.webrtc.video import Parameters
 from fishladder.wire.bitstream.annexb import START_CODE
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
@@ -164,7 +164,7 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
     transport_cc = video.extensions.get(rtp.TRANSPORT_CC, 0)
     if not all(_TRANSPORT_CC in one.feedback for one in main):
         transport_cc = 0
-    remb = not transport_cc and all(_REMB in one.feedback for one in main)
+    remb = all(_REMB in one.feedback for one in main)
     ids = {
         rtp.MID: video.extensions.get(rtp.MID, 0),
         rtp.TRANSPORT_CC: transport_cc,
@@ -173,12 +173,13 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
         rtp.REPAIRED_RID: video.extensions.get(rtp.REPAIRED_RID, 0) if rid else 0,
     }
     repeats = {again: group[0] for kind, group in video.groups if kind == "FID" for again in group[1:]}
-    ssrc, others = _ssrcs(video, repeats, rid)
+    encodings, others = _ssrcs(video, repeats, rid)
     parameters = Parameters(
         codecs={one.payload_type: _CODECS[one.name] for one in main},
         rtx={one.payload_type: int(one.parameters["apt"]) for one in formats if one.name == "RTX"},
-        ssrc=ssrc,
+        ssrc=encodings[0] if encodings else None,
         others=others,
+        encodings=encodings,
         repeats=repeats,
         transport_cc=ids[rtp.TRANSPORT_CC],
         abs_send_time=ids[rtp.ABS_SEND_TIME],
@@ -190,15 +191,14 @@ def _parameters(video: Media, formats: tuple[Format, ...], rid: str) -> tuple[Pa
     return parameters, tuple(sorted((number, uri) for uri, number in ids.items() if number))
 
 
-def _ssrcs(video: Media, repeats: dict[int, int], rid: str) -> tuple[int | None, frozenset[int]]:
-    """Which to take, if it is told, and which never to take for it.
+def _ssrcs(video: Media, repeats: dict[int, int], rid: str) -> tuple[tuple[int, ...], frozenset[int]]:
+    """The ssrcs of its encodings that are told, the largest first, and those of what is none.
 
     A SIM group goes from the smallest encoding to the largest. Where there are rids, those tell encodings apart.
     """
-    simulcast = [ssrc for kind, group in video.groups if kind == "SIM" and not rid for ssrc in group]
-    encodings = [ssrc for ssrc in simulcast[::-1] or video.ssrcs if ssrc not in repeats]
-    wanted = encodings[0] if encodings else None
-    return wanted, frozenset({*repeats, *simulcast} - {wanted})
+    simulcast = [ssrc for kind, group in video.groups if kind == "SIM" and not rid for ssrc in group[::-1]]
+    told = [ssrc for ssrc in simulcast or video.ssrcs if ssrc not in repeats]
+    return tuple(dict.fromkeys(told if simulcast else told[:1])), frozenset(repeats)
 
 
 def _parameter_sets(formats: tuple[Format, ...]) -> bytes:
@@ -257,7 +257,8 @@ def _video_lines(it: Plan, ssrc: int) -> list[str]:
             continue
         wanted = [
             *_FEEDBACK,
-            *([_TRANSPORT_CC] if it.parameters.transport_cc else [_REMB] if it.parameters.remb else []),
+            *([_TRANSPORT_CC] if it.parameters.transport_cc else []),
+            *([_REMB] if it.parameters.remb else []),
         ]
         lines += [f"a=rtcp-fb:{number} {told}" for told in wanted if told in one.feedback]
         told = {key: value for key, value in one.parameters.items() if key != "sprop-parameter-sets"}

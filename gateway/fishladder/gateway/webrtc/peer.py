@@ -1,4 +1,4 @@
-"""One WebRTC peer that sends video: its sockets, and what ties ICE, DTLS, SRTP and the receiver together. Every
+"""One WebRTC peer that sends video: what ties its sockets, ICE, DTLS, SRTP and the receiver together. Every
 datagram is handled where it comes in, by one synchronous call; one that cannot be used is counted and changes nothing.
 """
 
@@ -6,18 +6,19 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import cast
 
 import structlog
 
 from fishladder.gateway.webrtc import answer as answers
 from fishladder.gateway.webrtc import sdp
-from fishladder.gateway.webrtc.addresses import MediaSettings, candidates, open_sockets
+from fishladder.gateway.webrtc.addresses import MediaSettings, candidates
 from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.dtls import Dtls
 from fishladder.gateway.webrtc.ice import Datagram, IceAgent, Path
 from fishladder.gateway.webrtc.sender_clock import SenderClock
-from fishladder.gateway.webrtc.video import Counts, VideoStream
+from fishladder.gateway.webrtc.sockets import Sockets
+from fishladder.gateway.webrtc.source import Counts
+from fishladder.gateway.webrtc.video import VideoStream
 from fishladder.wire.errors import WireError
 from fishladder.wire.unit import Codec
 
@@ -31,25 +32,6 @@ _MOST_EARLY = 256
 _MOST_SSRCS = 256
 
 Sink = Callable[[Codec, Assembled], None]
-
-
-class _Socket(asyncio.DatagramProtocol):
-    """One of a peer's sockets."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.peer: Peer | None = None
-        self.transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if self.peer is not None:
-            self.peer.received(self.number, data, addr)
-
-    def error_received(self, exc: Exception) -> None:
-        """The other side's port is closed, for the moment; whether it is gone, ICE finds out."""
 
 
 class Peer:
@@ -68,7 +50,7 @@ class Peer:
         self._ssrc = secrets.randbits(32)
         self._video = VideoStream(self.plan.parameters, ssrc=self._ssrc, unit_bytes=unit_bytes)
         self._audio = self.plan.audio_types
-        self._sockets: list[_Socket] = []
+        self._sockets = Sockets()
         self._ice: IceAgent | None = None
         self._dtls = Dtls(self._send_selected, self._closed_by_peer)
         self._ready = asyncio.Event()
@@ -83,22 +65,12 @@ class Peer:
 
     async def listen(self, settings: MediaSettings) -> None:
         """Open sockets, and send nothing yet. Raises `UplinkError` if there is no port to receive at."""
-        try:
-            bound = []
-            for number, made in enumerate(open_sockets(settings)):
-                own = _Socket(number)
-                await self._loop.create_datagram_endpoint(lambda own=own: own, sock=made)  # type: ignore[misc]
-                self._sockets.append(own)
-                bound.append(made.getsockname()[:2])
-        except BaseException:
-            self._close_sockets()
-            raise
+        await self._sockets.open(settings, self.received)
+        bound = self._sockets.bound
         self._named = candidates(bound, settings.announce)
         families = tuple(6 if ":" in address else 4 for address, _ in bound)
         transport = self.plan.transport
         self._ice = IceAgent(transport.credentials, families, controlling=transport.ice_lite)
-        for own in self._sockets:
-            own.peer = self
 
     def answer(self) -> str:
         """Begin to connect: the answer (SDP). After `listen`."""
@@ -180,15 +152,15 @@ class Peer:
             task.cancel()
             await asyncio.wait([task])
         await self._dtls.close()
-        self._close_sockets()
+        self._sockets.close()
         self._disarm()
         self._sink = _nowhere
         self.end("closed")
 
-    def received(self, number: int, data: bytes, addr: tuple[str, int]) -> None:
+    def received(self, path: Path, data: bytes) -> None:
         """A datagram at one of our sockets. Never raises: whoever sent it must not be able to end anything."""
         try:
-            self._dispatch(Path(number, (addr[0], addr[1])), data)
+            self._dispatch(path, data)
         except WireError:
             self.bad += 1
         except Exception:
@@ -202,7 +174,7 @@ class Peer:
         first = data[0] if data else 255
         if first < 4:
             for one in self._ice.received(data, path, now):
-                self._send(one)
+                self._sockets.send(one)
             if self._ice.selected is not None:
                 self._ready.set()
             self._arm()
@@ -264,14 +236,14 @@ class Peer:
         now = time.monotonic()
         if self._ice is not None and now >= self._ice.next_at:
             for one in self._ice.poll(now):
-                self._send(one)
+                self._sockets.send(one)
         if self.connected_at is not None and now >= self._video.next_at:
             self._video.poll(now)
             self._flush()
         self._arm()
 
     def _arm(self) -> None:
-        if not self._sockets:
+        if not self._sockets.are_open:
             return
         at = self._ice.next_at if self._ice is not None else float("inf")
         if self.connected_at is not None:
@@ -315,20 +287,7 @@ class Peer:
 
     def _send_selected(self, data: bytes) -> None:
         if self._ice is not None and self._ice.selected is not None:
-            self._send(Datagram(self._ice.selected, data))
-
-    def _send(self, one: Datagram) -> None:
-        if one.path.socket < len(self._sockets):
-            transport = self._sockets[one.path.socket].transport
-            if transport is not None and not transport.is_closing():
-                transport.sendto(one.data, one.path.address)
-
-    def _close_sockets(self) -> None:
-        for own in self._sockets:
-            own.peer = None
-            if own.transport is not None:
-                own.transport.close()
-        self._sockets = []
+            self._sockets.send(Datagram(self._ice.selected, data))
 
 
 def _nowhere(codec: Codec, unit: Assembled) -> None:

@@ -29,6 +29,10 @@ class SenderClock:
             self._least_us = [None, None]
         self._wall_us, self._timestamp = wall_us, timestamp
 
+    def compared_as(self, other: "SenderClock") -> None:
+        """What `other` has learnt of the same clock: how it stands to ours."""
+        self._least_us, self._window_since_us = list(other._least_us), other._window_since_us
+
     def wall_us(self, timestamp: int) -> int | None:
         """What the sender's clock showed at an RTP time, in Unix microseconds; None before the first report."""
         if self._wall_us is None:

@@ -18,7 +18,7 @@ from fishladder.gateway.webrtc.addresses import MediaSettings
 from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.peer import CONNECT_S, Peer
 from fishladder.gateway.webrtc.sdp import Fragment
-from fishladder.gateway.webrtc.video import Counts
+from fishladder.gateway.webrtc.source import Counts
 from fishladder.wire.errors import UplinkError
 from fishladder.wire.unit import Codec
 

@@ -4,11 +4,17 @@
 import { get } from "./api.js";
 import { readUnit } from "./units.js";
 
+// What the gateway answers to who asks plainly for what is a WebSocket.
+const WOULD_TAKE = [400, 426];
+const BLOCKED =
+  "No live pictures: the gateway is there, but the connection they come by (a WebSocket) does not get through. " +
+  "A proxy or firewall on the way may block it. Figures are shown all the same; this page asks again by itself.";
+
 export class LiveSocket {
   // `heard` may have unit(camera, unit), result(camera, message), skipped(count), state(open), and refused(why), which is
   // told "" when it is so no longer.
   constructor(cameras, cleanOnly, heard) {
-    Object.assign(this, { cameras, cleanOnly, heard, closed: false, delayMs: 500, offsetMs: 0 });
+    Object.assign(this, { cameras, cleanOnly, heard, closed: false, blocked: 0, delayMs: 500, offsetMs: 0 });
     // A page nobody looks at asks for nothing.
     this.shown = () => (document.hidden ? this.hang() : this.open());
     document.addEventListener("visibilitychange", this.shown);
@@ -45,18 +51,20 @@ export class LiveSocket {
     this.socket?.close();
   }
 
-  // A browser does not tell why a socket was refused. Where there is no room, the gateway says so if asked plainly.
+  // A browser does not tell why a socket was refused. Where there is no room, the gateway says so if asked plainly; where
+  // it would have taken one, again and again, somebody on the way does not let them through.
   async askWhy(path) {
     let why = "";
     try {
       await get(path);
     } catch (error) {
-      if (error.status === 429) why = error.message;
+      if (error.status === 429) {
+        why = `No live pictures for now: ${error.message}. Close what nobody looks at; this page asks again by itself.`;
+      }
+      this.blocked = WOULD_TAKE.includes(error.status) ? this.blocked + 1 : 0;
     }
     if (this.closed || this.greeted) return;
-    this.heard.refused?.(
-      why && `No live pictures for now: ${why}. Close what nobody looks at; this page asks again by itself.`,
-    );
+    this.heard.refused?.(why || (this.blocked >= 2 ? BLOCKED : ""));
   }
 
   take(data, cameras) {
@@ -72,6 +80,7 @@ export class LiveSocket {
       this.offsetMs = -Infinity;
       this.clock(message.now_ms);
       this.greeted = true;
+      this.blocked = 0;
       this.heard.refused?.("");
       this.heard.state?.(true);
     } else if (message.type === "result") {

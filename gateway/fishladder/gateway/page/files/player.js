@@ -1,6 +1,6 @@
 // Plays one camera: decodes its units, holds each picture until what was seen in it is known, and draws both together.
 
-import { cannot, still } from "./stills.js";
+import { cannot, DAMAGED, still } from "./stills.js";
 import { decoderConfig } from "./units.js";
 
 // A picture waits for its boxes as long as results lately took, and no longer than this.
@@ -68,8 +68,18 @@ export class Player {
   }
 
   async still(unit) {
-    this.problem = "";
-    this.decoded(await still(unit), unit);
+    let picture = null;
+    try {
+      picture = await still(unit);
+    } catch {
+      // damaged
+    }
+    if (this.closed) {
+      picture?.close();
+      return;
+    }
+    this.problem = picture ? "" : DAMAGED;
+    if (picture) this.decoded(picture, unit);
   }
 
   fits(config) {

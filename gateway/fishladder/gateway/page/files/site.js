@@ -12,7 +12,7 @@ const LIVE = 6;
 // More cameras than this are shown smaller, so that 32 are in view at once.
 const MANY = 12;
 // Pictures come of so many cameras at once: the gateway does not let one token watch more.
-const MOST = 32;
+const MOST = 64;
 // Who scrolls is asked nothing for until he rests.
 const REST_MS = 300;
 const TOO_SLOW = "This connection is too slow for live video of all cameras: they are shown by their newest keyframes.";

@@ -14,6 +14,7 @@ export function whyNoVideo() {
   return null;
 }
 
+export const DAMAGED = "the picture cannot be decoded";
 export const cannot = (unit) => `this browser cannot decode ${NAMES[unit.codec] ?? "this video"}`;
 
 export class Stills {
@@ -42,7 +43,7 @@ export class Stills {
       } catch {
         this.frame?.close();
         this.frame = this.decoder = null;
-        if (!this.closed) done(null, "the picture cannot be decoded");
+        if (!this.closed) done(null, DAMAGED);
       }
     }
     this.busy = false;
