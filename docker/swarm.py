@@ -54,7 +54,9 @@ def _service(name: str, service: dict[str, Any]) -> dict[str, Any]:
     made["deploy"] = _deploy(name, service)
     if "tmpfs" in service:
         made["volumes"] = [*made.get("volumes", []), *map(_tmpfs, service["tmpfs"])]
-    made["volumes"] = [{key: value for key, value in volume.items() if key != "volume"} for volume in made["volumes"]]
+    made["volumes"] = [
+        {key: value for key, value in volume.items() if key not in ("bind", "volume")} for volume in made["volumes"]
+    ]
     if "healthcheck" in service:
         made["healthcheck"] = {**service["healthcheck"], "retries": _RETRIES}
     if "ports" in service:

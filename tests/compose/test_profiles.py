@@ -60,7 +60,7 @@ def test_the_load_tester_emulates_links(running: Stack) -> None:
     assert re.search(r"adsl2plus +\S", said), said  # measured; on a busy machine it may be refused all the same
 
 
-def test_a_worker_for_gpus_says_that_there_is_none() -> None:
+def test_a_worker_for_gpus_says_that_there_is_none(running: Stack) -> None:
     """It does not go on, on the CPU, at a twentieth of what was asked for."""
     command = ["docker", "run", "--rm", "--network", "none", "--env", "FISHLADDER_WORKER_PROVIDER=cuda"]
     done = subprocess.run([*command, "fishladder:local", "worker", "run"], capture_output=True, text=True, timeout=60)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 
-from fishladder.edge import hardware, live_encoder
+from fishladder.edge import encode, hardware, live_encoder
 from fishladder.edge.cameras.pattern import counter, draw
-from fishladder.edge.encode import X264, Encoded, EncoderSettings, scaled
+from fishladder.edge.encode import X264, Encoded, EncoderSettings, affordable, scaled
 from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.live_encoder import LiveEncoder
 from fishladder.runtime.encoders import LIVE, best_h264
@@ -117,6 +117,73 @@ def test_told_a_much_lower_rate_the_very_next_picture_has_it() -> None:
         assert unit is not None
         sizes.append(len(unit.payload) * 8)
     assert sum(sizes[60:70]) / 300_000 < 0.45, "ten pictures take a third of a second, and one of them is a keyframe"
+
+
+def test_with_few_pictures_a_second_another_rate_takes_no_keyframe() -> None:
+    """There each is as poor as it is small, and the link has room for few."""
+    live = LiveEncoder(EncoderSettings(keyframe_s=60), 30)
+    live.set_thin_fps(8)
+    bits = []
+    for index, kbps in enumerate(kbps for kbps in (300, 120, 250, 500, 150) for _ in range(16)):
+        live.set_bitrate(kbps * 1000)
+        unit = live.encode(street(index), index * 125_000, index)
+        assert unit is not None
+        assert bool(unit.flags & Flag.CLEAN) == (index == 0)
+        bits.append(len(unit.payload) * 8)
+    for at, kbps in enumerate((300, 120, 250, 500, 150)):
+        made = sum(bits[at * 16 + 2 : at * 16 + 16]) / 14 * 8
+        assert 0.7 * kbps * 1000 < made < 1.15 * kbps * 1000, (kbps, made)
+
+
+@pytest.mark.parametrize(
+    ("preset", "spare", "best"),
+    [
+        ("superfast", 1.0, "superfast"),
+        ("superfast", 1.6, "superfast"),
+        ("superfast", 2.0, "veryfast"),
+        ("superfast", 3.75, "faster"),
+        ("superfast", 30.0, "medium"),
+        ("veryfast", 1.5, "faster"),
+        ("medium", 30.0, "medium"),
+        ("ultrafast", 30.0, "ultrafast"),
+        ("slow", 30.0, "slow"),
+    ],
+)
+def test_what_fewer_pictures_save_goes_into_better_ones(preset: str, spare: float, best: str) -> None:
+    assert affordable(preset, spare) == best
+
+
+def test_on_a_thin_link_better_pictures_are_made_of_the_same_bits() -> None:
+    def error(live: LiveEncoder) -> float:
+        """Of what is seen, as a mean square, once it has settled."""
+        units = [live.encode(street(index), index * 125_000, index) for index in range(40)]
+        assert sum(len(unit.payload) for unit in units if unit) * 8 / 5 < 150_000
+        shown = decode([unit.payload for unit in units if unit])
+        return float(
+            np.mean(
+                [
+                    np.square(shown[i].to_ndarray()[:180].astype(float) - street(i).to_ndarray()[:180])
+                    for i in range(20, 40)
+                ]
+            )
+        )
+
+    saving, plain = LiveEncoder(EncoderSettings(), 30), LiveEncoder(EncoderSettings(), 8)
+    saving.set_thin_fps(8)
+    for live in (saving, plain):
+        live.set_bitrate(140_000)
+    assert error(saving) < 0.97 * error(plain)
+
+
+def test_where_bits_are_few_none_go_into_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(bitrate_bps: int) -> int:
+        encoder = X264(EncoderSettings(bitrate_bps=3_000_000), (320, 180), 20, bitrate_bps)
+        return sum(len(it.payload) for index in range(40) if (it := encoder.encode(draw(0, 320, 180), index * 50_000)))
+
+    few, many = made(110_000), made(130_000)
+    monkeypatch.setattr(encode, "THIN_QP", 0)
+    assert few < 0.9 * made(110_000)
+    assert many == made(130_000)
 
 
 @pytest.mark.parametrize("fps", [8, 12])

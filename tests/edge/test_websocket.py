@@ -9,6 +9,7 @@ from support.stores import wait_until
 from fishladder.edge.gateway_address import GatewayAddress
 from fishladder.edge.websocket import connect, looks_for_least_rtt
 from fishladder.runtime.store import Stores
+from fishladder.wire.messages import Hello, Probe, encode
 
 
 async def test_a_closed_connection_is_held_back_no_more(stores: Stores, tmp_path: Path) -> None:
@@ -18,6 +19,30 @@ async def test_a_closed_connection_is_held_back_no_more(stores: Stores, tmp_path
             link.hold_back(20_000)
         await wait_until(lambda: link._socket.fileno() < 0, 5, "the socket is closed")
         link.hold_back(30_000)
+
+
+async def test_what_is_sent_at_once_shares_a_packet(stores: Stores, tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        connect(GatewayAddress(it.url, token=it.token("shop"))) as link,
+    ):
+        hello = encode(Hello((1, 1), "boot-1", 1))
+        await link.send(hello)
+        link.flush()
+        assert "welcome" in await link.receive()
+
+        def carried() -> int:
+            found = link.carried()
+            assert found is not None
+            return found.up_bytes
+
+        probe = encode(Probe(1))
+        before = carried()
+        for _ in range(8):
+            await link.send(probe)
+        assert carried() == before, "they wait for each other"
+        link.flush()
+        await wait_until(lambda: carried() > before, 5, "they are sent")
 
 
 def test_bbr_looks_for_the_least_round_trip_where_both_gains_are_one() -> None:

@@ -82,7 +82,7 @@ class Stack:
 
     def __init__(self, project: str, profiles: tuple[str, ...] = (), **env: str) -> None:
         self.project = project
-        self.env = {**os.environ, **env}
+        self.env = {"FISHLADDER_SINKS": str(ROOT / "sinks" / "sinks.toml"), **os.environ, **env}
         self._head = ["docker", "compose", "-p", project, *(f"--profile={name}" for name in profiles)]
 
     def compose(self, *arguments: str, timeout_s: float = 300, check: bool = True) -> str:

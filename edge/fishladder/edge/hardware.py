@@ -79,6 +79,10 @@ class HardwareH264:
     def _most_bps(self) -> int:
         return max(round(self.settings.bitrate_bps * OVER), _LEAST_BPS)
 
+    def keeps(self, fps: float) -> bool:
+        """Whether it can go on at about so many pictures a second."""
+        return 0.75 < fps / self.fps < 1.33
+
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Never: it sees to that itself."""
         return False

@@ -3,6 +3,7 @@ opened anew when size or rate change, since x264 plans its bits by them, or when
 hardware encoder is to do it and fails, x264 takes over with the very picture it failed on.
 """
 
+import math
 import sys
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from av import FFmpegError
 from av.video.frame import VideoFrame
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.encode import X264, Encoded, EncoderSettings
+from fishladder.edge.encode import X264, Encoded, EncoderSettings, scaled
 from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.sampler import Sampler
 from fishladder.runtime.heap import trim
@@ -30,6 +31,9 @@ class Encoder(Protocol):
     width: int
     height: int
     keyframe_s: float  #: from one keyframe to the next
+
+    def keeps(self, fps: float) -> bool:
+        """Whether it is of use at about so many pictures a second."""
 
     def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
         """Whether the picture at `pts_us` is better given to one opened for that rate."""
@@ -91,10 +95,18 @@ class LiveEncoder:
     @property
     def fps(self) -> float:
         """Pictures a second that come out, as far as known."""
+        return min(self._wanted_fps, max(self._thin_fps, 0.1)) if self._thin_fps is not None else self._wanted_fps
+
+    @property
+    def _wanted_fps(self) -> float:
         claimed = self._camera_fps if 1 <= (self._camera_fps or 0) <= 120 else None
         camera = claimed or self._sampler.camera_fps or _USUAL_FPS
-        limits = [fps for fps in (camera, self._sampler.fps, self._thin_fps) if fps is not None]
-        return min(max(min(limits), 0.1), 240.0)
+        return min(max(min(camera, self._sampler.fps or math.inf), 0.1), 240.0)
+
+    def _spare(self, source: tuple[int, int]) -> float:
+        """How much more work a picture may take where fewer or smaller ones are made than the camera gives."""
+        (width, _), (own_width, _) = scaled(*source, self._settings.width), scaled(*source, self._own_width)
+        return (self._wanted_fps / self.fps) * (own_width / width) ** 2
 
     def encode(self, frame: VideoFrame, pts_us: int, mono_us: int) -> CapturedUnit | None:
         """None if the encoder failed on it; the next picture then gets a new one. Raises `CameraError`."""
@@ -127,7 +139,7 @@ class LiveEncoder:
     def _fitting(self, frame: VideoFrame, pts_us: int) -> Encoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
-        if it is not None and it.source == source and 0.75 < fps / it.fps < 1.33:
+        if it is not None and it.source == source and it.keeps(fps):
             outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us)
             if not outgrown:
                 return it
@@ -143,7 +155,7 @@ class LiveEncoder:
                 return HardwareH264(self._settings, source, fps, self._bitrate_bps)
             except CameraError as error:
                 self._fall_back(error)
-        return X264(self._settings, source, fps, self._bitrate_bps)
+        return X264(self._settings, source, fps, self._bitrate_bps, spare=self._spare(source))
 
     def _fall_back(self, error: CameraError) -> None:
         """To x264, for as long as this process lasts."""

@@ -63,7 +63,7 @@ class UplinkWriter:
                 elif (wait_s := self._limiter.wait_s()) > 0:
                     self._cameras.held_back()
                     self._wake.clear()
-                    await self._news_or(min(wait_s, _LOOK_S))
+                    await self._news_or(link, min(wait_s, _LOOK_S))
                 elif (fragment := self._cameras.scheduler.next()) is not None:
                     self._cameras.handed()
                     await self._send(link, fragment)
@@ -96,10 +96,11 @@ class UplinkWriter:
                 self._cameras.rate.backfilled(len(fragment), self._clock.mono_us() / 1e6)
                 return
             wait_s = None
-        await self._news_or(wait_s)
+        await self._news_or(link, wait_s)
 
-    async def _news_or(self, wait_s: float | None) -> None:
+    async def _news_or(self, link: WebSocket, wait_s: float | None) -> None:
         """Wait for news, at most so long."""
+        link.flush()
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s if wait_s != math.inf else None):
                 await self._wake.wait()

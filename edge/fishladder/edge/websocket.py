@@ -58,6 +58,7 @@ class WebSocket:
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._bbr = sys.platform == "linux" and self._congestion() == b"bbr"
         self._held_back_bytes = 0
+        self._corked = False
         self.hold_back(MOST_UNSENT_BYTES)
         if sys.platform == "linux":
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNACKED_S * 1000))
@@ -77,7 +78,10 @@ class WebSocket:
         return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
     async def send(self, message: bytes | str) -> None:
-        """Returns when nothing of it is left in this process."""
+        """Returns when nothing of it is left in this process. It may wait in the kernel for more to share a packet with
+        until `flush` (Linux).
+        """
+        self._cork(True)
         try:
             if isinstance(message, str):
                 await self._ws.send_str(message)
@@ -87,6 +91,18 @@ class WebSocket:
                 await self._protocol._drain_helper()
         except (OSError, aiohttp.ClientError) as error:
             raise UplinkDown(f"the connection was lost: {error}") from None
+
+    def flush(self) -> None:
+        """Nothing more comes at once. A picture and what was left out before it so share a packet, and its headers: at
+        100 kbit/s those of one more would be 4 % of it.
+        """
+        self._cork(False)
+
+    def _cork(self, corked: bool) -> None:
+        if sys.platform == "linux" and corked != self._corked:
+            self._corked = corked
+            with suppress(OSError):  # it is lost, which whoever reads is told
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, corked)
 
     async def receive(self) -> str:
         """The next text message."""

@@ -66,7 +66,7 @@ def test_very_thin_links_carry_fewer_pictures_in_time(kbps: int) -> None:
     assert 4 < pictures < 29
 
 
-@pytest.mark.parametrize(("kbps", "keyframe_s"), [(1000, 5.0), (100, 10.0)])
+@pytest.mark.parametrize(("kbps", "keyframe_s"), [(1000, 5.0), (100, 7.0)])
 def test_the_thinner_a_link_the_rarer_are_keyframes(kbps: int, keyframe_s: float) -> None:
     """One that may be no larger than any other picture is poor, and so are those behind it for a while."""
     site = FluidSite([camera()], lambda _: kbps * 1000.0, rtt_s=0.1)

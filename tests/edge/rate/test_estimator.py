@@ -86,3 +86,22 @@ def test_what_units_show_is_believed_until_it_was_wrong() -> None:
     before_bps = it.rate_bps
     goes_on(0.6, 0.02)
     assert it.rate_bps < 1.2 * before_bps, "and not any more"
+
+
+def busy_part_of_the_time(share: float, seconds: float = 40.0) -> Estimator:
+    """A link that was full, and then carries some of what it may, of which a little waits all the time."""
+    it = fed(delay_s=0.06)
+    size = round(it.rate_bps * share / 8 / 30)
+    for tick in range(int(seconds * 30)):
+        now_s = 3.0 + tick / 30
+        it.sent(size, now_s)
+        it.acked(size, 0.02 + FULL_S * 0.8, now_s)
+        it.step(now_s, 0.02 + FULL_S * 0.8, size)
+    return it
+
+
+def test_a_link_on_which_a_little_waits_all_the_time_is_known_as_long_as_it_is_used() -> None:
+    used, idle = busy_part_of_the_time(0.9), busy_part_of_the_time(0.3)
+    assert used.carried_bps is not None
+    assert 0.8 * used.rate_bps < used.carried_bps < used.rate_bps, "what came, not what may"
+    assert idle.carried_bps is None, "of what little says nothing follows for ever"

@@ -47,7 +47,8 @@ BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
 STALL_S = 0.5
 #: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where most
 #: pictures are left out, or made smaller: there they are too small to, and so poor that it takes pictures to mend them.
-THIN_KEYFRAME_S, LOWER_KEYFRAME_S = 5.0, 10.0
+#: A ring asks for one itself when the last was 7.5 s ago.
+THIN_KEYFRAME_S, LOWER_KEYFRAME_S = 5.0, 7.0
 
 
 class RateControl:

@@ -63,6 +63,8 @@ UP_PROVEN, PROVEN_S = 0.18, 3.0
 UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 #: Near means from here up to there, of the most it carried in so long.
 NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
+#: So long after the link was full it is looked whether some of what is sent waits all the time, if less than then.
+HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
 LEAST_BPS = 24_000.0
@@ -251,6 +253,8 @@ class Estimator:
                 self._drained(self._drains_s, now_s)
             elif self._used(now_s):
                 self._up(now_s, link, proven_bps)
+        elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._used(now_s, USED * self.made):
+            self._carried.append((now_s, self._came_bps(now_s, 1.0)))  # some of it waits all the time: it is used up
 
     def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
@@ -305,10 +309,10 @@ class Estimator:
             self._growth = min(self._growth, UP_PROVEN if link.calm else UP_NEAR)
         self.rate_bps *= 1 + self._growth
 
-    def _used(self, now_s: float) -> bool:
+    def _used(self, now_s: float, share: float = USED) -> bool:
         """Whether about as much is sent as may be."""
         return any(
-            sum(size for at_s, size in self._sent if at_s > now_s - span_s) * 8 >= USED * self.rate_bps * span_s
+            sum(size for at_s, size in self._sent if at_s > now_s - span_s) * 8 >= share * self.rate_bps * span_s
             for span_s in (0.4, 1.0)
         )
 

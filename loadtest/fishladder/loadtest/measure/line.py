@@ -31,7 +31,8 @@ _AHEAD_BYTES = (128_000, 16_000_000)
 _UNIT_BYTES = (8_000, 256_000)
 _PACKET_BYTES = 1_200
 _IDLE_BPS = 40_000
-_QUIET_SHARE = 0.25
+#: Little, and no more units than this process can make in time however fast the line is.
+_QUIET_SHARE, _QUIET_MOST_BPS = 0.25, 10_000_000
 #: NAL type 12: decoders pass over it.
 _FILLER = b"\x00\x00\x00\x01\x0c"
 #: The mean deviation of a normal distribution is 0.8 of its standard deviation.
@@ -74,13 +75,14 @@ async def measure(config: EdgeConfig, load_s: float, say: Callable[[str], None])
         load = _Load(connection)
         await source.fill(load, load_s)
         loaded = read(connection)
-        say("waiting until it has arrived ...")
+        say(f"waiting until it has arrived and was looked at, {_DRAIN_S:g} s at most ...")
         await source.drained()
         rate_bps = load.rate_bps()
-        say(f"{rate_bps / 1e6:.3g} Mbit/s; a quarter of that, {_QUIET_S:g} s ...")
+        quiet_bps = min(rate_bps * _QUIET_SHARE, _QUIET_MOST_BPS)
+        say(f"{rate_bps / 1e6:.3g} Mbit/s; then {quiet_bps / 1e6:.3g} of that, {_QUIET_S:g} s ...")
         before = read(connection)
         quiet = _Load(connection)
-        await source.quiet(rate_bps * _QUIET_SHARE, _QUIET_S, quiet.look)
+        await source.quiet(quiet_bps, _QUIET_S, quiet.look)
         await source.drained()
         after = read(connection)
         lost, segments = after.retransmitted - before.retransmitted, after.segments - before.segments
