@@ -177,7 +177,7 @@ def test_on_a_thin_link_better_pictures_are_made_of_the_same_bits() -> None:
 
 def test_where_bits_are_few_none_go_into_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     def made(bitrate_bps: int) -> int:
-        encoder = X264(EncoderSettings(bitrate_bps=3_000_000), (320, 180), 20, bitrate_bps)
+        encoder = X264(EncoderSettings(bitrate_bps=3_000_000), (320, 180), 20, bitrate_bps, thin=True)
         return sum(len(it.payload) for index in range(40) if (it := encoder.encode(draw(0, 320, 180), index * 50_000)))
 
     few, many = made(110_000), made(130_000)

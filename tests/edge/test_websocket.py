@@ -28,7 +28,6 @@ async def test_what_is_sent_at_once_shares_a_packet(stores: Stores, tmp_path: Pa
     ):
         hello = encode(Hello((1, 1), "boot-1", 1))
         await link.send(hello)
-        link.flush()
         assert "welcome" in await link.receive()
 
         def carried() -> int:
@@ -39,7 +38,7 @@ async def test_what_is_sent_at_once_shares_a_packet(stores: Stores, tmp_path: Pa
         probe = encode(Probe(1))
         before = carried()
         for _ in range(8):
-            await link.send(probe)
+            await link.send(probe, more=True)
         assert carried() == before, "they wait for each other"
         link.flush()
         await wait_until(lambda: carried() > before, 5, "they are sent")

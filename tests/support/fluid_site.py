@@ -8,6 +8,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from fishladder.edge.encode import SUDDEN
 from fishladder.edge.link_state import LinkState
@@ -23,6 +24,7 @@ KEYFRAME_RATIO = 8.0
 #: Of the rate it is told, what x264 makes with so short a buffer.
 MADE = 0.9
 _BACKFILL = -1  # in place of a channel
+UPLOAD: Literal[0] = 0  # in place of a site
 #: Pictures of the old size that x264 still makes when told a lower rate, if it is not opened anew.
 LAG = 3
 #: TCP lets so much be on its way beyond what the link carries in a round trip, and sees a queue of this as one.
@@ -90,13 +92,13 @@ class Bottleneck:
 
     def __init__(self, capacity_bps: Callable[[float], float]) -> None:
         self.capacity_bps = capacity_bps
-        self._queue: deque[tuple[FluidSite, Unit]] = deque()
+        self._queue: deque[tuple[FluidSite | Literal[0], Unit]] = deque()
 
-    def add(self, site: "FluidSite", unit: Unit) -> None:
+    def add(self, site: "FluidSite | Literal[0]", unit: Unit) -> None:
         unit.left = unit.bytes
         self._queue.append((site, unit))
 
-    def holds(self, site: "FluidSite | None" = None) -> float:
+    def holds(self, site: "FluidSite | Literal[0] | None" = None) -> float:
         """Bytes, of one or of all."""
         return sum(unit.left for whose, unit in self._queue if site in (None, whose))
 
@@ -110,7 +112,8 @@ class Bottleneck:
             carried -= part
             if unit.left <= 0:
                 self._queue.popleft()
-                site.carried(unit, now_s - carried * 8 / max(capacity, 1.0))
+                if isinstance(site, FluidSite):
+                    site.carried(unit, now_s - carried * 8 / max(capacity, 1.0))
 
 
 class Lending(Bottleneck):
@@ -129,12 +132,35 @@ class Lending(Bottleneck):
         self._left -= before - self.holds()
 
 
-def run(sites: Sequence["FluidSite"], seconds: float) -> None:
+@dataclass(frozen=True)
+class Upload:
+    """Somebody's long upload by ordinary TCP, which keeps so much of a queue from one time to another, and its part of
+    the link.
+    """
+
+    begins_s: float
+    ends_s: float
+    queue_s: float
+    part: float = 0.5
+
+    def tick(self, link: Bottleneck, now_s: float) -> None:
+        if not self.begins_s <= now_s < self.ends_s:
+            return
+        capacity = link.capacity_bps(now_s) / 8
+        room = capacity * self.queue_s - link.holds()
+        size = max(room, self.part * capacity * TICK_S if room > -0.1 * capacity else 0.0)
+        if size > 0:
+            link.add(UPLOAD, Unit(0, 0, now_s, math.ceil(size)))
+
+
+def run(sites: Sequence["FluidSite"], seconds: float, upload: Upload | None = None) -> None:
     """All of them, which share one link."""
     until_s = sites[0].now_s + seconds
     while sites[0].now_s < until_s:
         for site in sites:
             site.tick()
+        if upload is not None:
+            upload.tick(sites[0].link, sites[0].now_s)
         sites[0].link.serve(sites[0].now_s)
 
 
@@ -247,7 +273,8 @@ class FluidSite:
     def _send(self) -> None:
         """Hand on what TCP takes."""
         rate_bps = self.control.estimator.rate_bps
-        room = rate_bps / 8 * (self._rtt_s + WINDOW_S) + unsent_bytes(rate_bps)
+        upload_s = self.link.holds(UPLOAD) * 8 / max(self.link.capacity_bps(self.now_s), 1.0)
+        room = rate_bps / 8 * (self._rtt_s + upload_s + WINDOW_S) + unsent_bytes(rate_bps)
         while self._queue and self.link.holds(self) < room and self.link.capacity_bps(self.now_s) > 0:
             unit = self._queue.pop(0)
             self.link.add(self, unit)

@@ -40,8 +40,8 @@ OVER = 1.25
 #: and 5.6 ms of a core). What is saved by fewer or smaller pictures goes into better ones: of 80 kbit/s at 8 fps a
 #: detector keeps an F1 of 0.70 with the first and 0.76 with the last.
 PRESETS = {"superfast": 1.0, "veryfast": 1.7, "faster": 2.4, "medium": 4.2}
-#: Where a pixel has fewer bits than this, no picture gets better than so much above `qp_min`: of 440 kbit/s at 640x360
-#: and 30 fps that leaves out 154, most of them for noise, and of a detector's F1 0.901 becomes 0.887.
+#: Where a link is thin and a pixel has fewer bits than this, no picture gets better than so much above `qp_min`: of 440
+#: kbit/s at 640x360 and 30 fps that leaves out 154, most of them for noise, and of a detector's F1 0.901 becomes 0.887.
 THIN_BITS_PER_PIXEL, THIN_QP = 0.1, 2
 _TIME_BASE = Fraction(1, 1_000_000)
 
@@ -98,11 +98,18 @@ def affordable(preset: str, spare: float) -> str:
 
 class X264:
     """An encoder for pictures of one source size, at about `fps` a second. `spare`: how much work a picture may take,
-    as a multiple of what it takes with the preset that was set. Raises `CameraError`.
+    as a multiple of what it takes with the preset that was set; `thin`: so is the link. Raises `CameraError`.
     """
 
     def __init__(
-        self, settings: EncoderSettings, source: tuple[int, int], fps: float, bitrate_bps: int, *, spare: float = 1.0
+        self,
+        settings: EncoderSettings,
+        source: tuple[int, int],
+        fps: float,
+        bitrate_bps: int,
+        *,
+        spare: float = 1.0,
+        thin: bool = False,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -119,6 +126,7 @@ class X264:
         room = _ONE_PICTURE_ROOM if self._one_picture else ROOM
         self.maximum_bps = min(most_bps, round(max(bitrate_bps, LEAST_ENCODED_BPS) * room))
         self._opened_for_bps = min(max(bitrate_bps, LEAST_ENCODED_BPS), most_bps)
+        self._qp_min = self._best_qp(self._opened_for_bps, thin=thin)
         context = av.CodecContext.create("libx264", "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt = self.width, self.height, "yuv420p"
@@ -134,7 +142,7 @@ class X264:
             "forced-idr": "1",
             "maxrate": str(self.maximum_bps),
             "bufsize": str(self._buffer_bits()),
-            "x264-params": f"keyint=infinite:scenecut=0:qpmin={self._qp_min()}",
+            "x264-params": f"keyint=infinite:scenecut=0:qpmin={self._qp_min}",
         }
         try:
             context.open()
@@ -151,10 +159,10 @@ class X264:
             return _ONE_PICTURE_BITS
         return max(round(self._opened_for_bps * (self.settings.buffer_s or vbv_s(self.fps))), _ONE_PICTURE_BITS)
 
-    def _qp_min(self) -> int:
+    def _best_qp(self, bitrate_bps: int, *, thin: bool) -> int:
         least = self.settings.qp_min
-        thin = self._opened_for_bps < THIN_BITS_PER_PIXEL * self.width * self.height * self.fps
-        return least + THIN_QP if least and thin else least
+        few = bitrate_bps < THIN_BITS_PER_PIXEL * self.width * self.height * self.fps
+        return least + THIN_QP if least and thin and few else least
 
     def set_bitrate(self, bitrate_bps: int) -> None:
         """From the next picture on; capped at the maximum it was opened with."""
@@ -166,7 +174,7 @@ class X264:
             return 0.5 < fps / self.fps < 2.0
         return 0.75 < fps / self.fps < 1.33
 
-    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+    def outgrown(self, bitrate_bps: int, pts_us: int, *, thin: bool = False) -> bool:
         """Whether it cannot give that rate, or its buffer is much too long for it, and this is the picture to open
         another one with: that costs a keyframe, which costs nothing where one is due, and a higher rate is worth one.
         """
@@ -175,7 +183,8 @@ class X264:
         if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US and not self._one_picture:
             return True
         if self.keyframe_due(pts_us):
-            return not 0.6 * self._opened_for_bps <= wanted <= min(self.maximum_bps, ROOM * self._opened_for_bps)
+            fits = 0.6 * self._opened_for_bps <= wanted <= min(self.maximum_bps, ROOM * self._opened_for_bps)
+            return not fits or self._best_qp(wanted, thin=thin) != self._qp_min
         return wanted > self.maximum_bps and since_us >= REOPEN_US
 
     def keyframe_due(self, pts_us: int) -> bool:

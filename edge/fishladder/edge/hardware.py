@@ -83,7 +83,7 @@ class HardwareH264:
         """Whether it can go on at about so many pictures a second."""
         return 0.75 < fps / self.fps < 1.33
 
-    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
+    def outgrown(self, bitrate_bps: int, pts_us: int, *, thin: bool = False) -> bool:
         """Never: it sees to that itself."""
         return False
 

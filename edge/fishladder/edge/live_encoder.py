@@ -35,8 +35,10 @@ class Encoder(Protocol):
     def keeps(self, fps: float) -> bool:
         """Whether it is of use at about so many pictures a second."""
 
-    def outgrown(self, bitrate_bps: int, pts_us: int) -> bool:
-        """Whether the picture at `pts_us` is better given to one opened for that rate."""
+    def outgrown(self, bitrate_bps: int, pts_us: int, *, thin: bool = False) -> bool:
+        """Whether the picture at `pts_us` is better given to one opened for that rate, and for a link that is thin or
+        not.
+        """
 
     def set_bitrate(self, bitrate_bps: int) -> None: ...
 
@@ -59,6 +61,7 @@ class LiveEncoder:
         self._last_pts_us: int | None = None
         self._thin_fps: float | None = None
         self._keyframe_s = settings.keyframe_s
+        self._thin = False
 
     def set_fps(self, fps: float | None) -> None:
         self._sampler.set_fps(fps)
@@ -68,7 +71,8 @@ class LiveEncoder:
         self._thin_fps = fps
 
     def set_least_keyframe_s(self, seconds: float) -> None:
-        """Keyframes that nobody asks for come no sooner than this after the one before."""
+        """Keyframes that nobody asks for come no sooner than this after the one before; 0 = the link is not thin."""
+        self._thin = seconds > 0
         self._keyframe_s = max(self._settings.keyframe_s, seconds)
 
     def set_width(self, width: int) -> None:
@@ -140,7 +144,7 @@ class LiveEncoder:
         source, fps = (frame.width, frame.height), self.fps
         it = self._encoder
         if it is not None and it.source == source and it.keeps(fps):
-            outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us)
+            outgrown = it.settings != self._settings or it.outgrown(self._nominal_bps(it), pts_us, thin=self._thin)
             if not outgrown:
                 return it
         if it is not None:
@@ -155,7 +159,8 @@ class LiveEncoder:
                 return HardwareH264(self._settings, source, fps, self._bitrate_bps)
             except CameraError as error:
                 self._fall_back(error)
-        return X264(self._settings, source, fps, self._bitrate_bps, spare=self._spare(source))
+        spare = self._spare(source)
+        return X264(self._settings, source, fps, self._bitrate_bps, spare=spare, thin=self._thin)
 
     def _fall_back(self, error: CameraError) -> None:
         """To x264, for as long as this process lasts."""

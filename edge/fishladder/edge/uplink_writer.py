@@ -58,7 +58,7 @@ class UplinkWriter:
             while True:
                 if self._outbox:
                     message = self._outbox.popleft()
-                    await link.send(message)
+                    await link.send(message, more=True)
                     self._limiter.sent(len(message))
                 elif (wait_s := self._limiter.wait_s()) > 0:
                     self._cameras.held_back()
@@ -75,7 +75,7 @@ class UplinkWriter:
             raise
 
     async def _send(self, link: WebSocket, fragment: bytes, *, backfill: bool = False) -> None:
-        await link.send(fragment)
+        await link.send(fragment, more=True)
         self._limiter.sent(len(fragment), backfill=backfill)
         self.sent_bytes += len(fragment)
         metrics.SENT.inc(len(fragment))

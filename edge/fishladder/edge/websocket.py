@@ -77,11 +77,11 @@ class WebSocket:
         address = self._transport.get_extra_info("peername")
         return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
-    async def send(self, message: bytes | str) -> None:
-        """Returns when nothing of it is left in this process. It may wait in the kernel for more to share a packet with
-        until `flush` (Linux).
+    async def send(self, message: bytes | str, *, more: bool = False) -> None:
+        """Returns when nothing of it is left in this process. With `more` to come it may wait in the kernel until
+        `flush`, for what it can share a packet with (Linux).
         """
-        self._cork(True)
+        self._cork(more)
         try:
             if isinstance(message, str):
                 await self._ws.send_str(message)

@@ -3,7 +3,7 @@ makes of a link that is fast, gets slower, faster, or away.
 """
 
 import pytest
-from support.fluid_site import Bottleneck, Camera, FluidSite, Lending, at, run
+from support.fluid_site import Bottleneck, Camera, FluidSite, Lending, Upload, at, run
 
 from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
@@ -175,6 +175,25 @@ def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
     assert site.cameras[0].shed > 10
     assert site.spilled == 0
     assert at(site.ages_ms(23, 28), 0.95) < 1000
+
+
+@pytest.mark.parametrize("tcp_says", [True, False])
+@pytest.mark.parametrize(("queue_s", "late_ms"), [(0.1, 350), (0.3, 700), (1.0, 1500)])
+def test_a_long_upload_beside_it_gets_its_part_and_no_more(queue_s: float, late_ms: float, tcp_says: bool) -> None:
+    """Whoever fills a queue takes the link from all who give way to it."""
+    site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1, tcp_says=tcp_says)
+    run([site], 120, Upload(20, 80, queue_s))
+    assert site.used(40, 80) > 0.25 * 2e6
+    assert at(site.ages_ms(40, 78), 0.95) < late_ms
+    assert site.used(90, 118) > 0.85 * 2e6
+    assert at(site.ages_ms(90, 118), 0.95) < 250
+
+
+def test_a_site_that_yields_gives_an_upload_all_it_wants() -> None:
+    site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1)
+    site.control.yields = True
+    run([site], 60, Upload(20, 60, 0.3))
+    assert site.used(40, 60) < 0.1 * 2e6
 
 
 @pytest.mark.parametrize("fps", [15.0, 29.0])

@@ -9,6 +9,8 @@ from statistics import median
 from typing import NamedTuple
 
 from fishladder.edge.link_state import SILENT, LinkState
+from fishladder.edge.rate.contest import LATELY_S as CONTEST_S
+from fishladder.edge.rate.contest import Contest
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
@@ -99,6 +101,8 @@ class Estimator:
         self._late_s = 0.0
         self._drains_s: float | None = None  # since when
         self._first_base_s: float | None = None  # as TCP says, until that has happened
+        self._contest = Contest()
+        self._contested_base_s: float | None = None
         self._looked_s = 0.0
         self._resumed_s: float | None = 0.0  # first heard of what went after a pause; None: not yet
         self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
@@ -129,9 +133,10 @@ class Estimator:
     @property
     def base_s(self) -> float | None:
         """The shortest delay of the last minute: the way there and back of a small unit alone. TCP's least round trip
-        while what was sent before anything was known has not drained.
+        while what was sent before anything was known has not drained; that of the last seconds where others keep the
+        queue full.
         """
-        return self._first_base_s or (self._bases[0][1] if self._bases else None)
+        return self._first_base_s or self._contested_base_s or (self._bases[0][1] if self._bases else None)
 
     def sent(self, size: int, now_s: float) -> None:
         """So many bytes of live units were handed to the link."""
@@ -228,7 +233,9 @@ class Estimator:
             return  # nothing new was heard
         self._looked_s = now_s
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
-        self.queue_s = min(ack.delay_s for ack in recent) - base_s
+        least_s = min(ack.delay_s for ack in recent)
+        base_s = self._contended(least_s, self._bounds(recent, more)[0], now_s) or base_s
+        self.queue_s = least_s - base_s
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
         steady = self._growth <= UP_NEAR_MOST  # else it is what was made of less
@@ -255,6 +262,14 @@ class Estimator:
                 self._up(now_s, link, proven_bps)
         elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._used(now_s, USED * self.made):
             self._carried.append((now_s, self._came_bps(now_s, 1.0)))  # some of it waits all the time: it is used up
+
+    def _contended(self, least_s: float, full_s: float, now_s: float) -> float | None:
+        """What delays are held against while others keep the queue full; None while they do not."""
+        if not self.yields:
+            self._contest.look(least_s - self._bases[0][1], full_s, self.rate_bps, now_s)
+        lately = next((delay_s for at_s, delay_s in self._bases if at_s >= now_s - CONTEST_S), least_s)
+        self._contested_base_s = lately if self._contest.active and not self.yields else None
+        return self._contested_base_s
 
     def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
