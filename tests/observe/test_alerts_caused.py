@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 from support.fleet import Fleet, Part, fleet, free_port
-from support.installed import needs_prometheus
+from support.installed import needs_prometheus, needs_rtsp_server
 from support.link import Link, link
 from support.models import strips_model
 from support.observed import Observer, faster, prometheus, rules
 from support.receivers import Receiver, receiver
-from support.rtsp import RtspServer, missing, rtsp_server
+from support.rtsp import RtspServer, rtsp_server
 from support.stores import wait_until
 
 from fishladder.runtime.store import Stores
@@ -36,7 +36,7 @@ CAMERAS = ("shop-7/door", "shop-7/yard", "kiosk/till", "mall/hall")
 
 pytestmark = [
     needs_prometheus,
-    pytest.mark.skipif(bool(missing()), reason=missing()),
+    needs_rtsp_server,
     pytest.mark.timeout(420),
 ]
 

@@ -25,7 +25,9 @@ MAX_RECORD_BYTES = _UNIT.size + MAX_UNIT_BYTES
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """The camera delivers. `mode` is `encode` or `passthrough`, `codec` what it delivers, `note` worth a line."""
+    """The camera delivers. `mode` is `encode`, `passthrough` or `transcode`, `codec` what it delivers, `note` worth a
+    line.
+    """
 
     mode: str
     codec: str

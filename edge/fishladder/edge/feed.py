@@ -2,7 +2,6 @@
 picture the process tells of is numbered here exactly once, also those that died with it.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -15,12 +14,11 @@ from fishladder.edge.capture import CaptureSettings, Command
 from fishladder.edge.capture_records import Captured, CapturedUnit, Flows, Left, Opened, Record, Sampled, Trouble
 from fishladder.edge.child import Child
 from fishladder.edge.clock import Clock
-from fishladder.edge.encode import scaled
-from fishladder.edge.rate.ladder import fitting
 from fishladder.edge.rate.orders import Order, Wish
-from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
+from fishladder.edge.rate.passing import PassingRung
 from fishladder.edge.rate.profile import Profile
 from fishladder.edge.uplink_status import Sending
+from fishladder.edge.wish import May, wish_of
 from fishladder.wire.fates import Fate
 from fishladder.wire.messages import CameraReport, Policy
 from fishladder.wire.unit import Flag
@@ -214,14 +212,11 @@ class Feed:
 
     def wish(self, weight: float) -> Wish | None:
         """What this camera would send; None if that cannot be changed: it passes on all that the camera makes."""
-        opened = self.opened
-        if opened is None or self.paused:
+        if self.opened is None or self.paused:
             return None
-        width, height = scaled(opened.width, opened.height, self.child.settings.encoder.width)
-        fps = min(it for it in (self._fps, opened.fps or 25.0) if it)
-        fit = fitting if self.profile is None else self.profile.fitting
-        encoded = Wish(weight, self._most_bps, fps, width, height, fit=fit)
-        return encoded if opened.mode == "encode" else self._passing(encoded, opened.fps or 25.0)
+        cap_bps = self._policy.cap_bps if self._policy is not None else None
+        may = May(weight, self._most_bps, self._fps, cap_bps)
+        return wish_of(self.opened, self.child.settings, self._flows, self.profile, may)
 
     @property
     def sending(self) -> Sending | None:
@@ -230,20 +225,6 @@ class Feed:
             return None
         gate_open = None if self.child.settings.gate is None else self._let_through >= _OPEN
         return Sending("passthrough" if self.opened.mode == "passthrough" else "encode", gate_open)
-
-    def _passing(self, encoded: Wish, fps: float) -> Wish | None:
-        """What it would pass on; `encoded`: what it would be if it was encoded anew."""
-        flows, steps = self._flows, self.child.settings.steps
-        if not steps:
-            return None
-        main = flows.main if flows is not None and flows.main.bps else Flow(GUESS_BPS)
-        sub = None if self.child.settings.sub is None else flows.sub if flows is not None else Flow()
-        cap_bps = self._policy.cap_bps if self._policy is not None else None
-        passing = Passing(main, sub, steps, encoded.most_bps)
-        most_bps = min(use_bps(PassingRung(), passing), cap_bps or math.inf)
-        if "transcode" in steps:
-            return encoded._replace(most_bps=most_bps, passing=passing)
-        return Wish(encoded.weight, most_bps, fps, 0, 0, passing)
 
     def ask_keyframe(self) -> None:
         """At most once a second."""

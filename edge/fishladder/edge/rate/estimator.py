@@ -11,6 +11,7 @@ from typing import NamedTuple
 from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.contest import LATELY_S as CONTEST_S
 from fishladder.edge.rate.contest import Contest
+from fishladder.edge.rate.growth import Growth, Tried
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
@@ -24,8 +25,8 @@ SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
 #: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
 #: Units are then timed from when their last piece went, so their own length does not count.
 GENTLE_FULL_S, GENTLE_FREE_S = 0.015, 0.008
-#: So it goes up in smaller steps, and down far enough that the queue goes also where somebody else has come.
-GENTLE_UP, GENTLE_UP_MOST, GENTLE_DOWN, GENTLE_DRAIN = 0.01, 0.05, 0.93, 2.0
+#: So it goes down far enough that the queue goes also where somebody else has come.
+GENTLE_DOWN, GENTLE_DRAIN = 0.93, 2.0
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
@@ -49,22 +50,8 @@ BEHIND_PAUSE_S = 1.0
 DOWN, DRAIN = 0.96, 0.6
 #: Encoders make somewhat less than they are told; by no more than this is it made up for.
 LEAST_MADE = 0.8
-#: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
-UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
-#: That is at this rate; it is as many bits a second at any, within bounds. So of two agents on one link the smaller one
-#: gains on the other: additive increase and multiplicative decrease lead to equal shares (Chiu and Jain 1989).
-UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.004, 0.08
-#: So many times as fast where TCP sees that nothing queues.
-UP_FREE = 2.0
-#: Where units show that the link carries so many times the rate, half of the way at once; but not for so long after
-#: that was wrong, as it is where a link lends for a moment what it does not carry.
-PROVEN, PROVEN_PART, DISPROVED_S = 1.2, 0.5, 60.0
-#: And no bolder than this for so long after they showed more, as far as TCP sees no queue.
-UP_PROVEN, PROVEN_S = 0.18, 3.0
-#: Below this part of what it carried lately there is a little way to go first: so many times as fast.
-UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
-#: Near means from here up to there, of the most it carried in so long.
-NEAR_FROM, NEAR_TO, LATELY_S = 0.75, 1.05, 15.0
+#: What the link carried is known for so long.
+LATELY_S = 15.0
 #: So long after the link was full it is looked whether some of what is sent waits all the time, if less than then.
 HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
@@ -90,9 +77,8 @@ class Estimator:
         self.queue_s = 0.0
         self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
-        self._growth = UP_MOST
+        self._growth = Growth()
         self._guessed = False  # the last of them was taken from TCP, which follows in a moment only
-        self._knew = False  # at some time what the link carries
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._acks: deque[_Ack] = deque()
         self._sent: deque[tuple[float, int]] = deque()
@@ -106,8 +92,6 @@ class Estimator:
         self._looked_s = 0.0
         self._resumed_s: float | None = 0.0  # first heard of what went after a pause; None: not yet
         self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
-        self._believed_s = -math.inf  # when units that showed more were believed last
-        self._disproved_s = -math.inf  # and when that was wrong
 
     def go_on_from(self, before: "Estimator") -> None:
         """The same link, as far as anybody knows, by another connection: what it carried lately holds for a while."""
@@ -234,14 +218,14 @@ class Estimator:
         self._looked_s = now_s
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         least_s = min(ack.delay_s for ack in recent)
-        base_s = self._contended(least_s, self._bounds(recent, more)[0], now_s) or base_s
+        full_s, free_s = self._bounds(recent, more)
+        base_s = self._contended(least_s, full_s, now_s) or base_s
         self.queue_s = least_s - base_s
         self._step_s = now_s + STEP_S
         made = self._sent_bps(now_s) / self.rate_bps
-        steady = self._growth <= UP_NEAR_MOST  # else it is what was made of less
+        steady = self._growth.steady  # else it is what was made of less
         if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
-        full_s, free_s = self._bounds(recent, more)
         if self.queue_s > full_s:
             came_bps = self._came_bps(now_s, 0.6)
             if self._guessed:
@@ -249,8 +233,7 @@ class Estimator:
                 self._guessed = False
             self._carried.append((now_s, came_bps))
             self.full_s = now_s
-            if now_s - self._believed_s < SETTLE_S + STEP_S and came_bps * PROVEN < proven_bps:
-                self._disproved_s = now_s
+            self._growth.full(came_bps, proven_bps, SETTLE_S + STEP_S, now_s)
             down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self.made), LEAST_BPS)
@@ -302,27 +285,8 @@ class Estimator:
 
     def _up(self, now_s: float, link: LinkState, proven_bps: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
-        self._knew |= most_bps is not None
-        sent_bps = self._sent_bps(now_s)
-        if most_bps is None and self._knew:
-            self._growth = min(self._growth * BOLDER, UP_MOST)
-        elif most_bps is None or self.rate_bps < NEAR_FROM * most_bps:
-            self._growth = UP_MOST
-        elif sent_bps < NEAR_TO * most_bps:
-            near = UP_NEAR * UP_NEAR_BPS / self.rate_bps * (UP_FREE if link.idle else 1.0)
-            if sent_bps < UP_BACK_BELOW * most_bps:
-                near = max(near, min(UP_BACK * near, UP_BACK_MOST))
-            self._growth = GENTLE_UP if self.yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
-        else:
-            self._growth = min(self._growth * BOLDER, UP_MOST)
-        if self.yields and most_bps is not None:
-            self._growth = min(self._growth, GENTLE_UP_MOST)
-        elif link.calm and proven_bps > PROVEN * self.rate_bps and now_s - self._disproved_s > DISPROVED_S:
-            self._growth = min(max(self._growth, (proven_bps / self.rate_bps - 1) * PROVEN_PART), UP_MOST)
-            self._believed_s = now_s
-        elif now_s - self._believed_s < PROVEN_S:
-            self._growth = min(self._growth, UP_PROVEN if link.calm else UP_NEAR)
-        self.rate_bps *= 1 + self._growth
+        tried = Tried(self.rate_bps, self._sent_bps(now_s), most_bps, proven_bps)
+        self.rate_bps *= 1 + self._growth.step(tried, link, now_s, yields=self.yields)
 
     def _used(self, now_s: float, share: float = USED) -> bool:
         """Whether about as much is sent as may be."""
