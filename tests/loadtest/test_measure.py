@@ -31,7 +31,7 @@ def test_a_line_is_measured(tmp_path: Path) -> None:
     assert "up.rate_bps" not in found.assumed()
 
 
-def test_a_gateway_that_is_not_there(tmp_path: Path) -> None:
+def test_a_site_has_to_be_named(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("x.y.z")
     command = [sys.executable, "-m", "fishladder.runtime", "loadtest", "measure", "--gateway", "http://127.0.0.1"]
     done = subprocess.run([*command, "--token-file", str(tmp_path / "token")], capture_output=True, text=True)

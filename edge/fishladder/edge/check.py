@@ -71,7 +71,7 @@ async def check(
     if config.uplink == "stream" and config.gateway:
         env = os.environ if service is None else {**os.environ, "STATE_DIRECTORY": str(service)}
         tokens = token_place(config.spool, config.site or "site", config.gateway, env)
-        async for finding in _check_stream(TokenKeeper(config.address, tokens).address()):
+        async for finding in check_stream(TokenKeeper(config.address, tokens).address()):
             yield finding
         yield check_spool(config, env, look=service is not None)
         for finding in check_limits(config, env, look=service is not None):
@@ -175,7 +175,8 @@ def _rate(units: list[CapturedUnit], pictures: int) -> str:
     return f"{(pictures - 1) * 1e6 / span_us:.1f} fps" if span_us and pictures > 1 else "one picture"
 
 
-async def _check_stream(to: GatewayAddress) -> AsyncIterator[Finding]:
+async def check_stream(to: GatewayAddress) -> AsyncIterator[Finding]:
+    """The way to a gateway: its name, whether it lets us in, how far its clock is; ends with what fails."""
     resolved = await _resolve(to)
     yield resolved
     if resolved.level == "FAIL":

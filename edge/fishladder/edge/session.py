@@ -44,6 +44,7 @@ class Session:
         self.state = State.WAITING
         self.hello_at_s = 0.0
         self.policy: Policy | None = None
+        self.refusal: Refusal | None = None  #: the last answer, if it was one
         self.max_unit_bytes = 0
         #: The link is thin, and its camera makes less then and begins anew when asked: what has waited so long for the
         #: link is written to disk. None: it does not.
@@ -165,6 +166,7 @@ class Session:
                 f"which is captured only up to {ring.position}"
             )
         self.state = State.OPEN
+        self.refusal = None
         if self.epoch != welcome.epoch:
             self.epoch = welcome.epoch
             if self.memory is not None:
@@ -197,6 +199,7 @@ class Session:
             self.start_afresh(now_s)
             return
         self.state = State.WAITING
+        self.refusal = refusal
         if refusal.retry_s is not None:
             delay_s = max(refusal.retry_s, 0.1)
         elif refusal.code in ("forbidden", "invalid"):

@@ -1,8 +1,10 @@
 """`fishladder loadtest fanin`: when a slower, steadier link beats a fast one for frames that belong together."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,11 +46,9 @@ def fanin(
     seeds: int,
     seconds: float,
     seed: int,
-    gateway: str | None,
-    site: str,
-    token_file: Path | None,
     backend: str,
     out: Path | None,
+    **own: Any,
 ) -> None:
     """Compare links for N cameras whose frames must arrive together, as for tracking across views.
 
@@ -62,8 +62,8 @@ def fanin(
         width=640, height=360, fps=fps, bitrate_bps=bitrate * 1e6, phases="aligned", deadline_ms=deadline
     )
     law = law_of(congestion)
-    if gateway is not None:
-        _own(gateway, site, token_file, camera, seconds, seed, out)
+    if own["gateway"]:
+        _own(own, camera, seconds, seed, out)
         return
     one = Scenario(load_link(fast), camera, law=law, seconds=seconds)
     other = Scenario(load_link(steady), camera, law=law, seconds=seconds)
@@ -124,9 +124,7 @@ def _cells(cells: list[Cell], one: Scenario, other: Scenario, seeds: range, back
 
 
 def _own(
-    gateway: str,
-    site: str,
-    token_file: Path | None,
+    own: Mapping[str, Any],
     camera: CameraSpec,
     seconds: float,
     seed: int,
@@ -135,14 +133,14 @@ def _own(
     from fishladder.loadtest.fanin.own_gateway import over_own_line
     from fishladder.loadtest.report.fanin import write_own
 
-    foreign = foreign_of(gateway, site, token_file)
-    line = Link(gateway, Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
+    foreign = foreign_of(own)
+    line = Link(foreign.url, Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
     folder = out_dir(out, "fanin")
     with Progress() as progress:
         found = list(over_own_line(Scenario(line, camera, seconds=seconds), foreign, seed, progress.step))
     sets = [it for it, _ in found]
     limits = [limit for _, limit in found if limit]
-    settings = {"gateway": gateway, "camera": str(camera), "deadline_ms": camera.deadline_ms, "seconds": seconds}
+    settings = {"gateway": foreign.url, "camera": str(camera), "deadline_ms": camera.deadline_ms, "seconds": seconds}
     write_own(folder, command_line(), sets, seed, settings, limits)
     rows = [("N", "complete sets", "single frames", "F^N", "p50 set ms", "p95 set ms", "parallelism")]
     rows += [

@@ -72,6 +72,8 @@ def out_option(command: F) -> F:
 
 def gateway_options(command: F) -> F:
     for option in (
+        click.option("--proxy", help="With --gateway: HTTP proxy to CONNECT through; `none` ignores HTTPS_PROXY."),
+        click.option("--ca-file", help="With --gateway: CA to trust for its certificate."),
         click.option(
             "--token-file", type=click.Path(dir_okay=False, path_type=Path), help="With --gateway: its token."
         ),

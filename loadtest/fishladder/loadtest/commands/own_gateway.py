@@ -2,13 +2,15 @@
 cannot be begun anew with another seed, so this is a search with one run a step, and no interval.
 """
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
+from fishladder.edge.gateway_address import address
 from fishladder.loadtest.commands.options import command_line, out_dir
 from fishladder.loadtest.commands.scenarios import scenario_of
 from fishladder.loadtest.console import table
@@ -23,8 +25,10 @@ from fishladder.loadtest.saturation.adaptation import judged, reaches
 from fishladder.loadtest.saturation.answer import ages_of
 from fishladder.loadtest.saturation.confirm import emulated_run, generator_limit
 from fishladder.loadtest.scenario import Scenario
+from fishladder.loadtest.sites.reach import insist
 from fishladder.loadtest.sites.site import Foreign, SiteRun
 from fishladder.loadtest.sources.ladder import Content
+from fishladder.runtime.secret_files import read_secret
 from fishladder.wire.errors import ConfigError
 
 _SECONDS = 20.0
@@ -38,7 +42,7 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
         raise ConfigError("--gateway: your own workers infer, or not: leave out --infer")
     if flags["transport"] != "stream":
         raise ConfigError("--gateway tells frames apart by the stream's acknowledgements: leave out --uplink")
-    foreign = foreign_of(flags["gateway"], flags["site"], flags["token_file"])
+    foreign = foreign_of(flags)
     line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
     target: float = flags["target"]
     folder = out_dir(out, "saturate")
@@ -78,17 +82,19 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
         raise Inconclusive(warnings[0])
 
 
-def foreign_of(gateway: str, site: str, token_file: Path | None) -> Foreign:
-    """The user's own stack. Raises `ConfigError`."""
-    parsed = urlsplit(gateway)
-    if parsed.scheme not in ("http", "https") or not parsed.hostname:
-        raise ConfigError(f"--gateway {gateway}: expected a URL such as https://gw.example:8889")
+def foreign_of(flags: Mapping[str, Any]) -> Foreign:
+    """The user's own stack, as `gateway_options` names it, once it has been reached. Raises `ConfigError`,
+    `NotReachable`.
+    """
+    gateway, site = flags["gateway"], flags["site"]
+    token_file: Path | None = flags["token_file"]
     if token_file is None:
         raise ConfigError(f"--gateway needs --token-file (`fishladder token create --site {site}` makes a token)")
-    try:
-        return Foreign(gateway, site, token_file.read_text().strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {token_file}: {getattr(error, 'strerror', 'is not text')}") from None
+    token = read_secret(token_file, "--token-file").strip()
+    ca_file, proxy = flags["ca_file"] or "", flags["proxy"] or ""
+    to = address(gateway, token=token, ca_file=Path(ca_file) if ca_file else None, proxy=proxy)
+    asyncio.run(insist(to))
+    return Foreign(gateway, site, token, ca_file, proxy)
 
 
 def search(passes: Any, most: int) -> tuple[int, int | None]:

@@ -80,7 +80,7 @@ def saturate(links: tuple[str, ...], out: Path | None, asserts: tuple[str, ...],
         saturate_own(links, out, wishes, flags)
         return
     backend = flags.pop("backend")
-    for name in ("gateway", "site", "token_file", "most"):
+    for name in ("gateway", "site", "token_file", "ca_file", "proxy", "most"):
         flags.pop(name)
     chosen = links_of(links, flags.pop("total"), flags.pop("splits"))
     check_links(wishes, [link.name for link, _ in chosen])

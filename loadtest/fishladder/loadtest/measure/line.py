@@ -16,6 +16,7 @@ from fishladder.edge.agent import Agent
 from fishladder.edge.capture_records import CapturedUnit
 from fishladder.edge.config import EdgeConfig
 from fishladder.loadtest.sites.agents import agent_to_play, all_open
+from fishladder.loadtest.sites.reach import insist
 from fishladder.loadtest.sites.tcp_info import TcpInfo, busiest, fill_queues, read
 from fishladder.wire.errors import UplinkError
 from fishladder.wire.unit import Codec, Flag
@@ -56,7 +57,9 @@ class Measurement:
 
 
 async def measure(config: EdgeConfig, load_s: float, say: Callable[[str], None]) -> Measurement:
-    """`config` has one camera, which pictures of nothing are sent for. Raises `UplinkError`."""
+    """`config` has one camera, which pictures of nothing are sent for. Raises `UplinkError`,
+    `NotReachable`."""
+    await insist(config.address)
     agent = agent_to_play(config)
     stopping = asyncio.Event()
     running = asyncio.create_task(agent.run(stopping))

@@ -29,6 +29,8 @@ from fishladder.wire.fates import Fate
 from fishladder.wire.unit import Codec, Flag
 
 _LOOK_S = 0.01
+#: Refusals that asking again does not help.
+_FOR_GOOD = ("forbidden", "invalid")
 
 #: It begins at frames of 5 s, when a run's verdict on them is long spoken, and it would leave files.
 NO_SPOOL = SpoolConfig(enabled=False)
@@ -129,8 +131,11 @@ async def all_open(agent: Agent, within_s: float) -> None:
 
 
 async def _all_open(agent: Agent) -> None:
-    while not (agent.uplink.connected and all(it.state is State.OPEN for it in agent.sessions)):  # noqa: ASYNC110
+    while not (agent.uplink.connected and all(it.state is State.OPEN for it in agent.sessions)):
         await asyncio.sleep(0.02)
+        for session in agent.sessions:
+            if session.refusal is not None and session.refusal.code in _FOR_GOOD:
+                raise UplinkError(f"gateway {agent.config.gateway}: {session.camera}: {session.refusal.message}")
 
 
 async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: int) -> None:
