@@ -86,13 +86,13 @@ async def http(rng: random.Random, it: Gateway, token: str, offers: int, fragmen
         Endpoint(f"{it.url}/whip/lab/kept", token) as keeps,
         Endpoint(it.url, token) as fuzzed,
     ):
-        kept = await keeps.begin()
         for number in range(offers):  # one camera must not begin too often
             at = f"{it.url}/whip/lab/fuzzed-{number % (offers // _OF_A_CAMERA + 1)}"
             reply = await fuzzed.ask("POST", at, spoilt(rng, _LINES), {"Content-Type": SDP})
             found["SDP offers"].took(str(reply.status))
             if reply.status == 201:
                 await fuzzed.ask("DELETE", reply.session)
+        kept = await keeps.begin()  # now: no media comes of it, so it has `CONNECT_S` to live
         etag = kept.etag
         for _ in range(fragments):
             match = rng.choice([etag, etag, "*", '"x"', ""])

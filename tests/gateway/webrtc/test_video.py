@@ -6,6 +6,7 @@ import random
 import struct
 from itertools import pairwise
 
+import pytest
 from aiortc.rtp import unpack_remb_fci
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -243,6 +244,35 @@ def test_transport_wide_feedback_tells_when_each_packet_came() -> None:
     first = min(came)
     assert all(abs((heard[n] - heard[first]) - (came[n] - came[first])) < 0.0006 for n in came)
     assert sum(at is None for at in told.values()) >= 27
+
+
+@pytest.mark.parametrize(("fps", "wakes"), [(30, False), (10, True)])
+def test_feedback_goes_with_a_picture_that_comes_soon_and_else_by_itself_after_50_ms(fps: int, wakes: bool) -> None:
+    video = stream(Parameters({VP8: Codec.VP8}, transport_cc=5, reduced=True))
+    came: dict[int, float] = {}
+    told: dict[int, float] = {}
+    woken = 0
+
+    def heard(now: float) -> int:
+        new = dict.fromkeys(rtp.arrivals(video.outgoing), now)
+        told.update(new)
+        video.outgoing.clear()
+        return len(new)
+
+    for number in range(60):
+        picture, last = divmod(number, 2)
+        now = 100 + picture / fps + last * 0.001
+        while video.next_at <= now:
+            at = video.next_at
+            video.poll(at)
+            woken += bool(heard(at))
+        extensions = {5: struct.pack(">H", number)}
+        video.take_rtp(rtp.rtp(number, picture * 3000, b"\x10x", marker=bool(last), extensions=extensions), now)
+        came[number] = now
+        heard(now)
+    assert came.keys() - told.keys() <= {58, 59}, "only the last picture waits for another"
+    assert all(at - came[number] < 0.051 for number, at in told.items())
+    assert bool(woken) == wakes
 
 
 def test_a_sender_whose_pictures_queue_is_told_of_less_than_came_again_and_again_and_another_is_not() -> None:

@@ -23,7 +23,8 @@ def inspect(data: bytes) -> Access:
             raise WireError(f"byte {start} of a unit of {len(data)} is not a NAL unit's header")
         kind = header & 31
         if kind in (SLICE, PARTITION_A, IDR):
-            return Access(kind == IDR, recovery, header & 0x60 != 0, True, join_sets(sets), kinds == 3, start)
+            joined = join_sets(sets) if sets else b""
+            return Access(kind == IDR, recovery, header & 0x60 != 0, True, joined, kinds == 3, start)
         if kind in (SPS, PPS):
             sets.append(nal_at(data, start))
             kinds |= 1 if kind == SPS else 2

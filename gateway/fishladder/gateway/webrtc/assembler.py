@@ -4,13 +4,15 @@ next one begins, so that it is not a whole interval late.
 
 from typing import NamedTuple
 
+import msgspec
+
 from fishladder.gateway.webrtc.rtp import step
 from fishladder.wire.unit import MAX_UNIT_BYTES
 
 CLOCK_HZ = 90_000
 
 
-class Part(NamedTuple):
+class Part(msgspec.Struct, frozen=True, gc=False):
     """One packet's part of a unit: empty for padding, None if it cannot be used."""
 
     timestamp: int

@@ -62,7 +62,7 @@ class Ceiling:
         if self._tried and len(self._waited) >= TOO_MUCH:
             self._bound(self._full_bps, now)
             return True
-        if now >= self._look_at and self._stands():
+        if self._waited and now >= self._look_at and self._stands():
             first, last = self._waited[0], self._waited[-1]
             lasted_s = last.at - first.at
             came_bps = (last.bytes - first.bytes) * 8 / lasted_s
@@ -73,7 +73,7 @@ class Ceiling:
         past_s = min(now - self._at, 1.0) if self._at is not None else 0.0
         self._usual_s += (waited_s - self._usual_s) * past_s / USUAL_S
         self._at = now
-        return self._try(_Picture(now, came_bytes, waited_s))
+        return self.bps is not None and now >= self._try_at and self._try(_Picture(now, came_bytes, waited_s))
 
     def _waited_s(self, abs_send_time: int, now: float) -> float:
         sent_s = abs_send_time / (1 << 18)
@@ -103,8 +103,6 @@ class Ceiling:
         self._waited.clear()
 
     def _try(self, last: _Picture) -> bool:
-        if self.bps is None or last.at < self._try_at:
-            return False
         if (first := self._tried) is None:
             self.bps, self._tried, self._try_at = TRIED * self._full_bps, last, last.at + TRIED_S
         else:

@@ -12,6 +12,8 @@ from fishladder.gateway.webrtc.transport_cc import EVERY_S, TransportFeedback
 
 #: What is said where there is no bound any more.
 NO_CEILING_BPS = 1_000_000_000
+#: A message goes so much before its time with the end of a picture: waking up for it later costs more than sending it.
+EARLY_S = EVERY_S / 2
 #: A bound is said again this often: the message that lifts one must not be lost.
 AGAIN_EVERY_S = 1.0
 _NEVER = float("inf")
@@ -42,12 +44,12 @@ class Congestion:
             number = packet.extensions.get(self._transport_cc)
             if number is not None and len(number) == 2:
                 self._media = packet.ssrc
-                self._feedback.arrived(number[0] << 8 | number[1], now)
-                if self._feedback.full:
+                full = self._feedback.arrived(number[0] << 8 | number[1], now)
+                if full or (packet.marker and now >= self._feedback_at - EARLY_S):
                     self._send_feedback(self._feedback)
                 elif self._feedback_at == _NEVER:
                     self._feedback_at = now + EVERY_S
-                    self._plan()
+                    self.next_at = min(self._feedback_at, self._ceiling_at)
             if self._ceiling is None or packet.timestamp == self._picture:
                 return
             self._picture = packet.timestamp

@@ -12,6 +12,7 @@ from aiortc.rtcdtlstransport import RTCDtlsFingerprint, RTCDtlsParameters, RTCDt
 from OpenSSL import SSL
 from pylibsrtp import Session
 
+from fishladder.gateway.webrtc.srtp import Decrypt, check_pylibsrtp
 from fishladder.wire.errors import ConfigError
 
 _TRANSPORT = ("_do_handshake", "_setup_srtp", "_validate_peer_identity", "_set_role", "_recv_next", "_write_ssl")
@@ -66,10 +67,7 @@ class Dtls(RTCDtlsTransport):
         super().__init__(self._pipe, [_certificate()])  # type: ignore[arg-type]
         self._srtp_profiles = _profiles()
         self._gone = gone
-
-    @property
-    def decrypt(self) -> Session:
-        return self._rx_srtp
+        self.decrypt: Decrypt | None = None
 
     @property
     def encrypt(self) -> Session:
@@ -90,6 +88,7 @@ class Dtls(RTCDtlsTransport):
         await self.start(expected)
         if self.state != "connected":
             return False
+        self.decrypt = Decrypt(self._rx_srtp)
         self.on("statechange", self._changed)
         return True
 
@@ -170,7 +169,8 @@ def _nowhere(_: bytes) -> None:
 
 
 def check_aiortc() -> None:
-    """Whether aiortc's insides are as we know them. Raises `ConfigError`."""
+    """Whether the insides of aiortc and what it rests on are as we know them. Raises `ConfigError`."""
+    check_pylibsrtp()
     made = RTCDtlsTransport(_Pipe(lambda _: None), [_certificate()])  # type: ignore[arg-type]
     missing = [name for name in (*_TRANSPORT, *_FIELDS) if not hasattr(made, name)]
     missing += ["_create_ssl_context"] if not hasattr(RTCCertificate, "_create_ssl_context") else []

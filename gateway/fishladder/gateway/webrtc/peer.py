@@ -14,7 +14,7 @@ from fishladder.gateway.webrtc import sdp
 from fishladder.gateway.webrtc.addresses import MediaSettings, candidates
 from fishladder.gateway.webrtc.assembler import Assembled
 from fishladder.gateway.webrtc.dtls import Dtls
-from fishladder.gateway.webrtc.ice import Datagram, IceAgent, Path
+from fishladder.gateway.webrtc.ice import IceAgent, Path
 from fishladder.gateway.webrtc.sender_clock import SenderClock
 from fishladder.gateway.webrtc.sockets import Sockets
 from fishladder.gateway.webrtc.source import Counts
@@ -56,7 +56,7 @@ class Peer:
         self._ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = float("inf")
+        self._timer_at = self._ice_at = self._video_at = float("inf")
         self._loop = asyncio.get_running_loop()
         self._origin = secrets.randbits(62)
         self._named: list[str] = []
@@ -160,7 +160,10 @@ class Peer:
     def received(self, path: Path, data: bytes) -> None:
         """A datagram at one of our sockets. Never raises: whoever sent it must not be able to end anything."""
         try:
-            self._dispatch(path, data)
+            if self.connected_at is not None and data and 127 < data[0] < 192:
+                self._media(data, time.monotonic())  # SRTP itself tells who sent it, wherever from
+            else:
+                self._dispatch(path, data)
         except WireError:
             self.bad += 1
         except Exception:
@@ -174,32 +177,29 @@ class Peer:
         first = data[0] if data else 255
         if first < 4:
             for one in self._ice.received(data, path, now):
-                self._sockets.send(one)
+                self._sockets.send(*one)
             if self._ice.selected is not None:
                 self._ready.set()
             self._arm()
-        elif 127 < first < 192 and (self.connected_at is not None or self._ice.knows(path.address)):
-            self._media(data, now)  # with its keys there, SRTP itself tells who sent it, wherever from
+        elif 127 < first < 192 and self._ice.knows(path.address):
+            # The client's media may follow on the heels of its last word of the handshake.
+            if self._ready.is_set() and len(self._early) < _MOST_EARLY:
+                self._early.append(data)
         elif 19 < first < 64 and self._ice.knows(path.address):
             self._dtls.received(data)  # which has no way to tell: a stranger's alert would end a handshake
         else:
             self.bad += 1
 
     def _media(self, data: bytes, now: float) -> None:
-        """SRTP and SRTCP (RFC 5761 tells them apart)."""
-        if self.connected_at is None:
-            # The client's media may follow on the heels of its last word of the handshake.
-            if self._ready.is_set() and len(self._early) < _MOST_EARLY:
-                self._early.append(data)
-            return
+        """SRTP and SRTCP (RFC 5761 tells them apart), with the keys there."""
         if len(data) < 12:
             return
         control = 191 < data[1] < 224
         if not control and data[1] & 127 in self._audio:
             return
-        try:
-            plain = self._dtls.decrypt.unprotect_rtcp(data) if control else self._dtls.decrypt.unprotect(data)
-        except Exception:  # noqa: BLE001 - forged, repeated, or longer than a datagram may be
+        assert self._dtls.decrypt is not None
+        plain = self._dtls.decrypt.packet(data, control=control)
+        if plain is None:
             self.bad += 1
             return
         assert self._ice is not None
@@ -210,13 +210,15 @@ class Peer:
                 self.end(f"the peer sends more than {_MOST_SSRCS} streams")
                 return
             self._ssrcs.add(ssrc)
+        video = self._video
         if control:
-            self._video.take_rtcp(plain, now)
+            video.take_rtcp(plain, now)
         else:
-            self._video.take_rtp(plain, now)
-        self._flush()
-        if self._video.next_at < self._timer_at:
-            self._arm()
+            video.take_rtp(plain, now)
+        if video.units or video.outgoing:
+            self._flush()
+        if video.next_at != self._video_at:
+            self._set_timer()
 
     def _flush(self) -> None:
         video = self._video
@@ -236,18 +238,24 @@ class Peer:
         now = time.monotonic()
         if self._ice is not None and now >= self._ice.next_at:
             for one in self._ice.poll(now):
-                self._sockets.send(one)
+                self._sockets.send(*one)
         if self.connected_at is not None and now >= self._video.next_at:
             self._video.poll(now)
             self._flush()
         self._arm()
 
     def _arm(self) -> None:
+        """What waits for its time may have changed."""
+        if self._ice is not None:
+            self._ice_at = self._ice.next_at
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        """As `_arm`, where it is only the video's. Media makes ICE wait longer, which the timer finds out."""
         if not self._sockets.are_open:
             return
-        at = self._ice.next_at if self._ice is not None else float("inf")
-        if self.connected_at is not None:
-            at = min(at, self._video.next_at)
+        self._video_at = self._video.next_at
+        at = self._ice_at if self.connected_at is None else min(self._ice_at, self._video_at)
         if at == self._timer_at:
             return
         self._disarm()
@@ -287,7 +295,7 @@ class Peer:
 
     def _send_selected(self, data: bytes) -> None:
         if self._ice is not None and self._ice.selected is not None:
-            self._sockets.send(Datagram(self._ice.selected, data))
+            self._sockets.send(self._ice.selected, data)
 
 
 def _nowhere(codec: Codec, unit: Assembled) -> None:

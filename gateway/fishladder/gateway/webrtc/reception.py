@@ -2,7 +2,6 @@
 
 from fishladder.gateway.webrtc.assembler import CLOCK_HZ
 from fishladder.gateway.webrtc.rtcp import Block
-from fishladder.gateway.webrtc.rtp import step
 
 
 class Reception:
@@ -21,16 +20,16 @@ class Reception:
 
     def arrived(self, seq: int, timestamp: int, now: float) -> None:
         self.received += 1
-        at = self._highest + step(seq - self._highest, 16)
-        if at <= self._highest:
+        ahead = (seq - self._highest) & 0xFFFF
+        if not 0 < ahead < 0x8000:
             return
-        self._highest = at
+        self._highest += ahead
         if timestamp == self._timestamp:
             return
         self._timestamp = timestamp
         transit = now * CLOCK_HZ - timestamp
         if self._transit is not None:
-            difference = abs(step(int(transit - self._transit), 32))
+            difference = abs((int(transit - self._transit) + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
             self._jitter += (difference - self._jitter) / 16
         self._transit = transit
 

@@ -41,13 +41,19 @@ class Reorder(Generic[T]):
         self._held: dict[int, T] = {}
         self._abandoned: dict[int, Missing] = {}  # the last holes given up: how late would they have been filled?
 
+    def passes(self, seq: int) -> bool:
+        """The packet with the wrapped number `seq` is next and nothing is missing, as most often. It is then taken."""
+        if self.missing or self._held or seq != self._next & 0xFFFF:
+            return False
+        self._highest = max(self._highest, self._next)
+        self._next += 1
+        return True
+
     def push(self, seq: int, item: T, now: float) -> list[T | None]:
         """Take the packet with the wrapped number `seq`. Returns what is in order now."""
-        at = self._next + step(seq - self._next, 16)
-        if at == self._next and not self._held and not self.missing:
-            self._next = at + 1
-            self._highest = max(self._highest, at)
+        if self.passes(seq):
             return [item]
+        at = self._next + step(seq - self._next, 16)
         if at < self._next or at in self._held:
             self.late += 1
             return []

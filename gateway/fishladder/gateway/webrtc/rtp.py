@@ -3,7 +3,8 @@ payload means is `depayload`'s business.
 """
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 from fishladder.wire.errors import WireError
 
@@ -19,7 +20,7 @@ RID = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id"
 REPAIRED_RID = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id"
 
 
-class RtpPacket(NamedTuple):
+class RtpPacket(msgspec.Struct, frozen=True, gc=False):
     payload_type: int
     marker: bool
     seq: int

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import cast
 
 from fishladder.gateway.webrtc.addresses import MediaSettings, open_sockets
-from fishladder.gateway.webrtc.ice import Datagram, Path
+from fishladder.gateway.webrtc.ice import Path
 
 Received = Callable[[Path, bytes], None]
 
@@ -15,13 +15,19 @@ class _Socket(asyncio.DatagramProtocol):
         self.number = number
         self.received: Received | None = None
         self.transport: asyncio.DatagramTransport | None = None
+        self._path: Path | None = None  # of the last datagram: most come the same way
+        self._address: tuple[str, int] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        path = self._path
+        if path is None or addr != self._address:
+            path = self._path = Path(self.number, (addr[0], addr[1]))
+            self._address = addr
         if self.received is not None:
-            self.received(Path(self.number, (addr[0], addr[1])), data)
+            self.received(path, data)
 
     def error_received(self, exc: Exception) -> None:
         """The other side's port is closed, for the moment; whether it is gone, ICE finds out."""
@@ -55,11 +61,11 @@ class Sockets:
         for own in self._sockets:
             own.received = received
 
-    def send(self, one: Datagram) -> None:
-        if one.path.socket < len(self._sockets):
-            transport = self._sockets[one.path.socket].transport
+    def send(self, path: Path, data: bytes) -> None:
+        if path.socket < len(self._sockets):
+            transport = self._sockets[path.socket].transport
             if transport is not None and not transport.is_closing():
-                transport.sendto(one.data, one.path.address)
+                transport.sendto(data, path.address)
 
     def close(self) -> None:
         """Idempotent."""

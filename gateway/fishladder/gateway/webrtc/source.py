@@ -45,6 +45,7 @@ class Source:
         self.last_at = 0.0
         self.seen_at = 0.0  #: as `last_at`, but a goodbye does not change it
         self._reorder: Reorder[tuple[Codec, Part]] = Reorder(first.seq)
+        self.missing = self._reorder.missing
         self._pacer = NackPacer()
         self._bad = 0
 
@@ -93,6 +94,12 @@ class Source:
                 data = None
                 self._bad += 1
         reorder, pacer = self._reorder, self._pacer
+        if not again and reorder.passes(seq):
+            whole: Units = []
+            for unit in self.assembler.take(Part(packet.timestamp, packet.marker, data)):
+                whole.append((codec, unit))
+            self.keyframe_wanted |= data is None
+            return whole
         missing = reorder.missing
         if (missing or again) and (hole := reorder.hole(seq)) is not None:
             pacer.arrived(hole, now, again=again)

@@ -26,6 +26,7 @@ class Streams:
         self._agreed = agreed
         self._unit_bytes = unit_bytes
         self._encodings = Encodings(agreed.encodings) if len(agreed.encodings) > 1 else None
+        self.is_one = self._encodings is None  #: a packet of the source's ssrc is the source's, whatever else comes
         self._past = Counts()  # of sources that were left
         self._clocks = {ssrc: SenderClock() for ssrc in agreed.encodings}  # reports come of those not taken, too
 

@@ -5,7 +5,6 @@ came, so that the sender's own controller can find out what the link carries. Pu
 import struct
 
 from fishladder.gateway.webrtc.rtcp import RTPFB, TRANSPORT_FEEDBACK, feedback
-from fishladder.gateway.webrtc.rtp import step
 
 EVERY_S = 0.05
 #: Packets one message speaks of; a jump to beyond them is a sender that began anew.
@@ -25,19 +24,18 @@ class TransportFeedback:
         self._next: int | None = None  # the first number not reported yet
         self._count = 0
 
-    def arrived(self, seq: int, now: float) -> None:
-        """A packet with the wrapped number `seq` has come at `now` (seconds, any steady clock)."""
+    def arrived(self, seq: int, now: float) -> bool:
+        """A packet with the wrapped number `seq` has come at `now` (seconds, any steady clock). Whether so many have
+        that the next message should not wait.
+        """
         if self._next is None:
             self._next = seq
-        at = self._next + step(seq - self._next, 16)
-        if abs(at - self._next) >= MOST_PACKETS:
+        ahead = (seq - self._next + 0x8000 & 0xFFFF) - 0x8000
+        at = self._next + ahead
+        if not -MOST_PACKETS < ahead < MOST_PACKETS:
             self._came.clear()
             self._next = at
         self._came.setdefault(at, now)
-
-    @property
-    def full(self) -> bool:
-        """It should be sent before its time."""
         return len(self._came) >= MOST_PACKETS // 4
 
     def take(self, media: int) -> list[bytes]:

@@ -67,7 +67,19 @@ class VideoStream:
         self._congestion.arrived(packet, len(data), now)
         kind = packet.payload_type
         if (codec := self._agreed.codecs.get(kind)) is not None:
-            if (source := self._streams.of(packet, now)) is not None:
+            source, one = self._streams.source, self._streams.is_one
+            if source is not None and source.ssrc == packet.ssrc and one:
+                units = source.take(codec, packet, now)
+                if not (source.missing or source.keyframe_wanted or self._keyframe_wanted):
+                    # As most often: there is nothing to ask for. What follows would do the same in many more steps.
+                    if units:
+                        self.units += units
+                    self.next_at = min(self._report_at, self._congestion.next_at)
+                    if self._congestion.messages:
+                        self._plan()
+                    return
+                self._hand_on(source, units, now)
+            elif (source := self._streams.of(packet, now)) is not None:
                 self._hand_on(source, source.take(codec, packet, now), now)
         elif (codec := self._agreed.codecs.get(self._agreed.rtx.get(kind, -1))) is not None:
             source = self._streams.of_repeated(packet)
