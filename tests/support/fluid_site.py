@@ -25,6 +25,7 @@ KEYFRAME_RATIO = 8.0
 MADE = 0.9
 _BACKFILL = -1  # in place of a channel
 UPLOAD: Literal[0] = 0  # in place of a site
+RISES_S = 5.0
 #: Pictures of the old size that x264 still makes when told a lower rate, if it is not opened anew.
 LAG = 3
 #: TCP lets so much be on its way beyond what the link carries in a round trip, and sees a queue of this as one.
@@ -135,19 +136,21 @@ class Lending(Bottleneck):
 @dataclass(frozen=True)
 class Upload:
     """Somebody's long upload by ordinary TCP, which keeps so much of a queue from one time to another, and its part of
-    the link.
+    the link. `falls`: by so much of the queue each `RISES_S`, as CUBIC's does after a loss.
     """
 
     begins_s: float
     ends_s: float
     queue_s: float
     part: float = 0.5
+    falls: float = 0.0
 
     def tick(self, link: Bottleneck, now_s: float) -> None:
         if not self.begins_s <= now_s < self.ends_s:
             return
         capacity = link.capacity_bps(now_s) / 8
-        room = capacity * self.queue_s - link.holds()
+        queue_s = self.queue_s * (1 - self.falls * (1 - now_s % RISES_S / RISES_S))
+        room = capacity * queue_s - link.holds()
         size = max(room, self.part * capacity * TICK_S if room > -0.1 * capacity else 0.0)
         if size > 0:
             link.add(UPLOAD, Unit(0, 0, now_s, math.ceil(size)))

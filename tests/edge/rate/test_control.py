@@ -86,12 +86,17 @@ def test_many_cameras_on_a_very_thin_link_are_late_by_little(cameras: int) -> No
 
 @pytest.mark.parametrize("tcp_says", [True, False])
 def test_a_thin_link_is_known_when_the_connection_is_made_anew(tcp_says: bool) -> None:
-    site = FluidSite([camera(1500, 10) for _ in range(8)], lambda _: 250e3, rtt_s=0.1, tcp_says=tcp_says)
-    site.run(40)
-    spilled, site.control = site.spilled, RateControl(8, site.control)
-    site.run(10)
-    assert site.spilled - spilled < 40
-    assert at(site.ages_ms(40, 42), 0.95) < 700
+    spilled = 0
+    for seed in range(1, 4):
+        cameras = [camera(1500, 10) for _ in range(8)]
+        site = FluidSite(cameras, lambda _: 250e3, rtt_s=0.1, tcp_says=tcp_says, seed=seed)
+        site.run(40)
+        spilled -= site.spilled
+        site.control = RateControl(8, site.control)
+        site.run(10)
+        spilled += site.spilled
+        assert at(site.ages_ms(40, 42), 0.95) < 700
+    assert spilled < 3 * 40
 
 
 def test_weights_share_a_link() -> None:
@@ -178,15 +183,26 @@ def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
 
 
 @pytest.mark.parametrize("tcp_says", [True, False])
-@pytest.mark.parametrize(("queue_s", "late_ms"), [(0.1, 350), (0.3, 700), (1.0, 1500)])
+@pytest.mark.parametrize(("queue_s", "late_ms"), [(0.1, 500), (0.3, 700), (1.0, 1500)])
 def test_a_long_upload_beside_it_gets_its_part_and_no_more(queue_s: float, late_ms: float, tcp_says: bool) -> None:
     """Whoever fills a queue takes the link from all who give way to it."""
     site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1, tcp_says=tcp_says)
     run([site], 120, Upload(20, 80, queue_s))
-    assert site.used(40, 80) > 0.25 * 2e6
+    assert site.used(40, 80) > 0.18 * 2e6
     assert at(site.ages_ms(40, 78), 0.95) < late_ms
     assert site.used(90, 118) > 0.85 * 2e6
     assert at(site.ages_ms(90, 118), 0.95) < 250
+
+
+@pytest.mark.parametrize("tcp_says", [True, False])
+@pytest.mark.parametrize(("queue_s", "late_ms"), [(0.3, 700), (1.0, 1500)])
+def test_who_joins_a_queue_that_rises_and_falls_gets_its_part(queue_s: float, late_ms: float, tcp_says: bool) -> None:
+    """It never saw the link empty: what it takes for that is the queue's lowest."""
+    site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1, begins_s=5, tcp_says=tcp_says)
+    run([site], 120, Upload(0, 80, queue_s, falls=0.3))
+    assert site.used(40, 80) > 0.15 * 2e6
+    assert at(site.ages_ms(40, 78), 0.95) < late_ms
+    assert site.used(90, 118) > 0.85 * 2e6
 
 
 def test_a_site_that_yields_gives_an_upload_all_it_wants() -> None:

@@ -65,6 +65,33 @@ def test_once_the_queue_has_drained_the_rate_is_what_came_meanwhile() -> None:
     assert 0.8e6 < it.rate_bps < 1.4e6
 
 
+def test_after_a_queue_the_rate_is_soon_what_came() -> None:
+    """It goes down so that the queue drains, which is no reason to send less once it has."""
+    it = fed(delay_s=0.06)
+    low_bps, carried_bps = it.rate_bps, it.carried_bps
+    assert carried_bps is not None
+    for tick in range(16):
+        now_s = 3.0 + tick / 30
+        it.sent(4000, now_s)
+        it.acked(4000, 0.02, now_s)
+        it.step(now_s, 0.02, 4000)
+    assert low_bps * it.made < 0.95 * carried_bps < it.rate_bps * it.made < 1.1 * carried_bps
+
+
+def test_what_a_pause_kept_back_is_known_until_it_has_drained() -> None:
+    it = fed(delay_s=0.0)
+    for tick in range(8):  # of 0.25 s, in which a fourth is sent
+        now_s = 3.0 + tick / 30
+        if tick % 4 == 0:
+            it.sent(4000, now_s)
+        it.paused(now_s)
+    assert 0.1 < it.behind_s < 0.25
+    it.acked(4000, 0.2, 3.3)
+    assert it.behind_s > 0.1
+    it.acked(4000, 0.04, 3.4)
+    assert it.behind_s == 0.0
+
+
 def test_what_units_show_is_believed_until_it_was_wrong() -> None:
     it, now_s = Estimator(1e6), 0.0
     calm = LinkState(rtt_us=20_000, min_rtt_us=20_000)

@@ -1,31 +1,124 @@
 """Whether somebody else keeps the queue before the uplink full, as a long upload by ordinary TCP does. Giving way to a
-queue that others refill only gives them the link; then delays are better held against those of the last seconds than
-against an empty link's. Pure.
+queue that others refill only gives them the link. Then delays are held against the round trip that TCP itself sees,
+which is everybody's queue and not what waits at the agent, and TCP shares the link as it does with anybody. Pure.
 """
 
-#: A queue of ours has drained after so long, and twice its length, at a rate that is half of what made it.
-AFTER_S, GAVE_WAY = 3.0, 0.5
-#: If as much as this is left of it, it is somebody else's.
-LEFT = 0.5
-#: Delays so old no longer count while it is: whoever fills a queue lets it rise and fall.
-LATELY_S = 4.0
+import math
+from collections import deque
+from typing import NamedTuple
+
+#: A link that became slower is full at the same rate again and again. Where it is full at so much less, and at so much
+#: less again, each time within so long but not before a queue of ours would have drained, it may be somebody else's.
+LESS, TIMES, WITHIN_S, DRAINS_S = 0.75, 2, 10.0, 0.6
+#: Then, and now and then while it is, so much of the rate is sent for a moment: a queue that does not fall to half, or
+#: comes back within so long, is not ours. Whoever fills a queue lets it rise and fall, in some seconds; nobody leaves
+#: it as good as empty for so long.
+GIVES, LEFT, CHECK_S, EMPTY_S = 0.6, 0.5, 7.0, 2.0
+#: So long after that it is checked again, at first and at most; and it is not suspected for so long if it was ours.
+AGAIN_S, AGAIN_MOST_S, CLEARED_S = 6.0, 12.0, 10.0
+#: Fallen, and gone, is what has not been seen for so long.
+FALLEN_S, GONE_S = 1.0, 4.0
+#: Round trips of so long are looked at: TCP smooths them, and they fall as others' queue does.
+LATELY_S = 1.0
+#: Others' queue is the longest of so long before giving way ends; beyond it, and some more, it is ours.
+OTHERS_S, OURS = 4.0, 1.05
+
+
+class Seen(NamedTuple):
+    """Seconds: the least of the delays just now, and of those of the last minute; by how much more there is a queue;
+    what TCP sees, None where it does not say.
+    """
+
+    least_s: float
+    empty_s: float
+    full_s: float
+    rtt_s: float | None
+
+
+class _Check(NamedTuple):
+    since_s: float
+    queue_s: float
+    empty_since_s: float | None = None  # it has fallen, and stayed so since
 
 
 class Contest:
     """One connection's. Times in seconds on one clock."""
 
     def __init__(self) -> None:
-        self.active = False
-        self._since: tuple[float, float, float] | None = None  # when a queue was seen, our rate and the queue then
+        self.base_s: float | None = None  #: what delays are held against while it is; None: it is not
+        self._queued_s = -math.inf  # when a queue was seen last
+        self._gone_s = 0.0  # for so long none is
+        self._from: tuple[float, float, float] | None = None  # when a queue was seen, rate and delay then
+        self._less = 0
+        self._seen: deque[tuple[float, float]] = deque()  # (when, round trip or delay)
+        self._others_s = 0.0  # the way there and back with their queue
+        self._check: _Check | None = None
+        self._next_s, self._again_s = -math.inf, AGAIN_S  # not before, and how long after a check the next one is
 
-    def look(self, queue_s: float, full_s: float, rate_bps: float, now_s: float) -> None:
-        """`queue_s`: what stands, against the shortest delay of the last minute; `full_s`: from which one counts."""
-        if queue_s <= full_s:
-            self._since, self.active = None, False
-            return
-        if self._since is None:
-            self._since = now_s, rate_bps, queue_s
-        since_s, then_bps, then_s = self._since
-        long = now_s - since_s > AFTER_S + 2 * then_s
-        if long and rate_bps < GAVE_WAY * then_bps and queue_s > LEFT * then_s:
-            self.active = True
+    @property
+    def gives_way(self) -> bool:
+        """No more than `GIVES` of the rate is to be sent for a moment."""
+        return self._check is not None
+
+    @property
+    def holds(self) -> bool:
+        """No more is to be tried: it gives way, or others' queue is not seen, and what came next would be ours."""
+        return self.gives_way or (self.base_s is not None and self._gone_s > FALLEN_S)
+
+    def look(self, seen: Seen, rate_bps: float, now_s: float) -> None:
+        """`rate_bps`: what may be sent."""
+        self._seen.append((now_s, seen.least_s if seen.rtt_s is None else seen.rtt_s))
+        while self._seen[0][0] < now_s - OTHERS_S:
+            self._seen.popleft()
+        queue_s = seen.least_s - seen.empty_s
+        self._queued_s = now_s if queue_s > seen.full_s else self._queued_s
+        self._gone_s = now_s - self._queued_s
+        if self._check is not None:
+            self._judge(self._check, queue_s, seen, now_s)
+        elif self._gone_s > GONE_S:
+            self._ours()
+        elif self._gone_s == 0.0 and self._due(seen.least_s, rate_bps, now_s):
+            self._check = _Check(now_s, queue_s)
+        if self.base_s is not None and seen.rtt_s is not None:
+            self.base_s = min(self._most_s(LATELY_S + seen.least_s, now_s), self._others_s * OURS)
+
+    def _due(self, delay_s: float, rate_bps: float, now_s: float) -> bool:
+        """Whether it is to be seen if a queue is ours."""
+        return now_s >= self._next_s and (self.base_s is not None or self._suspect(delay_s, rate_bps, now_s))
+
+    def _suspect(self, delay_s: float, rate_bps: float, now_s: float) -> bool:
+        """Whether the link was full at ever less."""
+        if self._from is None or rate_bps > self._from[1] or now_s - self._from[0] > WITHIN_S + 2 * self._from[2]:
+            self._from, self._less = (now_s, rate_bps, delay_s), 0
+        elif rate_bps < LESS * self._from[1] and now_s - self._from[0] > DRAINS_S + 2 * self._from[2]:
+            self._from, self._less = (now_s, rate_bps, delay_s), self._less + 1
+        return self._less >= TIMES
+
+    def _judge(self, check: _Check, queue_s: float, seen: Seen, now_s: float) -> None:
+        """Whose it is, as far as one can see already."""
+        passed_s = now_s - check.since_s
+        if (empty_since_s := check.empty_since_s) is not None:
+            if queue_s > seen.full_s:
+                self._others(now_s)
+            elif passed_s > CHECK_S or now_s - empty_since_s > EMPTY_S:
+                self._ours()
+                self._next_s = now_s + CLEARED_S
+            elif queue_s > seen.full_s / 2:
+                self._check = check._replace(empty_since_s=now_s)
+        elif queue_s < max(LEFT * check.queue_s, seen.full_s):
+            self._check = check._replace(empty_since_s=now_s)
+        elif passed_s > 1.0 + seen.empty_s + 2 * check.queue_s / (1 - GIVES):
+            self._others(now_s)
+
+    def _others(self, now_s: float) -> None:
+        if self.base_s is None:
+            self._again_s = AGAIN_S
+        self.base_s = self._others_s = self._most_s(OTHERS_S, now_s)
+        self._check = None
+        self._next_s, self._again_s = now_s + self._again_s, min(2 * self._again_s, AGAIN_MOST_S)
+
+    def _ours(self) -> None:
+        self.base_s, self._check, self._from, self._less = None, None, None, 0
+
+    def _most_s(self, span_s: float, now_s: float) -> float:
+        return max(it for at_s, it in self._seen if at_s >= now_s - span_s)

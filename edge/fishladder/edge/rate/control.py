@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.camera_state import CameraState
-from fishladder.edge.rate.estimator import AWAY_S, FREE_S, LEAST_BPS, Estimator
+from fishladder.edge.rate.estimator import AWAY_S, BEHIND_PAUSE_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.fullness import Fullness
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
@@ -35,6 +35,8 @@ PAYLOAD = 0.97
 GENTLE_PAYLOAD = 0.9
 #: Of the operator's limit, which counts what goes over the link: headers, and what is sent twice.
 LIMIT_PAYLOAD = 0.92
+#: What has piled up behind a pause drains by so much less of the rate, per second of it, and at most.
+BEHIND, BEHIND_MOST = 1.4, 0.35
 STEP_S = 0.1
 #: What is on its way takes long if it takes this.
 LONG_S = 0.2
@@ -203,11 +205,15 @@ class RateControl:
             camera.used(passed_s)
             if channel not in wishes:
                 beside_bps += camera.used_bps
+        if link.rate_bytes_s is not None:
+            self._proven.delivers(link.rate_bytes_s * 8, now_s)
         proven_bps = self._proven.usual_bps(now_s, link.least_s, since_s=self.estimator.full_s)
         self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
+        if self.thin and now_s < self._paused_to_s + BEHIND_PAUSE_S:
+            payload *= 1 - min(self.estimator.behind_s * BEHIND, BEHIND_MOST)
         may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD) - beside_bps
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD
         least_of_backfill_bps = max(may_bps, 0.0) * BACKFILL_LEAST

@@ -6,18 +6,14 @@ about the link. How the rate is shared out is for `budget`.
 import math
 from collections import deque
 from statistics import median
-from typing import NamedTuple
 
 from fishladder.edge.link_state import SILENT, LinkState
-from fishladder.edge.rate.contest import LATELY_S as CONTEST_S
-from fishladder.edge.rate.contest import Contest
+from fishladder.edge.rate.contest import GIVES, Contest, Seen
 from fishladder.edge.rate.growth import Growth, Tried
+from fishladder.edge.rate.lately import WINDOW_UNITS, Ack, Lately
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
-#: The delay of the quickest unit of so long, and of so many, is that of a standing queue: a keyframe's own length on
-#: the wire delays those behind it, never all. (The idea is CoDel's, RFC 8289.)
-WINDOW_S, WINDOW_UNITS = 0.4, 3
 #: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
 FULL_S, FREE_S = 0.035, 0.02
 #: The same where units are this short, as those of several cameras are: then no keyframe comes on top that is long.
@@ -44,10 +40,12 @@ DRAINED = 0.92
 AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
 STEP_S, SETTLE_S = 0.2, 0.4
-#: What has piled up behind a pause makes units late for so long.
-BEHIND_PAUSE_S = 1.0
+#: What has piled up behind a pause makes units late for so long; and if it is more than this, nothing is decided.
+BEHIND_PAUSE_S, BEHIND_S = 1.0, 0.1
 #: Of what came through while the queue stood; less the longer the queue, which has to drain.
 DOWN, DRAIN = 0.96, 0.6
+#: And of the same once it has.
+RESTORED = 0.97
 #: Encoders make somewhat less than they are told; by no more than this is it made up for.
 LEAST_MADE = 0.8
 #: What the link carried is known for so long.
@@ -57,13 +55,6 @@ HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
 LEAST_BPS = 24_000.0
-
-
-class _Ack(NamedTuple):
-    at_s: float
-    delay_s: float
-    bytes: int
-    carried: int  # with what came before it
 
 
 class Estimator:
@@ -80,17 +71,18 @@ class Estimator:
         self._growth = Growth()
         self._guessed = False  # the last of them was taken from TCP, which follows in a moment only
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
-        self._acks: deque[_Ack] = deque()
-        self._sent: deque[tuple[float, int]] = deque()
+        self._lately = Lately()
         self.made = 1.0  #: of the rate, what is sent by those who use it: encoders make less than they are told
         self._step_s = 0.0
         self._late_s = 0.0
         self._drains_s: float | None = None  # since when
         self._first_base_s: float | None = None  # as TCP says, until that has happened
         self._contest = Contest()
-        self._contested_base_s: float | None = None
         self._looked_s = 0.0
-        self._resumed_s: float | None = 0.0  # first heard of what went after a pause; None: not yet
+        self._paused = False  # and nothing heard yet of what went after that
+        self._cut_bps = 0.0  # what came when it went down for a queue that has not drained yet
+        self._paused_s, self._paused_bps = 0.0, 0.0  # since when, and what was sent before
+        self.behind_s = 0.0  #: what a pause kept back, in seconds of what was sent before, until it has drained
         self._doubted_bps = 0.0  # what it was before a link on which nothing queued was late
 
     def go_on_from(self, before: "Estimator") -> None:
@@ -112,7 +104,7 @@ class Estimator:
     @property
     def heard(self) -> bool:
         """Whether anything was acknowledged yet."""
-        return bool(self._acks)
+        return bool(self._lately.acks)
 
     @property
     def base_s(self) -> float | None:
@@ -120,20 +112,22 @@ class Estimator:
         while what was sent before anything was known has not drained; that of the last seconds where others keep the
         queue full.
         """
-        return self._first_base_s or self._contested_base_s or (self._bases[0][1] if self._bases else None)
+        return self._first_base_s or self._contest.base_s or (self._bases[0][1] if self._bases else None)
 
     def sent(self, size: int, now_s: float) -> None:
         """So many bytes of live units were handed to the link."""
-        self._sent.append((now_s, size))
+        self._lately.sent(size, now_s)
 
     def acked(self, size: int, delay_s: float, now_s: float, *, before: int = 0) -> None:
         """A unit was acknowledged `delay_s` after it was ready to be sent; `before`: bytes of something else that went
         before it on the same way.
         """
-        if self._resumed_s is None:
-            self._resumed_s = now_s
+        if self._paused:
+            self._paused, self._lately.since_s = False, now_s
             self._hold_still(now_s)
-        self._acks.append(_Ack(now_s, delay_s, size, size + before))
+        if self.behind_s and delay_s < (self.base_s or 0.0) + FULL_S:
+            self.behind_s, self._step_s = 0.0, min(self._step_s, now_s + SETTLE_S)
+        self._lately.acks.append(Ack(now_s, delay_s, size, size + before))
         while self._bases and self._bases[-1][1] >= delay_s:
             self._bases.pop()
         self._bases.append((now_s, delay_s))
@@ -141,8 +135,10 @@ class Estimator:
             self._bases.popleft()
 
     def late(self, now_s: float, oldest_s: float, before_bytes: int, link: LinkState = SILENT) -> bool:
-        """Whether the link has become slower, so that deciding cannot wait; see `step`."""
-        if self.base_s is None or not self._acks or now_s < self._late_s:
+        """Whether the link has become slower, so that deciding cannot wait; see `step`. Where others keep a queue full
+        packets are lost, and everything is late for some round trips.
+        """
+        if self.base_s is None or not self._lately.acks or now_s < self._late_s or self._contest.base_s is not None:
             return False
         takes_s = before_bytes * 8 / self.rate_bps
         slower_bps = self._slower_bps(link)
@@ -150,7 +146,7 @@ class Estimator:
         will_be = slower_bps is not None and before_bytes * 8 / slower_bps - takes_s > LATE_S
         if oldest_s - self.base_s <= (WILL_BE_LATE_S if will_be else takes_s + bound_s):
             return False
-        return oldest_s > max((ack.delay_s for ack in self._acks), default=0.0)  # else as late as others: a busy host
+        return oldest_s > self._lately.longest_s  # else as late as others: a busy host
 
     def _slower_bps(self, link: LinkState) -> float | None:
         """What TCP delivers, if that is far less than the rate."""
@@ -159,11 +155,15 @@ class Estimator:
 
     def paused(self, now_s: float) -> None:
         """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
-        self._resumed_s = None
+        if not self._paused:
+            self._paused, self._paused_s, self._paused_bps = True, now_s, self._lately.sent_bps(now_s)
+        went_s = self._lately.sent_since(self._paused_s) * 8 / max(self._paused_bps, LEAST_BPS)
+        self.behind_s = max(now_s - self._paused_s - went_s, 0.0)
         self._hold_still(now_s)
 
     def _hold_still(self, now_s: float) -> None:
-        self._step_s, self._late_s = now_s + SETTLE_S, now_s + BEHIND_PAUSE_S
+        self._late_s = now_s + BEHIND_PAUSE_S
+        self._step_s = now_s + (BEHIND_PAUSE_S if self.behind_s > BEHIND_S else SETTLE_S)
 
     def step(
         self,
@@ -181,23 +181,23 @@ class Estimator:
         while self._carried and self._carried[0][0] < now_s - LATELY_S:
             self._carried.popleft()
         base_s = self.base_s
-        if base_s is None or not self._acks:
+        if base_s is None or not self._lately.acks:
             self._begin(now_s, link)
             return
         more = DENIED if link.idle else 1.0
-        if self._acks[-1].at_s < now_s - AWAY_S:
+        if self._lately.acks[-1].at_s < now_s - AWAY_S:
             if oldest_s is None:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
             self._late_s = self._step_s = now_s + SETTLE_S / 2
-            self._drains_s = now_s
+            self._drains_s, self._cut_bps = now_s, 0.0
             self.queue_s = oldest_s - base_s
-            came_bps, drain_s = self._came_bps(now_s, 0.2), self.queue_s
+            came_bps, drain_s = self._lately.came_bps(now_s, 0.2), self.queue_s
             if (slower_bps := self._slower_bps(link)) is not None:
                 drain_s = before_bytes * 8 / slower_bps
                 came_bps = min(came_bps, slower_bps)  # part of what came lately did so before
-            if len(self._acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
+            if len(self._lately.acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
                 came_bps = link.carries_bps  # too few to tell
             share = max(LATE_DOWN - drain_s / DRAIN_S, LATE_LEAST)
             if self._carried or link.queues:  # what it was is no measure any more
@@ -211,23 +211,23 @@ class Estimator:
             return
         if now_s < self._step_s:
             return
-        self._forget(now_s)
-        recent = self._recent(now_s)
+        self._lately.forget(now_s)
+        recent = self._lately.recent(now_s)
         if not recent or recent[-1].at_s <= self._looked_s:
             return  # nothing new was heard
         self._looked_s = now_s
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         least_s = min(ack.delay_s for ack in recent)
-        full_s, free_s = self._bounds(recent, more)
-        base_s = self._contended(least_s, full_s, now_s) or base_s
-        self.queue_s = least_s - base_s
+        full_s, free_s = self._bounds(recent, more, now_s)
+        self._contended(least_s, full_s, link, now_s)
+        self.queue_s = least_s - (self.base_s or base_s)
         self._step_s = now_s + STEP_S
-        made = self._sent_bps(now_s) / self.rate_bps
+        made = self._lately.sent_bps(now_s) / self.rate_bps
         steady = self._growth.steady  # else it is what was made of less
         if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
         if self.queue_s > full_s:
-            came_bps = self._came_bps(now_s, 0.6)
+            came_bps = self._lately.came_bps(now_s, 0.6)
             if self._guessed:
                 self._carried.clear()
                 self._guessed = False
@@ -238,21 +238,33 @@ class Estimator:
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self.made), LEAST_BPS)
             self._step_s = now_s + SETTLE_S
-        elif self.queue_s < free_s:
+            self._cut_bps = 0.0 if self.yields else came_bps
+        elif self.queue_s < free_s and not self._contest.holds:
             if self._drains_s is not None:
                 self._drained(self._drains_s, now_s)
-            elif self._used(now_s):
+                return
+            self.rate_bps = max(self.rate_bps, self._cut_bps * RESTORED / self.made)
+            self._cut_bps = 0.0
+            if self._uses_it(now_s):
                 self._up(now_s, link, proven_bps)
-        elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._used(now_s, USED * self.made):
-            self._carried.append((now_s, self._came_bps(now_s, 1.0)))  # some of it waits all the time: it is used up
+        elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._uses_it(now_s):
+            self._carried.append((now_s, self._lately.came_bps(now_s, 1.0)))  # some of it waits all the time: used up
 
-    def _contended(self, least_s: float, full_s: float, now_s: float) -> float | None:
-        """What delays are held against while others keep the queue full; None while they do not."""
-        if not self.yields:
-            self._contest.look(least_s - self._bases[0][1], full_s, self.rate_bps, now_s)
-        lately = next((delay_s for at_s, delay_s in self._bases if at_s >= now_s - CONTEST_S), least_s)
-        self._contested_base_s = lately if self._contest.active and not self.yields else None
-        return self._contested_base_s
+    def _uses_it(self, now_s: float) -> bool:
+        """Whether about as much is sent as may be."""
+        return self._lately.uses(USED * self.made * self.rate_bps, now_s)
+
+    def _contended(self, least_s: float, full_s: float, link: LinkState, now_s: float) -> None:
+        """Whether others keep the queue full, for who does not yield to them anyway; now and then less is sent, to see
+        whether it is ours after all.
+        """
+        if self.yields:
+            self._contest = Contest()
+            return
+        gave_way, rtt_s = self._contest.gives_way, None if link.rtt_us is None else link.rtt_us / 1e6
+        self._contest.look(Seen(least_s, self._bases[0][1], full_s, rtt_s), self.rate_bps, now_s)
+        if self._contest.gives_way != gave_way:
+            self.rate_bps *= 1 / GIVES if gave_way else GIVES
 
     def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
@@ -272,47 +284,22 @@ class Estimator:
 
     def _drained(self, since_s: float, now_s: float) -> None:
         self._drains_s = self._first_base_s = None
-        came_bps = sum(ack.carried for ack in self._acks if ack.at_s > since_s) * 8 / max(now_s - since_s, STEP_S)
+        came_bps = self._lately.came_since_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
-    def _bounds(self, recent: list[_Ack], more: float) -> tuple[float, float]:
-        """From which queue on the link is full, and up to which it is free."""
+    def _bounds(self, recent: list[Ack], more: float, now_s: float) -> tuple[float, float]:
+        """From which queue on the link is full, and up to which it is free. Where it has just become faster, units are
+        larger than those by which the least delay was seen.
+        """
         if self.yields:  # and whatever TCP says
             return GENTLE_FULL_S, GENTLE_FREE_S
         unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
-        return max(full_s, unit_s) * more, max(free_s, unit_s / 2) * more
+        own_s = unit_s if self._growth.believes(now_s) else unit_s / 2
+        return max(full_s, unit_s) * more, max(free_s, own_s) * more
 
     def _up(self, now_s: float, link: LinkState, proven_bps: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
-        tried = Tried(self.rate_bps, self._sent_bps(now_s), most_bps, proven_bps)
-        self.rate_bps *= 1 + self._growth.step(tried, link, now_s, yields=self.yields)
-
-    def _used(self, now_s: float, share: float = USED) -> bool:
-        """Whether about as much is sent as may be."""
-        return any(
-            sum(size for at_s, size in self._sent if at_s > now_s - span_s) * 8 >= share * self.rate_bps * span_s
-            for span_s in (0.4, 1.0)
-        )
-
-    def _sent_bps(self, now_s: float) -> float:
-        return sum(size for at_s, size in self._sent if at_s > now_s - 1.0) * 8
-
-    def _came_bps(self, now_s: float, span_s: float) -> float:
-        """What was acknowledged a second, lately; a pause does not count."""
-        span_s = min(span_s, max(now_s - (self._resumed_s or 0.0), STEP_S))
-        acks = [ack for ack in self._acks if ack.at_s > now_s - span_s]
-        if len(acks) < WINDOW_UNITS:
-            acks = list(self._acks)[-WINDOW_UNITS:]
-        passed_s = max(now_s - acks[0].at_s, span_s / 2)
-        return sum(ack.carried for ack in acks[1:]) * 8 / passed_s
-
-    def _recent(self, now_s: float) -> list[_Ack]:
-        within = [ack for ack in self._acks if ack.at_s > now_s - WINDOW_S]
-        return within if len(within) >= WINDOW_UNITS else list(self._acks)[-WINDOW_UNITS:]
-
-    def _forget(self, now_s: float) -> None:
-        while len(self._acks) > WINDOW_UNITS and self._acks[0].at_s < now_s - 2.0:
-            self._acks.popleft()
-        while self._sent and self._sent[0][0] < now_s - 2.0:
-            self._sent.popleft()
+        tried = Tried(self.rate_bps, self._lately.sent_bps(now_s), most_bps, proven_bps, self.made)
+        contested = self._contest.base_s is not None
+        self.rate_bps *= 1 + self._growth.step(tried, link, now_s, yields=self.yields, contested=contested)

@@ -17,6 +17,8 @@ UP_FREE = 2.0
 #: Where units show that the link carries so many times the rate, half of the way at once; but not for so long after
 #: that was wrong, as it is where a link lends for a moment what it does not carry.
 PROVEN, PROVEN_PART, DISPROVED_S = 1.2, 0.5, 60.0
+#: It ends at so many times what they showed: encoders and acknowledgements follow a little later.
+PROVEN_MOST = 1.1
 #: And no bolder than this for so long after they showed more, as far as TCP sees no queue.
 UP_PROVEN, PROVEN_S = 0.18, 3.0
 #: Below this part of what it carried lately there is a little way to go first: so many times as fast.
@@ -25,17 +27,20 @@ UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 NEAR_FROM, NEAR_TO = 0.75, 1.05
 #: Where others on the link shall not notice us: smaller steps.
 GENTLE_UP, GENTLE_UP_MOST = 0.01, 0.05
+#: And where they keep the queue full: TCP holds back what is too much until it is far too much.
+UP_CONTESTED = 0.04
 
 
 class Tried(NamedTuple):
     """Bits a second: what may be sent, and is, the most the link carried lately (None: nobody knows), and what units
-    that came lately show it to carry at least.
+    that came lately show it to carry at least; and what of the rate is made.
     """
 
     rate_bps: float
     sent_bps: float
     most_bps: float | None
     proven_bps: float
+    made: float
 
 
 class Growth:
@@ -52,14 +57,18 @@ class Growth:
         """Whether the last step was a small one."""
         return self._part <= UP_NEAR_MOST
 
+    def believes(self, now_s: float) -> bool:
+        """Whether units showed lately that the link carries more."""
+        return now_s - self._believed_s < PROVEN_S
+
     def full(self, came_bps: float, proven_bps: float, within_s: float, now_s: float) -> None:
         """The link is full at `came_bps`: if more was believed within so long before, that was wrong."""
         if now_s - self._believed_s < within_s and came_bps * PROVEN < proven_bps:
             self._disproved_s = now_s
 
-    def step(self, tried: Tried, link: LinkState, now_s: float, *, yields: bool) -> float:
+    def step(self, tried: Tried, link: LinkState, now_s: float, *, yields: bool, contested: bool = False) -> float:
         """By which part of the rate to go up."""
-        rate_bps, sent_bps, most_bps, proven_bps = tried
+        rate_bps, sent_bps, most_bps, proven_bps, made = tried
         self._knew |= most_bps is not None
         if most_bps is None and self._knew:
             part = min(self._part * BOLDER, UP_MOST)
@@ -72,12 +81,15 @@ class Growth:
             part = GENTLE_UP if yields else min(max(near, UP_NEAR_LEAST), UP_NEAR_MOST)
         else:
             part = min(self._part * BOLDER, UP_MOST)
+        enough = max(proven_bps / made * PROVEN_MOST / rate_bps - 1, UP_NEAR_LEAST) if proven_bps else UP_MOST
         if yields and most_bps is not None:
             part = min(part, GENTLE_UP_MOST)
         elif link.calm and proven_bps > PROVEN * rate_bps and now_s - self._disproved_s > DISPROVED_S:
-            part = min(max(part, (proven_bps / rate_bps - 1) * PROVEN_PART), UP_MOST)
+            part = min(max(part, (proven_bps / rate_bps - 1) * PROVEN_PART), UP_MOST, enough)
             self._believed_s = now_s
-        elif now_s - self._believed_s < PROVEN_S:
-            part = min(part, UP_PROVEN if link.calm else UP_NEAR)
+        elif self.believes(now_s):
+            part = min(part, UP_NEAR if link.queues else UP_PROVEN, enough)
+        if contested:
+            part = min(part, UP_CONTESTED)
         self._part = part
         return part

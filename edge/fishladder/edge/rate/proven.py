@@ -32,6 +32,7 @@ class Proven:
         self._large: deque[_Unit] = deque(maxlen=ASKED)
         self._mid: deque[_Unit] = deque(maxlen=ASKED)  # and those not so large
         self._base: tuple[float, float] | None = None  # when, delay
+        self._delivered: tuple[float, float] | None = None  # since when, bits a second
 
     def came(self, size: int, delay_s: float, now_s: float) -> None:
         """A unit that found nothing before it on the link was acknowledged after so long."""
@@ -41,6 +42,11 @@ class Proven:
             self._large.append(_Unit(now_s, size, delay_s))
         if size >= MID_BYTES:
             self._mid.append(_Unit(now_s, size, delay_s))
+
+    def delivers(self, bps: float | None, now_s: float) -> None:
+        """What TCP delivered at best, or last, of what it was given."""
+        if bps is not None and (self._delivered is None or bps != self._delivered[1]):
+            self._delivered = now_s, bps
 
     def bps(self, now_s: float) -> float:
         """What each of the last large ones showed; 0 = not known."""
@@ -53,7 +59,9 @@ class Proven:
         """
         if least_s is None:
             return 0.0
-        return median(_showed(self._mid, least_s, max(since_s, now_s - KEEP_S)) or [0.0])
+        since_s = max(since_s, now_s - KEEP_S)
+        delivered_bps = self._delivered[1] if self._delivered is not None and self._delivered[0] > since_s else 0.0
+        return max(median(_showed(self._mid, least_s, since_s) or [0.0]), delivered_bps)
 
 
 def _showed(units: Iterable[_Unit], base_s: float, since_s: float) -> list[float]:
