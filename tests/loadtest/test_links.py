@@ -1,11 +1,14 @@
 """Links from presets and files: every number has a source, and what is wrong is named."""
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from click.testing import CliRunner
 
 from fishladder.loadtest.links.cli import links
+from fishladder.loadtest.links.impairments import jitter_ms
+from fishladder.loadtest.links.link import Jitter
 from fishladder.loadtest.links.load import figures, load_link, preset_names, preset_text
 from fishladder.loadtest.links.timeline import Timeline
 from fishladder.wire.errors import ConfigError
@@ -49,7 +52,7 @@ def test_every_number_of_a_preset_has_a_source_or_is_an_assumption(name: str) ->
 def test_presets_hold_the_published_figures(name: str, down: float, up: float, rtt_ms: float, queue_ms: float) -> None:
     link = load_link(name)
     assert (link.down.rate_bps / 1e6, link.up.rate_bps / 1e6) == (down, up)
-    assert link.rtt_ms == pytest.approx(rtt_ms)
+    assert link.rtt_ms == pytest.approx(rtt_ms, rel=0.001)
     assert link.up.queue_ms == pytest.approx(queue_ms)
 
 
@@ -84,6 +87,8 @@ def test_a_preset_written_out_is_the_same_link(tmp_path: Path) -> None:
         (('title = "test"', "[[schedule]]\nat_s = nan\nrate_mbps = 1"), "schedule[1].at_s"),
         (('title = "test"', "[[schedule]]\nat_s = 1\noutage_s = -1"), "schedule[1].outage_s"),
         (("delay_ms = 50", 'jitter = { kind = "normal", ms = 1, period_ms = nan }'), "up.jitter.period_ms"),
+        (("delay_ms = 50", 'jitter = { kind = "normal", ms = 1, early_sigmas = 4 }'), "up.jitter.early_sigmas"),
+        (("delay_ms = 50", 'jitter = { kind = "uniform", ms = 1, early_sigmas = 1 }'), "up.jitter.early_sigmas"),
         (("[up]", "[up"), "line"),
     ],
 )
@@ -95,6 +100,15 @@ def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, change: tuple[str, str
     assert file in str(error.value)
     assert field in str(error.value)
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize("early", [0.0, 1.0, 3.0])
+def test_jitter_is_no_earlier_than_said_and_its_mean_is_known(early: float) -> None:
+    jitter = Jitter("normal", 10, early_sigmas=early)
+    drawn = [jitter_ms(jitter, "1", slot) for slot in range(20_000)]
+    assert min(drawn) == pytest.approx(-10 * early, abs=0.5)
+    assert max(drawn) == pytest.approx(30)
+    assert fmean(drawn) == pytest.approx(jitter.mean_ms, abs=0.3)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nowhere.toml", "../docsis30", "."])

@@ -1,5 +1,6 @@
 """The model against values known otherwise: counted by hand, by what cannot be, or by what must stay the same."""
 
+from collections import deque
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fishladder.loadtest.links.link import Direction, Jitter, Link, Loss
-from fishladder.loadtest.model.congestion import Law
+from fishladder.loadtest.model.congestion import Law, window
 from fishladder.loadtest.model.fluid import fluid_bound
 from fishladder.loadtest.model.run import run_once, simulate
 from fishladder.loadtest.saturation.search import find_knee
@@ -115,20 +116,55 @@ def test_a_long_thin_lossy_path_starves_cubic_and_not_bbr() -> None:
 
 
 def test_bbr_looks_for_the_least_round_trip_every_ten_seconds() -> None:
-    """Next to nothing leaves for 200 ms then, so that frames come late; in a link that is never idle."""
-    camera = replace(CONSTANT, fps=25, bitrate_bps=2.5e6, gop_s=0.04)
-
-    def late_s(law: Law) -> list[float]:
-        traffic, outcome = simulate(Scenario(PLAIN, camera, law=law, seconds=25), 3, 1)
-        late = outcome.arrival_us - traffic.at_us > 150_000
-        return sorted(traffic.at_us[late] / 1e6)
-
-    assert not late_s("cubic")
-    moments = late_s("bbr")
-    assert 0.2 < len(moments) / 3 / 25 < 1.5, "a moment each"
-    begins = [moments[0], *(at for before, at in pairwise(moments) if at - before > 1)]
+    """Next to nothing may be in flight for 200 ms then; where a queue stands, so that it is not seen anyway."""
+    bbr = window("bbr", 20_000)
+    flight: deque[tuple[float, int]] = deque()
+    now_us, in_flight, pauses = 0.0, 0, []
+    while now_us < 25e6:
+        now_us += 1000
+        while flight and flight[0][0] <= now_us:
+            in_flight -= flight[0][1]
+            bbr.acked(now_us, flight.popleft()[1], limited=True, queue_us=0, round_us=20_000 + in_flight / 2)
+        while in_flight + 1448 <= bbr.bytes and bbr.not_before(now_us) <= now_us:
+            bbr.sent(now_us, 1448, in_flight, held=True)
+            in_flight += 1448
+            flight.append((max(now_us + 20_000, flight[-1][0] + 1200 if flight else 0), 1448))
+        if bbr.bytes <= 4 * 1448:
+            pauses.append(now_us / 1e6)
+    begins = [pauses[0], *(at for before, at in pairwise(pauses) if at - before > 1)]
     assert len(begins) == 2
-    assert begins[1] - begins[0] == pytest.approx(10.5, abs=1)
+    assert begins[1] - begins[0] == pytest.approx(10.2, abs=0.2)
+    assert 0.2 <= len(pauses) / 1000 / 2 < 0.4, "a moment each"
+
+
+def test_bbr_starves_where_the_shortest_round_trip_is_far_from_the_usual() -> None:
+    """It keeps in flight what the shortest would hold. Real agents on such lines had 0.07 to 0.99 of their frames, by
+    where the dips fell, and all of them where no packet was much faster than usual.
+    """
+
+    def line(early: float) -> Link:
+        jitter = Jitter("normal", 3, early_sigmas=early)
+        return Link(
+            "cable",
+            Direction(46e6, 1_450_000, delay_ms=7, jitter=jitter),
+            Direction(100e6, 10**6, delay_ms=7, jitter=jitter),
+        )
+
+    def worst(early: float, law: Law) -> float:
+        return min(run_once(Scenario(line(early), law=law, seconds=20), 17, seed).decodable for seed in range(1, 5))
+
+    assert worst(3, "bbr") < 0.7
+    assert worst(3, "cubic") > 0.95
+    assert worst(1, "bbr") > 0.95
+
+
+def test_what_bbr_keeps_in_flight_goes_by_what_it_measured() -> None:
+    """A line of 100 Mbit/s whose queue holds 20 ms: real agents lost 0.1 to 0.5 % of their packets to it."""
+    jitter = Jitter("uniform", 2)
+    way = Direction(100e6, 250_000, delay_ms=1.5, jitter=jitter)
+    run = run_once(Scenario(Link("fibre", way, way), law="bbr", seconds=20), 42, 1)
+    assert run.decodable > 0.99
+    assert run.dropped_share < 0.01
 
 
 def test_repair_is_what_makes_whip_useful_on_a_lossy_line() -> None:
@@ -176,7 +212,7 @@ def test_an_encoder_with_a_short_buffer_makes_small_keyframes(fps: float) -> Non
 
 def test_bbr_lets_a_lone_camera_s_keyframe_go_at_once() -> None:
     """What a camera that sends little teaches TCP of the link must not slow its keyframes down."""
-    link = replace(PLAIN, up=replace(PLAIN.up, delay_ms=25, jitter=Jitter("normal", 10)))
+    link = replace(PLAIN, up=replace(PLAIN.up, delay_ms=25, jitter=Jitter("normal", 10, early_sigmas=1)))
     run = run_once(Scenario(link, law="bbr", seconds=20), 1, 1)
     assert run.decodable == 1
     assert run.age_p95_ms < 100

@@ -25,9 +25,10 @@ def links(name: str | None, as_toml: bool, as_json: bool) -> None:
     fishladder loadtest links my.toml                    # check it
 
     A direction has rate_mbps (or a mahimahi file as trace), queue_ms or queue_bytes, discipline (droptail, pie),
-    delay_ms (one way), jitter (normal, uniform, steps), loss (rate, burst), bucket_bytes and grant_ms. A number may
-    be written as { value = 12, source = "..." } or { value = 12, assumed = "..." }. [[schedule]] entries change it
-    while it runs: at_s, direction, rate_mbps, loss, delay_ms, over_s (a fade), outage_s; repeat_s starts over.
+    delay_ms (one way), jitter (normal, uniform, steps; normal has early_sigmas), loss (rate, burst), bucket_bytes and
+    grant_ms. A number may be written as { value = 12, source = "..." } or { value = 12, assumed = "..." }. [[schedule]]
+    entries change it while it runs: at_s, direction, rate_mbps, loss, delay_ms, over_s (a fade), outage_s; repeat_s
+    starts over.
     """
     if as_toml:
         if name is None:

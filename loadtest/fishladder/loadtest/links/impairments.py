@@ -5,9 +5,8 @@ draw them here, so that with one seed they agree packet by packet.
 from random import Random
 from statistics import NormalDist
 
-from fishladder.loadtest.links.link import Direction, Jitter, Loss
+from fishladder.loadtest.links.link import LATE_SIGMAS, Direction, Jitter, Loss
 
-_SIGMAS = 3.0
 _NORMAL = NormalDist()
 
 
@@ -21,7 +20,7 @@ def jitter_ms(jitter: Jitter, seed: str, slot: int) -> float:
         return 0.0
     drawn = _uniform(seed, "jitter", slot).random()
     if jitter.kind == "normal":
-        cut = min(max(_NORMAL.inv_cdf(min(max(drawn, 1e-9), 1 - 1e-9)), -_SIGMAS), _SIGMAS)
+        cut = min(max(_NORMAL.inv_cdf(min(max(drawn, 1e-9), 1 - 1e-9)), -jitter.early_sigmas), LATE_SIGMAS)
         return cut * jitter.ms
     return drawn * jitter.ms
 

@@ -4,6 +4,7 @@ number knows its source or that it is assumed. Files are read in `load`; emulati
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 OPPORTUNITY_BYTES = 1500  #: what one line of a mahimahi trace may deliver
@@ -16,22 +17,36 @@ class Provenance(NamedTuple):
     assumed: bool
 
 
+#: Jitter that is `normal` ends so far above its mean.
+LATE_SIGMAS = 3.0
+_NORMAL = NormalDist()
+
+
+def _excess(sigmas: float) -> float:
+    """The mean of what N(0, 1) is beyond `sigmas`."""
+    return _NORMAL.pdf(sigmas) - sigmas * _NORMAL.cdf(-sigmas)
+
+
 @dataclass(frozen=True)
 class Jitter:
     """Delay on top of the base, drawn anew for each slot of `period_ms` (see `impairments`), since what delays one
     packet delays its neighbours. Order is kept: a packet never overtakes the one before it.
 
-    `normal`: N(0, `ms`), cut at 3 sigma and where the whole delay would be negative. `uniform` and `steps`: U(0, `ms`);
-    `steps` is what a satellite link does when it is re-routed, every 15 s.
+    `normal`: N(0, `ms`), cut at 3 sigma above, at `early_sigmas` below, since what waits on the way can be late without
+    end but no earlier than the line is long, and where the whole delay would be negative. `uniform` and `steps`:
+    U(0, `ms`); `steps` is what a satellite link does when it is re-routed, every 15 s.
     """
 
     kind: Literal["none", "normal", "uniform", "steps"] = "none"
     ms: float = 0.0
     period_ms: float = 10.0
+    early_sigmas: float = LATE_SIGMAS
 
     @property
     def mean_ms(self) -> float:
-        return self.ms / 2 if self.kind in ("uniform", "steps") else 0.0
+        if self.kind in ("uniform", "steps"):
+            return self.ms / 2
+        return self.ms * (_excess(self.early_sigmas) - _excess(LATE_SIGMAS))
 
 
 @dataclass(frozen=True)

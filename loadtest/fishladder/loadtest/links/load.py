@@ -4,6 +4,7 @@ file and the field; nothing is guessed.
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from fishladder.loadtest.links.fading import fading_trace
-from fishladder.loadtest.links.link import Direction, Jitter, Link, Loss, Provenance, Step, Trace
+from fishladder.loadtest.links.link import LATE_SIGMAS, Direction, Jitter, Link, Loss, Provenance, Step, Trace
 from fishladder.loadtest.links.mahimahi import load_trace
 from fishladder.wire.errors import ConfigError
 
@@ -35,6 +36,7 @@ class JitterTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["normal", "uniform", "steps"]
     ms: Number
     period_ms: float | None = None  #: 10 ms, or 15 s for steps
+    early_sigmas: Number | None = None  #: of normal
 
 
 class LossTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +190,11 @@ class _Reader:
             if not 1 <= period_ms <= _LONGEST_S * 1000:
                 self.refuse(f"{way}.jitter.period_ms", f"{period_ms:g} is not between 1 and {_LONGEST_S * 1000:g}")
             jitter = Jitter(table.jitter.kind, get("jitter.ms", table.jitter.ms, high=10_000), period_ms)
+            if table.jitter.early_sigmas is not None:
+                if jitter.kind != "normal":
+                    self.refuse(f"{way}.jitter.early_sigmas", f"{jitter.kind} jitter is never early; leave it out")
+                early = get("jitter.early_sigmas", table.jitter.early_sigmas, high=LATE_SIGMAS)
+                jitter = replace(jitter, early_sigmas=early)
         loss = Loss()
         if table.loss is not None:
             loss_rate = get("loss.rate", table.loss.rate, high=0.9)

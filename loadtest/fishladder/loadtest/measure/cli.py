@@ -84,6 +84,7 @@ def _toml(found: Measurement, gateway: str, down_mbps: float | None, now: dateti
         else (max(rate, 1.0), "not measured: nothing large comes downstream from a gateway; give --down-mbps")
     )
     jitter = f"{when}: TCP's deviation, which is of both ways"
+    early = 'early_sigmas = { value = 1, assumed = "what waits on the way is late: little is faster than usual" }'
     half = "half of the round trip; how it is divided between the ways cannot be seen"
     return f"""\
 title = "The line to {gateway}, {when}"
@@ -92,7 +93,7 @@ title = "The line to {gateway}, {when}"
 rate_mbps = {{ value = {rate:.4g}, source = "{when}: IP bytes acknowledged in a second" }}
 queue_ms = {{ value = {max(found.queue_ms, 2 * 1514 * 8 / found.rate_bps * 1000):.4g}, {depth} }}
 delay_ms = {{ value = {found.rtt_ms / 2:.4g}, assumed = "{half}" }}
-jitter = {{ kind = "normal", ms = {{ value = {found.jitter_ms:.3g}, assumed = "{jitter}" }} }}
+jitter = {{ kind = "normal", ms = {{ value = {found.jitter_ms:.3g}, assumed = "{jitter}" }}, {early} }}
 loss = {{ rate = {{ value = {min(share, 0.9):.3g}, {"assumed" if few else "source"} = "{when}: {loss}" }} }}
 
 [down]

@@ -13,6 +13,8 @@ _FIRST_WINDOW_BYTES = 10 * SEGMENT_BYTES  # RFC 6928
 _STARTUP_GAIN = 2.89
 _CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 _ROUNDS_KEPT = 10
+# What comes in bunches, of five to ten round trips, and at most of so long.
+_EXTRA_ROUNDS, _MOST_EXTRA_US = 5, 100e3
 # The least round trip is believed for so long; then, unless the connection was idle anyway, next to nothing is sent for
 # a moment, so that the queue drains and it can be seen again.
 _LEAST_HOLDS_US, _LOOK_US, _LOOK_BYTES = 10e6, 200e3, 4.0 * SEGMENT_BYTES
@@ -36,7 +38,7 @@ class Window(Protocol):
 
     def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None: ...
 
-    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None: ...
+    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float, round_us: float) -> None: ...
 
     def lost(self, now_us: float) -> None: ...
 
@@ -62,7 +64,7 @@ class Cubic:
     def sent(self, now_us: float, size: int, in_flight: int, *, held: bool) -> None:
         pass
 
-    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
+    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float, round_us: float) -> None:
         if not limited:
             self._since_us = None  # time spent idle is no time to grow in
             return
@@ -136,6 +138,8 @@ class Bbr:
         self._from_idle = True  # until something of it is acknowledged
         self._looks_until_us: float | None = None  # inf: until little enough is in flight
         self._before: float = self.bytes
+        self._bunch_bytes, self._bunch_us = 0, 0.0
+        self._extra, self._extra_rounds = (0.0, 0.0), 0  # the most of these rounds, and of those before
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
@@ -154,7 +158,7 @@ class Bbr:
             pace = min(self._rate, _LOOK_BYTES / self._least_us)
         self._next_us = max(self._next_us, now_us) + size / pace
 
-    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float) -> None:
+    def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float, round_us: float) -> None:
         piece = self._flight.popleft()
         self._delivered += acked_bytes
         self._in_flight -= acked_bytes
@@ -164,20 +168,29 @@ class Bbr:
         if began:
             self._round += 1
             self._round_ends = self._delivered
+            self._extra_rounds += 1
+            if self._extra_rounds >= _EXTRA_ROUNDS:
+                self._extra_rounds, self._extra = 0, (0.0, self._extra[0])
         took_us = max(piece.at_us - piece.first_us, now_us - piece.delivered_us)
         self._delivered_us, self._first_us = now_us, piece.at_us
-        if took_us >= self._rtt_us * 0.99:
+        if took_us >= self._least_us * 0.99:
             self._sample((self._delivered - piece.delivered) / took_us, app_limited=piece.app_limited)
+        self._look_for_bunches(now_us, acked_bytes)
         if began and not piece.app_limited and not self._full:
             self._look_for_the_top()
         if self._full:
             self._cycle(now_us)
-        self._look_for_the_least(now_us, now_us - piece.at_us)
+        self._look_for_the_least(now_us, round_us)
         self._from_idle = False
         self._open(acked_bytes)
 
     def lost(self, now_us: float) -> None:
         pass
+
+    @property
+    def _round_us(self) -> float:
+        """The least round trip: what the path holds is reckoned by it, queue and jitter left out."""
+        return min(self._least_us, self._rtt_us)
 
     def _open(self, acked_bytes: int) -> None:
         """Let more be in flight, up to what the path holds by the gain; in the start-up it never gets less."""
@@ -185,12 +198,25 @@ class Bbr:
             self.bytes = _LOOK_BYTES
             return
         burst = min(self._gain * self._rate * _BURST_US, _MOST_BURST_BYTES)
-        held = self._rate * self._rtt_us
+        held = self._rate * self._round_us
         target = (2.0 if self._full else _STARTUP_GAIN) * held + _BURSTS * max(burst, 2.0 * SEGMENT_BYTES)
+        if self._full:
+            target += min(max(self._extra), self._rate * _MOST_EXTRA_US)
         if self._full:
             self.bytes = max(min(self.bytes + acked_bytes, target), _LOOK_BYTES)
         elif self.bytes < target:
             self.bytes += acked_bytes
+
+    def _look_for_bunches(self, now_us: float, acked_bytes: int) -> None:
+        """How much more is acknowledged at a time than the rate explains: where acknowledgements come in bunches so
+        much more may be in flight, or the pauses between them would be gaps.
+        """
+        expected = self._rate * (now_us - self._bunch_us)
+        if self._bunch_bytes <= expected:
+            self._bunch_bytes, self._bunch_us, expected = 0, now_us, 0.0
+        self._bunch_bytes += acked_bytes
+        extra = min(self._bunch_bytes - expected, self.bytes)
+        self._extra = (max(self._extra[0], extra), self._extra[1])
 
     def _look_for_the_least(self, now_us: float, took_us: float) -> None:
         expired = now_us > self._least_at_us + _LEAST_HOLDS_US
@@ -211,8 +237,8 @@ class Bbr:
     def _cycle(self, now_us: float) -> None:
         """A phase lasts a round trip; one that probes for more until there is as much in flight as it asks for."""
         gain = _CYCLE[self._phase]
-        held = self._rate * self._rtt_us
-        ends = now_us - self._phase_us > self._rtt_us
+        held = self._rate * self._round_us
+        ends = now_us - self._phase_us > self._round_us
         if gain > 1:
             ends = ends and self._in_flight >= gain * held
         elif gain < 1:

@@ -20,6 +20,7 @@ from fishladder.wire.unit import UNIT_HEADER_BYTES
 SEGMENT_OVERHEAD_BYTES = 20 + 32  #: IPv4, TCP with time stamps
 MESSAGE_OVERHEAD_BYTES = 12 + 8 + 22  #: of a fragment: its header, WebSocket's, and TLS's
 _TELLING = 3  #: later segments that tell TCP of a loss
+_AT_ONCE = 2  #: segments that an acknowledgement is for
 _LEAST_RTO_US = 200_000.0
 _QUEUE_POINTS = 4000
 
@@ -42,22 +43,23 @@ class _Stream:
         self._traffic = traffic
         self._up = up
         self._queue = up.queue()
-        self._back_us = down.direction.base_ms * 1000
+        self._down = down
         seconds = float(traffic.at_us[-1]) + 1e6 if len(traffic) else 1e6
         rate_bps = up.capacity.mean_bps(seconds)
-        self._rtt_us = up.direction.base_ms * 1000 + self._back_us
+        self._rtt_us = (up.direction.base_ms + down.direction.base_ms) * 1000
         self._window = window(law, self._rtt_us)
         # No larger than a part of what the path holds, or the window would be filled by one.
         held = rate_bps / 8e6 * self._rtt_us
         self._fragment = min(fragment_size(rate_bps / 8), max(int(held / 2), 2 * SEGMENT_BYTES))
         self._us_per_byte = 8e6 / rate_bps
+        self._segment_us = (SEGMENT_BYTES + SEGMENT_OVERHEAD_BYTES) * self._us_per_byte
         self._by_segment = up.direction.discipline == "pie"
         self._in_flight = 0
         self._wait_us = 0.0
-        self._acks: deque[tuple[float, int, float]] = deque()  # when, bytes, queueing
+        self._acks: deque[tuple[float, int, float, float]] = deque()  # when, bytes, queueing, shortest round trip
         self._arrival_us: list[float] = []  # of each fragment
         self._again: list[tuple[float, int, int, float]] = []  # when to send again, fragment, packets, time-out
-        self._latest_us = -float("inf")
+        self._latest_us = self._before_us = -float("inf")  # arrivals: of the last fragment, and of the one before
         self._limited_until_us = -float("inf")
         self._tail: tuple[int, float] | None = None
         self._packets = self._dropped = self._lost = 0
@@ -114,13 +116,14 @@ class _Stream:
             self._acknowledge(now)
         self._resend_until(now)
         fragment = len(self._arrival_us)
+        self._before_us = self._latest_us
         segments = -(-size // SEGMENT_BYTES)
         leave_us, dropped = self._enqueue(now, size, segments)
         lost, first, arrived_us = dropped, segments - dropped, leave_us
         if dropped < segments:
             arrived_us, lost_here, first = self._cross(leave_us, segments - dropped)
             lost += lost_here
-        ack_us = arrived_us + self._back_us
+        ack_us = self._down.arrival_us(arrived_us)
         self._arrival_us.append(arrived_us)
         if self._tail is not None:  # what follows a lost tail tells of it
             self._hurry(*self._tail, ack_us)
@@ -129,7 +132,8 @@ class _Stream:
             self._recover(now, fragment, lost, ack_us, tail=first > segments - _TELLING)
             if lost == segments:
                 ack_us = max(ack_us, self._up.outage_ends_us(leave_us)) + self._rtt_us
-        self._acks.append((max(ack_us, acks[-1][0] if acks else ack_us), size, self._wait_us))
+        ack_us = max(ack_us, acks[-1][0] if acks else ack_us)
+        self._acks.append((ack_us, size, self._wait_us, self._first_ack_us(leave_us, ack_us, segments) - now))
         self._window.sent(now, size, self._in_flight, held=now > ready_us)
         self._in_flight += size
         return now
@@ -163,6 +167,13 @@ class _Stream:
         self._lost += lost
         return self._latest_us, lost, first
 
+    def _first_ack_us(self, leave_us: float, ack_us: float, segments: int) -> float:
+        """When the first of its acknowledgements comes, which are for two segments each; the last does at `ack_us`."""
+        if segments <= _AT_ONCE or not self._up.jitters:
+            return ack_us - max(segments - _AT_ONCE, 0) * self._segment_us
+        arrived_us = self._up.arrival_us(leave_us - (segments - _AT_ONCE) * self._segment_us)
+        return self._down.arrival_us(max(arrived_us, self._before_us))
+
     def _recover(self, now: float, fragment: int, lost: int, ack_us: float, *, tail: bool) -> None:
         """Three later segments tell of a loss in a round trip; if none follow, a probe does after two."""
         self._window.lost(ack_us)
@@ -193,7 +204,7 @@ class _Stream:
                 self._arrival_us[fragment] = arrived_us
 
     def _acknowledge(self, now: float) -> None:
-        _, size, queue_us = self._acks.popleft()
+        _, size, queue_us, round_us = self._acks.popleft()
         self._in_flight -= size
         limited = now <= self._limited_until_us
-        self._window.acked(now, size, limited=limited, queue_us=queue_us)
+        self._window.acked(now, size, limited=limited, queue_us=queue_us, round_us=round_us)

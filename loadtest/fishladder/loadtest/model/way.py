@@ -35,6 +35,8 @@ class Way:
         self.capacity = _capacity(self._states)
         self._loss = LossProcess(self.direction.loss.burst, self._seed)
         self._jitter_by_slot: list[float] = []
+        self._grant_us = self.direction.grant_ms * 1000
+        self.jitters = self.direction.jitter.kind != "none"
 
     def queue(self) -> Bottleneck:
         return Bottleneck(self._timeline, self._seed)
@@ -60,23 +62,30 @@ class Way:
 
         Order against earlier calls is the caller's to keep.
         """
-        if self.direction.grant_ms:
-            grant_us = self.direction.grant_ms * 1000
-            leave_us = math.ceil(leave_us / grant_us) * grant_us
-        state = self._states[0] if len(self._states) == 1 else self._states[self._step(leave_us)]
+        arrival_us = self.arrival_us(leave_us)
+        state = self._states[0] if len(self._states) == 1 else self._states[self._step(self._granted(leave_us))]
         it = state.direction
-        offset_ms = 0.0
-        if it.jitter.kind != "none":
-            slot = int(leave_us / 1000 // it.jitter.period_ms)
-            self._draw_jitter(slot)
-            offset_ms = self._jitter_by_slot[slot]
-        arrival_us = leave_us + max(it.delay_ms + offset_ms, 0.0) * 1000
         if state.outage:
             return arrival_us, packets, 0
         if not it.loss.rate:
             return arrival_us, 0, packets
         lost = [index for index in range(packets) if self._loss.next(it.loss.rate)]
         return arrival_us, len(lost), lost[0] if lost else packets
+
+    def arrival_us(self, leave_us: float) -> float:
+        """When a packet that leaves the queue then arrives, if it is not lost. Order is the caller's to keep."""
+        if self._grant_us:
+            leave_us = math.ceil(leave_us / self._grant_us) * self._grant_us
+        it = self.direction if len(self._states) == 1 else self._states[self._step(leave_us)].direction
+        if not self.jitters:
+            return leave_us + it.delay_ms * 1000
+        slot = int(leave_us / 1000 // it.jitter.period_ms)
+        if slot >= len(self._jitter_by_slot):
+            self._draw_jitter(slot)
+        return leave_us + max(it.delay_ms + self._jitter_by_slot[slot], 0.0) * 1000
+
+    def _granted(self, leave_us: float) -> float:
+        return math.ceil(leave_us / self._grant_us) * self._grant_us if self._grant_us else leave_us
 
     def _step(self, at_us: float) -> int:
         return max(int(np.searchsorted(self._from_us, at_us, "right")) - 1, 0)

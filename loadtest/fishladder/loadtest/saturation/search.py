@@ -11,6 +11,8 @@ from fishladder.loadtest.saturation.statistics import Sample, Verdict
 SCREEN_SEEDS = 6
 #: Below the knee, every n is tried up to this many; of more, evenly chosen ones and those next to the knee.
 MOST_BELOW = 64
+#: A bound of a few seeds so far below the target settles it as well.
+_HOPELESS = 0.05
 _NEXT_TO_KNEE = 4
 
 #: `evaluate(n, seeds)`: the results of that many seeds at n cameras.
@@ -62,12 +64,17 @@ class _Search:
         return Knee(passing, self._first_failing(passing), dict(sorted(self._tried.items())), every, self._limit)
 
     def _sample(self, cameras: int, *, full: bool = True) -> Sample:
-        """All seeds, or, if the bound of a few holds already, those."""
+        """All seeds, or, if the bound of a few says enough, those."""
         known = self._tried.get(cameras)
         if not full and self._seeds > SCREEN_SEEDS:
             if known is None:
                 known = self._tried[cameras] = self._evaluate(cameras, SCREEN_SEEDS)
             if known.verdict(self._target) is Verdict.PASSES:
+                return known
+        elif known is None and self._seeds > SCREEN_SEEDS:
+            known = self._evaluate(cameras, SCREEN_SEEDS)
+            if known.upper < self._target - _HOPELESS:
+                self._tried[cameras] = known
                 return known
         if known is None or len(known.values) < self._seeds:
             known = self._tried[cameras] = self._evaluate(cameras, self._seeds)

@@ -16,6 +16,7 @@ _FACTORS = (
     ("queue_bytes", 0.5, 2.0),
     ("loss.rate", 0.0, 3.0),
     ("jitter.ms", 0.0, 2.0),
+    ("early_sigmas", 0.0, 3.0),
     ("delay_ms", 0.5, 2.0),
     ("", 0.5, 2.0),
 )
@@ -25,6 +26,7 @@ _NAMES = {
     "loss.rate": ("loss", 100.0, "%"),
     "loss.burst": ("loss burst", 1.0, "packets"),
     "jitter.ms": ("jitter", 1.0, "ms"),
+    "jitter.early_sigmas": ("earliest", 1.0, "sigma"),
     "delay_ms": ("delay", 1.0, "ms"),
     "grant_ms": ("grant cycle", 1.0, "ms"),
     "bucket_bytes": ("burst bucket", 1e-3, "KB"),
