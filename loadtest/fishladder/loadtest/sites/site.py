@@ -213,7 +213,8 @@ class _Watch:
         while not agents.ended(_LOOK_S):
             if dead := [part for part in others if part.process.poll() is not None]:
                 raise dead[0].failure()
-            used = [part.times() for part in parts]
+            # Who ends takes its times along: what was seen of it before is more.
+            used = [max(seen, part.times()) for seen, part in zip(used, parts, strict=True)]
             now_us = (time.monotonic_ns() - self._start_ns) / 1000
             if self._network is not None and (state := self._network.queue("up")) is not None:
                 self.queue.append((now_us, state.backlog_bytes))
