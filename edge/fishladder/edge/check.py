@@ -18,7 +18,7 @@ from fishladder.edge.check_state import Finding, check_limits, check_spool
 from fishladder.edge.child import Child
 from fishladder.edge.clock import OffsetEstimator, SystemClock
 from fishladder.edge.config import CameraConfig, EdgeConfig
-from fishladder.edge.encode import scaled
+from fishladder.edge.encode import USUAL_FPS, scaled
 from fishladder.edge.gateway_address import GatewayAddress, answered, explain
 from fishladder.edge.rate.profile import Profile
 from fishladder.edge.redirects import guarded
@@ -150,7 +150,7 @@ def _promise(profile: Profile, settings: CaptureSettings, about: Opened) -> str:
     """What a profile will do on thin links."""
     if about.mode == "passthrough" and "transcode" not in settings.steps:
         return f"{profile.name}, is of no use: its own stream is passed on"
-    fps = min(it for it in (settings.fps, about.fps or 25.0) if it)
+    fps = min(it for it in (settings.fps, about.fps or USUAL_FPS) if it)
     return profile.words(*scaled(about.width, about.height, settings.encoder.width), fps)
 
 

@@ -44,6 +44,8 @@ PRESETS = {"superfast": 1.0, "veryfast": 1.7, "faster": 2.4, "medium": 4.2}
 #: kbit/s at 640x360 and 30 fps that leaves out 154, most of them for noise, and of a detector's F1 0.901 becomes 0.887.
 THIN_BITS_PER_PIXEL, THIN_QP = 0.1, 2
 _TIME_BASE = Fraction(1, 1_000_000)
+#: Of a camera that does not say.
+USUAL_FPS = 25.0
 
 
 class EncoderSettings(msgspec.Struct, frozen=True):

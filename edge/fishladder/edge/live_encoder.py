@@ -12,14 +12,12 @@ from av import FFmpegError
 from av.video.frame import VideoFrame
 
 from fishladder.edge.capture_records import CapturedUnit
-from fishladder.edge.encode import X264, Encoded, EncoderSettings, scaled
+from fishladder.edge.encode import USUAL_FPS, X264, Encoded, EncoderSettings, scaled
 from fishladder.edge.hardware import HardwareH264
 from fishladder.edge.sampler import Sampler
 from fishladder.runtime.heap import trim
 from fishladder.wire.errors import CameraError
 from fishladder.wire.unit import NO_FLAGS, Codec, Flag
-
-_USUAL_FPS = 25.0
 
 
 class Encoder(Protocol):
@@ -104,7 +102,7 @@ class LiveEncoder:
     @property
     def _wanted_fps(self) -> float:
         claimed = self._camera_fps if 1 <= (self._camera_fps or 0) <= 120 else None
-        camera = claimed or self._sampler.camera_fps or _USUAL_FPS
+        camera = claimed or self._sampler.camera_fps or USUAL_FPS
         return min(max(min(camera, self._sampler.fps or math.inf), 0.1), 240.0)
 
     def _spare(self, source: tuple[int, int]) -> float:

@@ -5,13 +5,11 @@ from typing import NamedTuple
 
 from fishladder.edge.capture import CaptureSettings
 from fishladder.edge.capture_records import Flows, Opened
-from fishladder.edge.encode import scaled
+from fishladder.edge.encode import USUAL_FPS, scaled
 from fishladder.edge.rate.ladder import fitting
 from fishladder.edge.rate.orders import Wish
 from fishladder.edge.rate.passing import GUESS_BPS, Flow, Passing, PassingRung, use_bps
 from fishladder.edge.rate.profile import Profile
-
-_USUAL_FPS = 25.0
 
 
 class May(NamedTuple):
@@ -31,7 +29,7 @@ def wish_of(
     """None if it passes on all that the camera makes. `flows`: its streams, as far as they were seen; `profile`: what
     its ladder goes by, None = its own rule.
     """
-    fps = opened.fps or _USUAL_FPS
+    fps = opened.fps or USUAL_FPS
     width, height = scaled(opened.width, opened.height, settings.encoder.width)
     fit = fitting if profile is None else profile.fitting
     encoded = Wish(may.weight, may.most_bps, min(may.fps or fps, fps), width, height, fit=fit)

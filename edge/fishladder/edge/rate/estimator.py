@@ -68,8 +68,8 @@ class Estimator:
         self.queue_s = 0.0
         self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
-        self._growth = Growth()
         self._guessed = False  # the last of them was taken from TCP, which follows in a moment only
+        self._growth = Growth()
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._lately = Lately()
         self.made = 1.0  #: of the rate, what is sent by those who use it: encoders make less than they are told
@@ -109,8 +109,8 @@ class Estimator:
     @property
     def base_s(self) -> float | None:
         """The shortest delay of the last minute: the way there and back of a small unit alone. TCP's least round trip
-        while what was sent before anything was known has not drained; that of the last seconds where others keep the
-        queue full.
+        while what was sent before anything was known has not drained; what it is with others' queue where they keep
+        one.
         """
         return self._first_base_s or self._contest.base_s or (self._bases[0][1] if self._bases else None)
 
@@ -190,24 +190,7 @@ class Estimator:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
-            self._late_s = self._step_s = now_s + SETTLE_S / 2
-            self._drains_s, self._cut_bps = now_s, 0.0
-            self.queue_s = oldest_s - base_s
-            came_bps, drain_s = self._lately.came_bps(now_s, 0.2), self.queue_s
-            if (slower_bps := self._slower_bps(link)) is not None:
-                drain_s = before_bytes * 8 / slower_bps
-                came_bps = min(came_bps, slower_bps)  # part of what came lately did so before
-            if len(self._lately.acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
-                came_bps = link.carries_bps  # too few to tell
-            share = max(LATE_DOWN - drain_s / DRAIN_S, LATE_LEAST)
-            if self._carried or link.queues:  # what it was is no measure any more
-                self._carried.clear()
-                self._carried.append((now_s, came_bps))
-                self._guessed = slower_bps is not None
-                self.full_s = now_s
-            else:  # it may as well stand still: that it is thin its acknowledgements have to say
-                self._doubted_bps = max(self._doubted_bps, self.rate_bps)
-            self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self.made), LEAST_BPS)
+            self._slow_down(now_s, oldest_s - base_s, before_bytes, link)
             return
         if now_s < self._step_s:
             return
@@ -249,6 +232,27 @@ class Estimator:
                 self._up(now_s, link, proven_bps)
         elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._uses_it(now_s):
             self._carried.append((now_s, self._lately.came_bps(now_s, 1.0)))  # some of it waits all the time: used up
+
+    def _slow_down(self, now_s: float, waits_s: float, before_bytes: int, link: LinkState) -> None:
+        """The link has become slower: send what comes through, less what has to drain."""
+        self._late_s = self._step_s = now_s + SETTLE_S / 2
+        self._drains_s, self._cut_bps = now_s, 0.0
+        self.queue_s = waits_s
+        came_bps, drain_s = self._lately.came_bps(now_s, 0.2), self.queue_s
+        if (slower_bps := self._slower_bps(link)) is not None:
+            drain_s = before_bytes * 8 / slower_bps
+            came_bps = min(came_bps, slower_bps)  # part of what came lately did so before
+        if len(self._lately.acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
+            came_bps = link.carries_bps  # too few to tell
+        share = max(LATE_DOWN - drain_s / DRAIN_S, LATE_LEAST)
+        if self._carried or link.queues:  # what it was is no measure any more
+            self._carried.clear()
+            self._carried.append((now_s, came_bps))
+            self._guessed = slower_bps is not None
+            self.full_s = now_s
+        else:  # it may as well stand still: that it is thin its acknowledgements have to say
+            self._doubted_bps = max(self._doubted_bps, self.rate_bps)
+        self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self.made), LEAST_BPS)
 
     def _uses_it(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""

@@ -43,9 +43,9 @@ class Proven:
         if size >= MID_BYTES:
             self._mid.append(_Unit(now_s, size, delay_s))
 
-    def delivers(self, bps: float | None, now_s: float) -> None:
+    def delivers(self, bps: float, now_s: float) -> None:
         """What TCP delivered at best, or last, of what it was given."""
-        if bps is not None and (self._delivered is None or bps != self._delivered[1]):
+        if self._delivered is None or bps != self._delivered[1]:
             self._delivered = now_s, bps
 
     def bps(self, now_s: float) -> float:

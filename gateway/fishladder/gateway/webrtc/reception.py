@@ -2,6 +2,7 @@
 
 from fishladder.gateway.webrtc.assembler import CLOCK_HZ
 from fishladder.gateway.webrtc.rtcp import Block
+from fishladder.gateway.webrtc.rtp import step
 
 
 class Reception:
@@ -20,8 +21,8 @@ class Reception:
 
     def arrived(self, seq: int, timestamp: int, now: float) -> None:
         self.received += 1
-        ahead = (seq - self._highest) & 0xFFFF
-        if not 0 < ahead < 0x8000:
+        ahead = step(seq - self._highest, 16)
+        if ahead <= 0:
             return
         self._highest += ahead
         if timestamp == self._timestamp:
@@ -29,7 +30,7 @@ class Reception:
         self._timestamp = timestamp
         transit = now * CLOCK_HZ - timestamp
         if self._transit is not None:
-            difference = abs((int(transit - self._transit) + 0x80000000 & 0xFFFFFFFF) - 0x80000000)
+            difference = abs(step(int(transit - self._transit), 32))
             self._jitter += (difference - self._jitter) / 16
         self._transit = transit
 

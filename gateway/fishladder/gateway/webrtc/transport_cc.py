@@ -5,6 +5,7 @@ came, so that the sender's own controller can find out what the link carries. Pu
 import struct
 
 from fishladder.gateway.webrtc.rtcp import RTPFB, TRANSPORT_FEEDBACK, feedback
+from fishladder.gateway.webrtc.rtp import step
 
 EVERY_S = 0.05
 #: Packets one message speaks of; a jump to beyond them is a sender that began anew.
@@ -30,7 +31,7 @@ class TransportFeedback:
         """
         if self._next is None:
             self._next = seq
-        ahead = (seq - self._next + 0x8000 & 0xFFFF) - 0x8000
+        ahead = step(seq - self._next, 16)
         at = self._next + ahead
         if not -MOST_PACKETS < ahead < MOST_PACKETS:
             self._came.clear()

@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from fishladder.loadtest.commands.options import command_line, gateway_options, law_of, out_dir, out_option, seed_option
-from fishladder.loadtest.commands.own_gateway import foreign_of
+from fishladder.loadtest.commands.own_gateway import foreign_of, line_to
 from fishladder.loadtest.console import table
 from fishladder.loadtest.errors import CannotEmulate, Inconclusive, SelfTestInvalid
 from fishladder.loadtest.fanin.contest import Cell, contest, measured, shares_to_measure
-from fishladder.loadtest.links.link import Direction, Link
 from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.model.pool import pool
 from fishladder.loadtest.report.progress import Progress
@@ -134,7 +133,7 @@ def _own(
     from fishladder.loadtest.report.fanin import write_own
 
     foreign = foreign_of(own)
-    line = Link(foreign.url, Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
+    line = line_to(foreign)
     folder = out_dir(out, "fanin")
     with Progress() as progress:
         found = list(over_own_line(Scenario(line, camera, seconds=seconds), foreign, seed, progress.step))

@@ -43,7 +43,7 @@ def saturate_own(links: tuple[str, ...], out: Path | None, wishes: list[Assertio
     if flags["transport"] != "stream":
         raise ConfigError("--gateway tells frames apart by the stream's acknowledgements: leave out --uplink")
     foreign = foreign_of(flags)
-    line = Link(flags["gateway"], Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
+    line = line_to(foreign)
     target: float = flags["target"]
     folder = out_dir(out, "saturate")
     runs: dict[int, Run] = {}
@@ -95,6 +95,11 @@ def foreign_of(flags: Mapping[str, Any]) -> Foreign:
     to = address(gateway, token=token, ca_file=Path(ca_file) if ca_file else None, proxy=proxy)
     asyncio.run(insist(to))
     return Foreign(gateway, site, token, ca_file, proxy)
+
+
+def line_to(foreign: Foreign) -> Link:
+    """The line this machine is on, of which nothing is known."""
+    return Link(foreign.url, Direction(1.0, 1), Direction(1.0, 1), title="the line this machine is on")
 
 
 def search(passes: Any, most: int) -> tuple[int, int | None]:

@@ -3,11 +3,8 @@ draw them here, so that with one seed they agree packet by packet.
 """
 
 from random import Random
-from statistics import NormalDist
 
-from fishladder.loadtest.links.link import LATE_SIGMAS, Direction, Jitter, Loss
-
-_NORMAL = NormalDist()
+from fishladder.loadtest.links.link import LATE_SIGMAS, NORMAL, Direction, Jitter, Loss
 
 
 def _uniform(*seed: object) -> Random:
@@ -20,7 +17,7 @@ def jitter_ms(jitter: Jitter, seed: str, slot: int) -> float:
         return 0.0
     drawn = _uniform(seed, "jitter", slot).random()
     if jitter.kind == "normal":
-        cut = min(max(_NORMAL.inv_cdf(min(max(drawn, 1e-9), 1 - 1e-9)), -jitter.early_sigmas), LATE_SIGMAS)
+        cut = min(max(NORMAL.inv_cdf(min(max(drawn, 1e-9), 1 - 1e-9)), -jitter.early_sigmas), LATE_SIGMAS)
         return cut * jitter.ms
     return drawn * jitter.ms
 

@@ -19,12 +19,12 @@ class Provenance(NamedTuple):
 
 #: Jitter that is `normal` ends so far above its mean.
 LATE_SIGMAS = 3.0
-_NORMAL = NormalDist()
+NORMAL = NormalDist()
 
 
 def _excess(sigmas: float) -> float:
     """The mean of what N(0, 1) is beyond `sigmas`."""
-    return _NORMAL.pdf(sigmas) - sigmas * _NORMAL.cdf(-sigmas)
+    return NORMAL.pdf(sigmas) - sigmas * NORMAL.cdf(-sigmas)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,8 @@ class Measurement:
 
 async def measure(config: EdgeConfig, load_s: float, say: Callable[[str], None]) -> Measurement:
     """`config` has one camera, which pictures of nothing are sent for. Raises `UplinkError`,
-    `NotReachable`."""
+    `NotReachable`.
+    """
     await insist(config.address)
     agent = agent_to_play(config)
     stopping = asyncio.Event()

@@ -201,12 +201,11 @@ class Bbr:
             return
         burst = min(self._gain * self._rate * _BURST_US, _MOST_BURST_BYTES)
         held = self._rate * self._round_us
-        target = (2.0 if self._full else _STARTUP_GAIN) * held + _BURSTS * max(burst, 2.0 * SEGMENT_BYTES)
+        bursts = _BURSTS * max(burst, 2.0 * SEGMENT_BYTES)
         if self._full:
-            target += min(max(self._extra), self._rate * _MOST_EXTRA_US)
-        if self._full:
+            target = 2.0 * held + bursts + min(max(self._extra), self._rate * _MOST_EXTRA_US)
             self.bytes = max(min(self.bytes + acked_bytes, target), _LOOK_BYTES)
-        elif self.bytes < target:
+        elif self.bytes < _STARTUP_GAIN * held + bursts:
             self.bytes += acked_bytes
 
     def _look_for_bunches(self, now_us: float, acked_bytes: int) -> None:

@@ -169,8 +169,8 @@ class _Stream:
 
     def _first_ack_us(self, leave_us: float, ack_us: float, segments: int) -> float:
         """When the first of its acknowledgements comes, which are for two segments each; the last does at `ack_us`."""
-        if segments <= _AT_ONCE or not self._up.jitters:
-            return ack_us - max(segments - _AT_ONCE, 0) * self._segment_us
+        if segments <= _AT_ONCE:
+            return ack_us
         arrived_us = self._up.arrival_us(leave_us - (segments - _AT_ONCE) * self._segment_us)
         return self._down.arrival_us(max(arrived_us, self._before_us))
 

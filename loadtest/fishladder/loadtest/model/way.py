@@ -36,7 +36,6 @@ class Way:
         self._loss = LossProcess(self.direction.loss.burst, self._seed)
         self._jitter_by_slot: list[float] = []
         self._grant_us = self.direction.grant_ms * 1000
-        self.jitters = self.direction.jitter.kind != "none"
 
     def queue(self) -> Bottleneck:
         return Bottleneck(self._timeline, self._seed)
@@ -62,9 +61,10 @@ class Way:
 
         Order against earlier calls is the caller's to keep.
         """
-        arrival_us = self.arrival_us(leave_us)
-        state = self._states[0] if len(self._states) == 1 else self._states[self._step(self._granted(leave_us))]
+        leave_us = self._granted(leave_us)
+        state = self._state(leave_us)
         it = state.direction
+        arrival_us = leave_us + self._delay_us(it, leave_us)
         if state.outage:
             return arrival_us, packets, 0
         if not it.loss.rate:
@@ -74,18 +74,22 @@ class Way:
 
     def arrival_us(self, leave_us: float) -> float:
         """When a packet that leaves the queue then arrives, if it is not lost. Order is the caller's to keep."""
-        if self._grant_us:
-            leave_us = math.ceil(leave_us / self._grant_us) * self._grant_us
-        it = self.direction if len(self._states) == 1 else self._states[self._step(leave_us)].direction
-        if not self.jitters:
-            return leave_us + it.delay_ms * 1000
-        slot = int(leave_us / 1000 // it.jitter.period_ms)
-        if slot >= len(self._jitter_by_slot):
-            self._draw_jitter(slot)
-        return leave_us + max(it.delay_ms + self._jitter_by_slot[slot], 0.0) * 1000
+        leave_us = self._granted(leave_us)
+        return leave_us + self._delay_us(self._state(leave_us).direction, leave_us)
 
     def _granted(self, leave_us: float) -> float:
         return math.ceil(leave_us / self._grant_us) * self._grant_us if self._grant_us else leave_us
+
+    def _delay_us(self, it: Direction, at_us: float) -> float:
+        if it.jitter.kind == "none":
+            return it.delay_ms * 1000
+        slot = int(at_us / 1000 // it.jitter.period_ms)
+        if slot >= len(self._jitter_by_slot):
+            self._draw_jitter(slot)
+        return max(it.delay_ms + self._jitter_by_slot[slot], 0.0) * 1000
+
+    def _state(self, at_us: float) -> State:
+        return self._states[0] if len(self._states) == 1 else self._states[self._step(at_us)]
 
     def _step(self, at_us: float) -> int:
         return max(int(np.searchsorted(self._from_us, at_us, "right")) - 1, 0)
