@@ -12,10 +12,10 @@ LATE_S, MOST_LATE_S = 0.005, 0.05
 #: Between two requests, and packets asked for in one.
 PACE_S = 0.01
 PORTION = 48
-MOST_ASKED = 4
-#: Holes are waited for so many round trips, so that an answer may be lost, and the next one too: what comes behind a
-#: hole that is given up is of no use before the next keyframe, which takes longer.
-_ROUND_TRIPS = 3.5
+MOST_ASKED = 6
+#: Holes are waited for so many round trips, so that three answers may be lost: what comes behind a hole that is given
+#: up is of no use before the next keyframe, which takes longer.
+_ROUND_TRIPS = 4.5
 _RTT_S, _LEAST_WAIT_S, _MOST_WAIT_S = 0.06, 0.03, 0.4
 #: An answer to a request cannot be here in this part of a round trip: it was on its way already.
 _SOONER_THAN_ANSWERED = 0.6
@@ -59,12 +59,13 @@ class NackPacer:
         if now - self._last_at < PACE_S:
             self.next_at = self._last_at + PACE_S
             return []
-        wait_s = min(max(1.2 * self.rtt_s + 0.01, _LEAST_WAIT_S), _MOST_WAIT_S)
+        wait_s = min(max(1.1 * self.rtt_s + 0.005, _LEAST_WAIT_S), _MOST_WAIT_S)
         ask: list[int] = []
         for seq, hole in missing.items():
             if hole.asked >= MOST_ASKED:
                 continue
-            # Once an answer was lost, time is shorter than the few packets asked for twice are dear.
+            # Once an answer was lost, time is shorter than the few packets asked for twice are dear. Senders that do
+            # not answer twice within a round trip (libwebrtc) find every other request late enough.
             at = hole.asked_at + (wait_s if hole.asked == 1 else wait_s / 2) if hole.asked else hole.since + self.late_s
             if hole.asked == 1 and (hole.asked_at, seq) < self._answered:
                 # Answers come in the order of requests: what was asked for later is here, so this one's answer is lost.
