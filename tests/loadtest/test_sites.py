@@ -13,6 +13,7 @@ from support.models import strips_model
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.sites.payload import index_of, synthetic
+from fishladder.loadtest.sites.processes import Part, Times
 from fishladder.loadtest.sites.site import Clip, Foreign, Ladder, run_site
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.frames import draw
@@ -57,6 +58,19 @@ def test_every_frame_is_followed_to_its_commit() -> None:
     assert done.congestion_control in ("bbr", "cubic", "reno")
     assert (done.outcome.lateness_us >= 0).all()
     assert set(done.cores) == {"agents", "gateway", "worker"}
+
+
+def test_it_is_the_busiest_thread_that_is_at_its_end() -> None:
+    before = Times({1: (1.0, 0.0), 2: (0.0, 0.0)})
+    looked = before.later(Times({1: (2.0, 0.5), 2: (3.0, 4.0), 3: (1.0, 0.0)}))
+    load = looked.later(Times({1: (4.0, 1.0), 4: (0.0, 2.5)})).since(before, 10.0)
+    assert load == (pytest.approx(0.7), pytest.approx(0.75), pytest.approx(0.7))
+
+
+def test_what_a_process_uses_is_seen(tmp_path: Path) -> None:
+    spin = ["timeit", "-n", "1", "-r", "1", "for _ in range(10**12): pass"]
+    with Part("spinner", None, spin, tmp_path / "log") as part:
+        part.wait_for(lambda: part.times().since(Times(), 1.0).busiest > 0.2, 60, "use a core")
 
 
 def test_by_whip() -> None:

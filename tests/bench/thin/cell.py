@@ -142,7 +142,7 @@ def _others(case: Case, variant: str, it: Line, place: Path, sources: Sequence[P
             if part.process.poll() is not None:
                 raise part.failure()
     cameras: list[Camera] = [read(sent, came, began_s) for sent, came in pairs]
-    return Ran(cameras, began_s, 0, *used)
+    return Ran(cameras, began_s, 0, used.used, used.waited)
 
 
 def environment() -> None:

@@ -215,13 +215,12 @@ async def run(case: Case, line: Line, folder: Path, sources: Sequence[Path], sec
             await asyncio.gather(reading, return_exceptions=True)
     cameras = [_since(reader.logs[name].camera, began_s) for name in names]
     other = None if back is None else _since(back.logs[_BACK_NAME].camera, began_s)
-    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), *used, other)
+    return Ran(cameras, began_s, sum(log.unseen for log in reader.logs.values()), used.used, used.waited, other)
 
 
 def times(parts: Sequence[Part]) -> Times:
     """Of all of them together."""
-    all_of_it = [part.times() for part in parts]
-    return Times(sum(it.used_s for it in all_of_it), sum(it.waited_s for it in all_of_it))
+    return Times({thread: spent for part in parts for thread, spent in part.times().items()})
 
 
 @asynccontextmanager

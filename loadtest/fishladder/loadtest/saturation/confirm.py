@@ -20,7 +20,7 @@ from fishladder.wire.errors import ConfigError
 
 #: A frame handed over this much later than planned, at the 95th percentile, is the generator's fault, not the link's.
 LATE_MS = 40.0
-#: A process that used so much of a core, or was ready to, was at its end.
+#: A thread that used so much of a core, or was ready to, was at its end.
 FULL_CORE = 0.92
 #: Counted seconds of an emulated run; a knee shows in fewer than the model can afford.
 _SECONDS = 20.0
@@ -119,9 +119,10 @@ def generator_limit(run: Run, site: SiteRun) -> str:
     """Who but the link was at its limit, in a clause; empty if nobody."""
     if run.lateness_p95_ms > LATE_MS:
         return f"generator: with {run.cameras} cameras frames were handed over {run.lateness_p95_ms:.0f} ms late"
-    for part, (used, waited) in site.cores.items():
-        if used + waited > FULL_CORE:
-            return f"{part}: with {run.cameras} cameras it used {used:.2f} of a core and waited {waited:.2f} for one"
+    for part, load in site.cores.items():
+        if load.busiest > FULL_CORE:
+            busy = f"a thread of it ran, or waited for a core, for {load.busiest:.0%} of the time"
+            return f"{part}: with {run.cameras} cameras {busy}"
     return ""
 
 
@@ -142,7 +143,7 @@ def _point(scenario: Scenario, run: Run, site: SiteRun, seed: int, target: float
         of_use=scenario.of_use(run.camera_bps),
         model_range=_range(model),
         congestion_control=site.congestion_control,
-        cores={part: times.used_s for part, times in site.cores.items()},
+        cores={part: load.used for part, load in site.cores.items()},
     )
 
 

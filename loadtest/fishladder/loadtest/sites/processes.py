@@ -18,15 +18,30 @@ _GRACE_S = 15.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Times(NamedTuple):
-    """Seconds of all threads: on a core, and ready to run without one."""
+class Load(NamedTuple):
+    """Shares of the time that passed: on a core, and ready to run without one, of all threads; `busiest`: both, of the
+    thread of which they are most. One is no more than late where another of its process has a core.
+    """
 
-    used_s: float
-    waited_s: float
+    used: float
+    waited: float
+    busiest: float
 
-    def since(self, before: "Times", elapsed_s: float) -> "Times":
-        """As shares of the time that passed."""
-        return Times((self.used_s - before.used_s) / elapsed_s, (self.waited_s - before.waited_s) / elapsed_s)
+
+class Times(dict[int, tuple[float, float]]):
+    """Seconds on a core, and ready to run without one, by thread."""
+
+    def later(self, now: "Times") -> "Times":
+        """Who ended in between takes nothing along."""
+        return Times({**self, **now})
+
+    def since(self, before: "Times", elapsed_s: float) -> Load:
+        shares = []
+        for thread, (used_s, waited_s) in self.items():
+            used_before_s, waited_before_s = before.get(thread, (0.0, 0.0))
+            shares.append(((used_s - used_before_s) / elapsed_s, (waited_s - waited_before_s) / elapsed_s))
+        used, waited = sum(it for it, _ in shares), sum(it for _, it in shares)
+        return Load(used, waited, max(map(sum, shares), default=0.0))
 
 
 class Part:
@@ -115,16 +130,20 @@ class Part:
 
 
 def _times(pid: int) -> Times:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return Times(0.0, 0.0)
-    used_s, waited_s = (int(fields[11]) + int(fields[12])) / _TICKS, 0.0
-    with suppress(OSError):  # a thread may end while we look; kernels without it say nothing
-        waited_s = sum(int(it.read_text().split()[1]) for it in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
-    below = [_times(int(child)) for child in children]
-    return Times(used_s + sum(it.used_s for it in below), waited_s + sum(it.waited_s for it in below))
+    found = Times()
+    with suppress(OSError):  # it, or a thread of it, may end while we look
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            found[int(task.name)] = ((int(fields[11]) + int(fields[12])) / _TICKS, _waited_s(task))
+            for child in (task / "children").read_text().split():
+                found.update(_times(int(child)))
+    return found
+
+
+def _waited_s(task: Path) -> float:
+    with suppress(OSError):  # kernels without it say nothing
+        return int((task / "schedstat").read_text().split()[1]) / 1e9
+    return 0.0
 
 
 def listens(where: Namespace | None, port: int) -> bool:

@@ -20,7 +20,7 @@ from fishladder.loadtest.sites.agents import SiteSpec
 from fishladder.loadtest.sites.cameras import HELD, SENT, THINNED
 from fishladder.loadtest.sites.null_worker import read_arrivals
 from fishladder.loadtest.sites.place import run_folder
-from fishladder.loadtest.sites.processes import Part, Times
+from fishladder.loadtest.sites.processes import Load, Part, Times
 from fishladder.loadtest.sites.stack import SITE, Stack, run_stack
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Rung
@@ -78,7 +78,7 @@ class SiteRun:
     committed_us: Floats
     congestion_control: str
     reports: dict[Way, Report]  #: of the link, empty without one
-    cores: dict[str, Times]  #: that agents, gateway and worker used, and waited for
+    cores: dict[str, Load]  #: that agents, gateway and worker used, and waited for
     orders: Orders | None = None  #: of cameras that adapt
 
 
@@ -213,8 +213,7 @@ class _Watch:
         while not agents.ended(_LOOK_S):
             if dead := [part for part in others if part.process.poll() is not None]:
                 raise dead[0].failure()
-            # Who ends takes its times along: what was seen of it before is more.
-            used = [max(seen, part.times()) for seen, part in zip(used, parts, strict=True)]
+            used = [seen.later(part.times()) for seen, part in zip(used, parts, strict=True)]
             now_us = (time.monotonic_ns() - self._start_ns) / 1000
             if self._network is not None and (state := self._network.queue("up")) is not None:
                 self.queue.append((now_us, state.backlog_bytes))
