@@ -39,6 +39,13 @@ class LossProcess:
         self._random = _uniform(seed, "loss").random
         self._bad = False
 
+    def among(self, packets: int, rate: float) -> list[int]:
+        """Which of the next so many are lost."""
+        if self._burst <= 1:
+            draw = self._random
+            return [index for index in range(packets) if draw() < rate]
+        return [index for index in range(packets) if self.next(rate)]
+
     def next(self, rate: float) -> bool:
         drawn = self._random()
         if self._burst <= 1:
@@ -52,8 +59,7 @@ class LossProcess:
 
 def loss_schedule(loss: Loss, seed: str, packets: int) -> list[int]:
     """The indexes of the packets that are lost among the first `packets`, at the rate the link begins with."""
-    process = LossProcess(loss.burst, seed)
-    return [index for index in range(packets) if process.next(loss.rate)]
+    return LossProcess(loss.burst, seed).among(packets, loss.rate)
 
 
 def way_seed(seed: int, way: str) -> str:

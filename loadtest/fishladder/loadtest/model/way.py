@@ -69,7 +69,7 @@ class Way:
             return arrival_us, packets, 0
         if not it.loss.rate:
             return arrival_us, 0, packets
-        lost = [index for index in range(packets) if self._loss.next(it.loss.rate)]
+        lost = self._loss.among(packets, it.loss.rate)
         return arrival_us, len(lost), lost[0] if lost else packets
 
     def arrival_us(self, leave_us: float) -> float:
