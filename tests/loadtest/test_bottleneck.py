@@ -37,6 +37,14 @@ def test_a_bucket_lets_a_burst_pass_and_then_holds_the_rate() -> None:
     assert it.offer(100.0, 1500) == 100.0  # full again
 
 
+def test_a_bucket_fills_at_the_rate_of_that_time() -> None:
+    change = '[[schedule]]\nat_s = 0.004\ndirection = "up"\nrate_mbps = 1'
+    it = queue("rate_mbps = 8\nqueue_ms = 100\nbucket_bytes = 5000", change)
+    assert it.offer(0.0, 5000) == 0.0
+    assert it.offer(4.0, 4000) == 4.0  # filled before the change
+    assert it.offer(4.0, 125) == pytest.approx(5.0)
+
+
 def test_a_change_of_rate_holds_for_what_waits() -> None:
     it = queue("rate_mbps = 12\nqueue_ms = 100", '[[schedule]]\nat_s = 0.01\ndirection = "up"\nrate_mbps = 1.2')
     departs = [it.offer(0.0, 1500) for _ in range(12)]

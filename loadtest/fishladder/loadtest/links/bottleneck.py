@@ -23,6 +23,7 @@ class Bottleneck:
         self._pie = Pie(first.pie_target_ms, first.queue_bytes, seed) if first.discipline == "pie" else None
         self._tick_ms = INTERVAL_MS
         self._opportunities = _Opportunities(first.trace) if first.trace else None
+        self._rate_from_ms = 0.0
         self._rate_of(0.0)
 
     def offer(self, now_ms: float, size_bytes: int) -> float | None:
@@ -49,6 +50,7 @@ class Bottleneck:
             self._queued_bytes -= queue.popleft()[1]
 
     def _rate_of(self, now_ms: float) -> None:
+        self._rate_from_ms = now_ms
         self._bytes_per_ms = self._timeline.at(now_ms).direction.rate_bps / 8000
         change_ms = self._timeline.next_change_ms(now_ms)
         self._rate_until_ms = math.inf if change_ms is None else change_ms
@@ -59,13 +61,25 @@ class Bottleneck:
             return self._free_ms
         begin_ms = max(now_ms, self._free_ms)
         if self._bucket:
-            self._tokens = min(self._bucket, self._tokens + (begin_ms - self._free_ms) * self._bytes_per_ms)
+            self._tokens = min(self._bucket, self._tokens + self._earned(self._free_ms, begin_ms))
             wait_ms = self._work(begin_ms, max(0.0, size_bytes - self._tokens)) - begin_ms
             self._tokens = max(0.0, self._tokens - size_bytes)
             self._free_ms = begin_ms + wait_ms
         else:
             self._free_ms = self._work(begin_ms, size_bytes)
         return self._free_ms
+
+    def _earned(self, from_ms: float, to_ms: float) -> float:
+        """Bytes that could have been sent between, while nothing was, over changes of the rate."""
+        if from_ms >= self._rate_from_ms and to_ms <= self._rate_until_ms:
+            return (to_ms - from_ms) * self._bytes_per_ms
+        earned = 0.0
+        while from_ms < to_ms:
+            change_ms = self._timeline.next_change_ms(from_ms)
+            until_ms = to_ms if change_ms is None else min(change_ms, to_ms)
+            earned += (until_ms - from_ms) * self._timeline.at(from_ms).direction.rate_bps / 8000
+            from_ms = until_ms
+        return earned
 
     def _work(self, begin_ms: float, size_bytes: float) -> float:
         """When so many bytes are sent, over changes of the rate to come."""
