@@ -28,21 +28,30 @@ class Bottleneck:
 
     def offer(self, now_ms: float, size_bytes: int) -> float | None:
         """When a packet that arrives now has left (ms), or None if the queue drops it."""
+        kept = self.offer_row(now_ms, size_bytes, 1)
+        return kept[0] if kept else None
+
+    def offer_row(self, now_ms: float, size_bytes: int, count: int) -> list[float]:
+        """When packets that arrive now, one behind the other, have left (ms): those that the queue does not drop."""
         self._leave(now_ms)
         if now_ms >= self._rate_until_ms:
             self._rate_of(now_ms)
-        if self._pie is not None:
-            self._tick(self._pie, now_ms)
-        if self._queued_bytes + size_bytes > self._limit_bytes:
-            if self._pie is not None:
-                self._pie.overflowed()
-            return None
-        if self._pie is not None and self._pie.drops(size_bytes, self._queued_bytes):
-            return None
-        departs_ms = self._serve(now_ms, size_bytes)
-        self._queue.append((departs_ms, size_bytes))
-        self._queued_bytes += size_bytes
-        return departs_ms
+        pie, kept = self._pie, []
+        if pie is not None:
+            self._tick(pie, now_ms)
+        for _ in range(count):
+            if self._queued_bytes + size_bytes > self._limit_bytes:
+                if pie is not None:
+                    pie.overflowed()
+                continue
+            if pie is not None and pie.drops(size_bytes, self._queued_bytes):
+                continue
+            departs_ms = self._serve(now_ms, size_bytes)
+            kept.append(departs_ms)
+            if departs_ms > now_ms:  # else it has left already
+                self._queue.append((departs_ms, size_bytes))
+                self._queued_bytes += size_bytes
+        return kept
 
     def _leave(self, now_ms: float) -> None:
         queue = self._queue
@@ -61,10 +70,14 @@ class Bottleneck:
             return self._free_ms
         begin_ms = max(now_ms, self._free_ms)
         if self._bucket:
-            self._tokens = min(self._bucket, self._tokens + self._earned(self._free_ms, begin_ms))
-            wait_ms = self._work(begin_ms, max(0.0, size_bytes - self._tokens)) - begin_ms
-            self._tokens = max(0.0, self._tokens - size_bytes)
-            self._free_ms = begin_ms + wait_ms
+            if begin_ms > self._free_ms:
+                self._tokens = min(self._bucket, self._tokens + self._earned(self._free_ms, begin_ms))
+            if self._tokens >= size_bytes:
+                self._tokens -= size_bytes
+                self._free_ms = begin_ms
+            else:
+                self._free_ms = self._work(begin_ms, size_bytes - self._tokens)
+                self._tokens = 0.0
         else:
             self._free_ms = self._work(begin_ms, size_bytes)
         return self._free_ms

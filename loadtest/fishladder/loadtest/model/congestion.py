@@ -4,7 +4,7 @@ Pure; acknowledgements and losses are told with their times. The stream that ask
 
 from collections import deque
 from random import Random
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 SEGMENT_BYTES = 1448  #: payload of a full TCP segment with time stamps
 Law = Literal["cubic", "bbr"]
@@ -103,16 +103,6 @@ class Cubic:
         self._since_us, self._from = now_us, self.bytes
 
 
-class _Sent(NamedTuple):
-    """What a rate sample needs to know of the moment a piece was sent."""
-
-    at_us: float
-    first_us: float
-    delivered: int
-    delivered_us: float
-    app_limited: bool
-
-
 class Bbr:
     """BBR version 1 as far as it decides how fast a burst leaves: it paces by the most it saw delivered in the last ten
     round trips. What is sent into an idle connection, and until the first of it is acknowledged, is limited by the
@@ -134,14 +124,16 @@ class Bbr:
         self._limited_to = 0  # what has to be delivered until the cameras limit no more
         self._in_flight = 0
         self._next_us = 0.0
-        self._flight: deque[_Sent] = deque()
+        # Of each piece: when it was sent, and what a rate sample needs to know of that moment: since when its round
+        # was, what had been delivered and when, and whether the cameras limited.
+        self._flight: deque[tuple[float, float, int, float, bool]] = deque()
         self._least_us, self._least_at_us = float("inf"), 0.0
         self._from_idle = True  # until something of it is acknowledged
         self._looks_until_us: float | None = None  # inf: until little enough is in flight
         self._before: float = self.bytes
         self._hosts = Random(1)  # noqa: S311 - makes a host, guards nothing
         self._bunch_bytes, self._bunch_us = 0, 0.0
-        self._extra, self._extra_rounds = (0.0, 0.0), 0  # the most of these rounds, and of those before
+        self._extra, self._extra_before, self._extra_rounds = 0.0, 0.0, 0  # the most of these rounds, and of those before
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
@@ -151,34 +143,33 @@ class Bbr:
             self._first_us = self._delivered_us = now_us
             self._from_idle = True
         if not held:
-            self._limited_to = max(self._delivered + in_flight, 1)
-        limited = bool(self._limited_to)
-        self._flight.append(_Sent(now_us, self._first_us, self._delivered, self._delivered_us, limited))
+            self._limited_to = self._delivered + in_flight or 1
+        self._flight.append((now_us, self._first_us, self._delivered, self._delivered_us, bool(self._limited_to)))
         self._in_flight = in_flight + size
         pace = self._gain * self._rate
         if self._looks_until_us is not None:  # pieces are longer than what may be in flight then
             pace = min(self._rate, _LOOK_BYTES / self._least_us)
-        self._next_us = max(self._next_us, now_us) + size / pace
+        self._next_us = (now_us if now_us > self._next_us else self._next_us) + size / pace
 
     def acked(self, now_us: float, acked_bytes: int, *, limited: bool, queue_us: float, round_us: float) -> None:
-        piece = self._flight.popleft()
+        at_us, first_us, delivered, delivered_us, app_limited = self._flight.popleft()
         self._delivered += acked_bytes
         self._in_flight -= acked_bytes
         if self._limited_to and self._delivered > self._limited_to:
             self._limited_to = 0
-        began = piece.delivered >= self._round_ends
+        began = delivered >= self._round_ends
         if began:
             self._round += 1
             self._round_ends = self._delivered
             self._extra_rounds += 1
             if self._extra_rounds >= _EXTRA_ROUNDS:
-                self._extra_rounds, self._extra = 0, (0.0, self._extra[0])
-        took_us = max(piece.at_us - piece.first_us, now_us - piece.delivered_us)
-        self._delivered_us, self._first_us = now_us, piece.at_us
+                self._extra_rounds, self._extra, self._extra_before = 0, 0.0, self._extra
+        took_us = max(at_us - first_us, now_us - delivered_us)
+        self._delivered_us, self._first_us = now_us, at_us
         if took_us >= self._least_us * 0.99:
-            self._sample((self._delivered - piece.delivered) / took_us, app_limited=piece.app_limited)
+            self._sample((self._delivered - delivered) / took_us, app_limited=app_limited)
         self._look_for_bunches(now_us, acked_bytes)
-        if began and not piece.app_limited and not self._full:
+        if began and not app_limited and not self._full:
             self._look_for_the_top()
         if self._full:
             self._cycle(now_us)
@@ -203,7 +194,8 @@ class Bbr:
         held = self._rate * self._round_us
         bursts = _BURSTS * max(burst, 2.0 * SEGMENT_BYTES)
         if self._full:
-            target = 2.0 * held + bursts + min(max(self._extra), self._rate * _MOST_EXTRA_US)
+            extra = max(self._extra, self._extra_before)
+            target = 2.0 * held + bursts + min(extra, self._rate * _MOST_EXTRA_US)
             self.bytes = max(min(self.bytes + acked_bytes, target), _LOOK_BYTES)
         elif self.bytes < _STARTUP_GAIN * held + bursts:
             self.bytes += acked_bytes
@@ -216,8 +208,8 @@ class Bbr:
         if self._bunch_bytes <= expected:
             self._bunch_bytes, self._bunch_us, expected = 0, now_us, 0.0
         self._bunch_bytes += acked_bytes
-        extra = min(self._bunch_bytes - expected, self.bytes)
-        self._extra = (max(self._extra[0], extra), self._extra[1])
+        if (extra := self._bunch_bytes - expected) > self._extra:
+            self._extra = min(extra, max(self.bytes, self._extra))
 
     def _look_for_the_least(self, now_us: float, took_us: float) -> None:
         expired = now_us > self._least_at_us + _LEAST_HOLDS_US

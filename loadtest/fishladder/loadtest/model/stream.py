@@ -154,8 +154,7 @@ class _Stream:
 
     def _offer(self, now: float, size: int, count: int) -> list[float]:
         """When those packets leave that are not dropped."""
-        leaves_ms = [self._queue.offer(now / 1000, size) for _ in range(count)]
-        kept = [leave_ms * 1000 for leave_ms in leaves_ms if leave_ms is not None]
+        kept = [leave_ms * 1000 for leave_ms in self._queue.offer_row(now / 1000, size, count)]
         self._packets += count
         self._dropped += count - len(kept)
         return kept

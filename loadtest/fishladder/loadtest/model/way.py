@@ -36,6 +36,9 @@ class Way:
         self._loss = LossProcess(self.direction.loss.burst, self._seed)
         self._jitter_by_slot: list[float] = []
         self._grant_us = self.direction.grant_ms * 1000
+        self._slot_us = self.direction.jitter.period_ms * 1000
+        self._constant = len(self._states) == 1  # then delays are known by slot
+        self._delay_us_by_slot: list[float] = []
 
     def queue(self) -> Bottleneck:
         return Bottleneck(self._timeline, self._seed)
@@ -61,31 +64,37 @@ class Way:
 
         Order against earlier calls is the caller's to keep.
         """
-        leave_us = self._granted(leave_us)
-        state = self._state(leave_us)
-        it = state.direction
-        arrival_us = leave_us + self._delay_us(it, leave_us)
+        state = self._state(leave_us if not self._grant_us else self._granted(leave_us))
+        arrival_us = self.arrival_us(leave_us)
         if state.outage:
             return arrival_us, packets, 0
-        if not it.loss.rate:
+        if not state.direction.loss.rate:
             return arrival_us, 0, packets
-        lost = self._loss.among(packets, it.loss.rate)
+        lost = self._loss.among(packets, state.direction.loss.rate)
         return arrival_us, len(lost), lost[0] if lost else packets
 
     def arrival_us(self, leave_us: float) -> float:
         """When a packet that leaves the queue then arrives, if it is not lost. Order is the caller's to keep."""
-        leave_us = self._granted(leave_us)
-        return leave_us + self._delay_us(self._state(leave_us).direction, leave_us)
+        if self._grant_us:
+            leave_us = self._granted(leave_us)
+        if not self._constant:
+            return leave_us + self._delay_us(self._state(leave_us).direction, leave_us)
+        slot = int(leave_us / self._slot_us)
+        if slot >= len(self._delay_us_by_slot):
+            self._draw_delays(slot)
+        return leave_us + self._delay_us_by_slot[slot]
 
     def _granted(self, leave_us: float) -> float:
-        return math.ceil(leave_us / self._grant_us) * self._grant_us if self._grant_us else leave_us
+        return math.ceil(leave_us / self._grant_us) * self._grant_us
+
+    def _draw_delays(self, last: int) -> None:
+        self._draw_jitter(last)
+        known, it = len(self._delay_us_by_slot), self.direction
+        self._delay_us_by_slot += [max(it.delay_ms + by, 0.0) * 1000 for by in self._jitter_by_slot[known:]]
 
     def _delay_us(self, it: Direction, at_us: float) -> float:
-        if it.jitter.kind == "none":
-            return it.delay_ms * 1000
-        slot = int(at_us / 1000 // it.jitter.period_ms)
-        if slot >= len(self._jitter_by_slot):
-            self._draw_jitter(slot)
+        slot = int(at_us / self._slot_us)
+        self._draw_jitter(slot)
         return max(it.delay_ms + self._jitter_by_slot[slot], 0.0) * 1000
 
     def _state(self, at_us: float) -> State:

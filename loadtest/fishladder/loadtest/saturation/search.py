@@ -11,8 +11,8 @@ from fishladder.loadtest.saturation.statistics import Sample, Verdict
 SCREEN_SEEDS = 6
 #: Below the knee, every n is tried up to this many; of more, evenly chosen ones and those next to the knee.
 MOST_BELOW = 64
-#: A bound of a few seeds so far below the target settles it as well.
-_HOPELESS = 0.05
+#: A bound of a few seeds so far below the target settles it as well, and in comparisons both of the first two.
+_HOPELESS, _FIRST = 0.05, 2
 _NEXT_TO_KNEE = 4
 
 #: `evaluate(n, seeds)`: the results of that many seeds at n cameras.
@@ -51,8 +51,10 @@ class _Search:
         self._seeds = seeds
         self._limit = limit
         self._tried: dict[int, Sample] = {}
+        self._compares = False
 
     def run(self, guess: int, *, all_below: bool) -> Knee:
+        self._compares = not all_below
         passing, beyond = self._bracket(guess)
         while beyond - passing > 1:
             middle = (passing + beyond) // 2
@@ -74,6 +76,11 @@ class _Search:
         elif known is None and self._seeds > SCREEN_SEEDS:
             known = self._evaluate(cameras, SCREEN_SEEDS)
             if known.upper < self._target - _HOPELESS:
+                self._tried[cameras] = known
+                return known
+        elif known is None and self._compares and self._seeds > _FIRST:
+            known = self._evaluate(cameras, _FIRST)
+            if max(known.values) < self._target - _HOPELESS:
                 self._tried[cameras] = known
                 return known
         if known is None or len(known.values) < self._seeds:
