@@ -133,7 +133,7 @@ class Bbr:
         self._before: float = self.bytes
         self._hosts = Random(1)  # noqa: S311 - makes a host, guards nothing
         self._bunch_bytes, self._bunch_us = 0, 0.0
-        self._extra, self._extra_before, self._extra_rounds = 0.0, 0.0, 0  # the most of these rounds, and of those before
+        self._extra, self._extra_before, self._extra_rounds = 0.0, 0.0, 0  # of these rounds, and before
 
     def not_before(self, now_us: float) -> float:
         return max(now_us, self._next_us)
