@@ -11,7 +11,8 @@ from fishladder.loadtest.saturation.statistics import Sample, Verdict
 SCREEN_SEEDS = 6
 #: Below the knee, every n is tried up to this many; of more, evenly chosen ones and those next to the knee.
 MOST_BELOW = 64
-#: A bound of a few seeds so far below the target settles it as well, and in comparisons both of the first two.
+#: A bound of a few seeds so far below the target settles it as well; and in comparisons the first two do, if their own
+#: bound holds, or if both are so far below.
 _HOPELESS, _FIRST = 0.05, 2
 _NEXT_TO_KNEE = 4
 
@@ -80,7 +81,7 @@ class _Search:
                 return known
         elif known is None and self._compares and self._seeds > _FIRST:
             known = self._evaluate(cameras, _FIRST)
-            if max(known.values) < self._target - _HOPELESS:
+            if known.verdict(self._target) is Verdict.PASSES or max(known.values) < self._target - _HOPELESS:
                 self._tried[cameras] = known
                 return known
         if known is None or len(known.values) < self._seeds:
