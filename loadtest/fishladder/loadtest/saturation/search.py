@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from fishladder.loadtest.saturation.statistics import Sample, Verdict
 
-#: With this few seeds a bound that already holds settles an n away from the knee.
-SCREEN_SEEDS = 6
+#: After so many seeds an n other than N* is settled if their bound holds, or is this far below the target.
+_LOOKS, _HOPELESS = (2, 6), 0.02
+#: As many settle it also where the first of them are all so far below.
+_LOST = 0.05
 #: Below the knee, every n is tried up to this many; of more, evenly chosen ones and those next to the knee.
 MOST_BELOW = 64
-#: A bound of a few seeds so far below the target settles it as well; and in comparisons the first two do, if their own
-#: bound holds, or if both are so far below.
-_HOPELESS, _FIRST = 0.05, 2
 _NEXT_TO_KNEE = 4
 
 #: `evaluate(n, seeds)`: the results of that many seeds at n cameras.
@@ -52,10 +51,8 @@ class _Search:
         self._seeds = seeds
         self._limit = limit
         self._tried: dict[int, Sample] = {}
-        self._compares = False
 
     def run(self, guess: int, *, all_below: bool) -> Knee:
-        self._compares = not all_below
         passing, beyond = self._bracket(guess)
         while beyond - passing > 1:
             middle = (passing + beyond) // 2
@@ -64,35 +61,33 @@ class _Search:
             failing = beyond if beyond <= self._limit else None
             return Knee(passing, failing, dict(sorted(self._tried.items())), False, self._limit)
         passing, every = self._every_below(passing)
+        while passing and self._whole(passing).verdict(self._target) is not Verdict.PASSES:
+            passing -= 1
         return Knee(passing, self._first_failing(passing), dict(sorted(self._tried.items())), every, self._limit)
 
-    def _sample(self, cameras: int, *, full: bool = True) -> Sample:
-        """All seeds, or, if the bound of a few says enough, those."""
+    def _sample(self, cameras: int) -> Sample:
+        """As many seeds as say enough."""
         known = self._tried.get(cameras)
-        if not full and self._seeds > SCREEN_SEEDS:
-            if known is None:
-                known = self._tried[cameras] = self._evaluate(cameras, SCREEN_SEEDS)
-            if known.verdict(self._target) is Verdict.PASSES:
-                return known
-        elif known is None and self._seeds > SCREEN_SEEDS:
-            known = self._evaluate(cameras, SCREEN_SEEDS)
-            if known.upper < self._target - _HOPELESS:
-                self._tried[cameras] = known
-                return known
-        elif known is None and self._compares and self._seeds > _FIRST:
-            known = self._evaluate(cameras, _FIRST)
-            if known.verdict(self._target) is Verdict.PASSES or max(known.values) < self._target - _HOPELESS:
-                self._tried[cameras] = known
-                return known
+        if known is not None:
+            return known
+        for seeds in _LOOKS:
+            if seeds < self._seeds:
+                known = self._tried[cameras] = self._evaluate(cameras, seeds)
+                if known.verdict(self._target) is Verdict.PASSES or known.upper < self._target - _HOPELESS:
+                    return known
+                if max(known.values) < self._target - _LOST:
+                    return known
+        return self._whole(cameras)
+
+    def _whole(self, cameras: int) -> Sample:
+        """All seeds."""
+        known = self._tried.get(cameras)
         if known is None or len(known.values) < self._seeds:
             known = self._tried[cameras] = self._evaluate(cameras, self._seeds)
         return known
 
-    def _verdict(self, cameras: int, *, full: bool = True) -> Verdict:
-        return self._sample(cameras, full=full).verdict(self._target)
-
-    def _passes(self, cameras: int, *, full: bool = True) -> bool:
-        return self._verdict(cameras, full=full) is Verdict.PASSES
+    def _passes(self, cameras: int) -> bool:
+        return self._sample(cameras).verdict(self._target) is Verdict.PASSES
 
     def _bracket(self, guess: int) -> tuple[int, int]:
         """An n that passes (or 0), and a larger one that does not (or limit + 1)."""
@@ -117,14 +112,14 @@ class _Search:
         """The largest N <= passing with nothing below it that does not pass, and whether every n was tried."""
         near = range(max(passing - _NEXT_TO_KNEE, 1), passing)
         stride = -(-passing // MOST_BELOW) if passing else 1
-        far = range(1, near.start, stride)
-        for cameras in (*far, *near):
-            if not self._passes(cameras, full=cameras in near):
+        for cameras in (*range(1, near.start, stride), *near):
+            if not self._passes(cameras):
                 return cameras - 1, stride == 1
         return passing, stride == 1
 
     def _first_failing(self, passing: int) -> int | None:
+        """The first that surely does, as all seeds say."""
         for cameras in range(passing + 1, self._limit + 1):
-            if self._verdict(cameras) is Verdict.FAILS:
+            if self._whole(cameras).verdict(self._target) is Verdict.FAILS:
                 return cameras
         return None
