@@ -8,7 +8,7 @@ from typing import NamedTuple
 from fishladder.edge.link_state import LinkState
 
 #: Up by this at each step near where it was full lately; beyond, each step is so much bolder than the one before.
-UP_NEAR, BOLDER, UP_MOST = 0.03, 3.0, 0.25
+UP_NEAR, BOLDER, UP_MOST = 0.02, 3.0, 0.25
 #: That is at this rate; it is as many bits a second at any, within bounds. So of two agents on one link the smaller one
 #: gains on the other: additive increase and multiplicative decrease lead to equal shares (Chiu and Jain 1989).
 UP_NEAR_BPS, UP_NEAR_LEAST, UP_NEAR_MOST = 1e6, 0.004, 0.08
