@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from fishladder.loadtest.links.link import Link
 from fishladder.loadtest.model.fluid import fluid_bound
 from fishladder.loadtest.model.pool import Pool
 from fishladder.loadtest.saturation.sweep import OnRun, Sweep
@@ -66,9 +67,10 @@ def tornado(
         found = []
         for label, variant in ends:
             # What the assumption does to the mean rates is known beforehand: begin the search there.
-            guess = base + fluid_bound(variant) - fluid_bound(scenario)
+            most = fluid_bound(variant)
+            guess = base + most - fluid_bound(scenario)
             moved = knee(variant, f"if {name} {label}", guess) - base if variant != short else 0
-            found.append(max(passing + moved, 0))
+            found.append(min(max(passing + moved, 0), max(most, passing)))
         bars.append(Bar(name, ends[0][0], ends[1][0], found[0], found[1]))
     return sorted(bars, key=lambda bar: -bar.swing)
 
@@ -87,7 +89,7 @@ def _variants(scenario: Scenario) -> Iterator[tuple[str, list[tuple[str, Scenari
         low, high = next((low, high) for part, low, high in _FACTORS if part in field)
         said, unit, suffix = _NAMES[field]
         ends = [
-            (f"{value * factor * unit:.3g} {suffix}", replace(scenario, link=link.scaled(name, factor)))
+            (f"{value * factor * unit:.3g} {suffix}", replace(scenario, link=_scaled(link, name, factor)))
             for factor in (low, high)
         ]
         yield f"{'down' if way == 'down' else 'up'} {said}", ends
@@ -109,6 +111,13 @@ def _variants(scenario: Scenario) -> Iterator[tuple[str, list[tuple[str, Scenari
             ("staggered", replace(scenario, camera=replace(camera, phases="staggered"))),
         ],
     )
+
+
+def _scaled(link: Link, name: str, factor: float) -> Link:
+    """A line of another rate has a queue as long in time, as it is bought."""
+    changed = link.scaled(name, factor)
+    way, _, field = name.partition(".")
+    return changed.scaled(f"{way}.queue_bytes", factor) if field == "rate_bps" else changed
 
 
 def _value(link: object, name: str) -> float:
