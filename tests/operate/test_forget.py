@@ -103,7 +103,7 @@ async def test_what_is_committed_meanwhile_is_kept(committing: Committing) -> No
     async def go_on() -> None:
         while not over.is_set():
             await committing.frame()
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.02)  # as fast as a camera; at hundreds a second it is refused
 
     going = asyncio.create_task(go_on())
     try:
