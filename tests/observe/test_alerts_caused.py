@@ -113,16 +113,16 @@ async def world(place: Path) -> AsyncIterator[World]:
     with rtsp_server() as camera:
         async with receiver() as hook, fleet(place, metrics) as (system, stores), link(system.port) as uplink:
             mall_token = await system.token("mall")
-            cameras = {"door": "test:640x480@30", "yard": camera.url}
+            cameras = {"door": "test:640x480@10", "yard": camera.url}
             # Without a spool what its link does not carry is shed, not put off.
             shop_flags = ("--no-spool", *drain, "--metrics-port", str(shop))
             await system.edge("shop-7", cameras, *shop_flags, gateway=uplink.url)
 
             def kiosk_opens() -> Awaitable[Part]:
-                return system.edge("kiosk", {"till": "test:640x480@15"}, *drain, "--metrics-port", str(kiosk))
+                return system.edge("kiosk", {"till": "test:320x180@5"}, *drain, "--metrics-port", str(kiosk))
 
             spool = ("--spool-dir", str(place / "spool" / "mall"), "--spool-bytes", str(1 << 20))
-            await system.edge("mall", {"hall": "test:640x480@15"}, *spool, *drain, token=mall_token)
+            await system.edge("mall", {"hall": "test:640x480@10"}, *spool, *drain, token=mall_token)
             yield World(
                 system,
                 stores,

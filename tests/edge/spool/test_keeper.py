@@ -350,17 +350,18 @@ async def test_a_disk_without_room_stops_nothing(
         assert found.fates[Fate.INFERRED] > found.captured * 0.5  # memory alone has room for some
 
 
+@pytest.mark.timeout(300)
 async def test_a_frame_store_without_room_fills_spools_and_empties_them(
     stores: Stores, tmp_path: Path, model: Path
 ) -> None:
     async with site(stores, tmp_path) as (it, way):
         with capture_logs() as logs:
-            run = Run(config(it, way, tmp_path, source="test:320x180@30"))
+            run = Run(config(it, way, tmp_path, source="test:320x180@20"))
             await run.until(lambda: run.agent.uplink.connected, "a connection")
             used = (await stores.frames.info("memory"))["used_memory"]
             limit = int((used + 300_000) / 0.9)  # a worker's connections will take a third of that
             await stores.frames.config_set("maxmemory", limit)
-            await run.until(lambda: run.spooled > 20_000, "the spool fills")
+            await run.until(lambda: run.spooled > 20_000, "the spool fills", 90)
             assert run.agent.uplink.connected
             assert (await stores.frames.info("memory"))["used_memory"] <= limit
             async with worker_here(stores, model):
