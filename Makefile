@@ -37,9 +37,13 @@ $(READY): pyproject.toml
 demo: $(READY)
 	@$(BIN)/fishladder demo --seconds $(SECONDS)
 
+# Whole systems that wait for each other run beside others that do the same, on whatever machine this is: what fails there
+# is run again by itself, and fails if it does so then.
 test: $(READY)
 	@tests/system-packages
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS) || { test $$? = 1 && \
+		echo "these failed beside others; again, by themselves:" && \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 3 -v $(ARGS); }
 
 test-stack: $(READY)
 	@$(BIN)/python -m pytest tests/compose -s $(ARGS)

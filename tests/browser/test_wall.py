@@ -65,8 +65,11 @@ async def looking(it: Gateway, camera: str) -> AsyncIterator[None]:
 
 
 def thrown(tab: Tab) -> list[str]:
-    """Errors that nobody caught; the rest is what the browser logs by itself, as of a login that is asked for."""
-    return [it for it in tab.said if not it.startswith(("error: ", "verbose: "))]
+    """Errors that nobody caught; the rest is what the browser logs by itself, as of a login that is asked for, or of a
+    page that is left before it was connected.
+    """
+    itself = ("error: ", "verbose: ", "warning: WebSocket connection to ")
+    return [it for it in tab.said if not it.startswith(itself)]
 
 
 def shown(camera: str) -> str:

@@ -228,7 +228,7 @@ async def test_the_operators_limits_hold_and_what_was_carried_is_counted(tmp_pat
             for begin in range(0, len(media), 10):
                 bits = sum(size for _, size in media[begin + 1 :])
                 assert bits <= limit_bps * (media[-1][0] - media[begin][0] + BURST_S) + 2 * 1500 * 8
-            span_s = packets[-1][0] - packets[0][0]
+            span_s = media[-1][0] - media[0][0]
             assert sum(size for _, size in media) > 0.5 * limit_bps * span_s, "it has to make use of it"
             agent.uplink.limiter.look()
             month = agent.uplink.limiter.now.month

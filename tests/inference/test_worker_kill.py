@@ -118,16 +118,16 @@ async def test_a_worker_that_joins_gets_its_share_and_gives_it_back(
         return None not in held and len(await heard(stores)) == 2 and len(set(tokens) & set(held)) == 2
 
     async with worker_here(stores, model, lease_ms=SLOW_LEASE_MS):
-        await wait_until(lambda: all_held(stores), 10, "one worker holds all")
+        await wait_until(lambda: all_held(stores), 30, "one worker holds all")
         tokens = await holders(stores)
         async with worker_process(stores, model, tmp_path / "log", "--lease-ms", str(SLOW_LEASE_MS)) as process:
-            await wait_until(both, 20, "each of two workers holds half")
+            await wait_until(both, 60, "each of two workers holds half")
             for producer in producers:
                 await producer.send(40)
             process.terminate()
             assert await asyncio.wait_for(process.wait(), 15) == 0, (tmp_path / "log").read_text()
             assert len(await heard(stores)) == 1, "it has signed off"
-        await wait_until(lambda: all_held(stores), 10, "one worker holds all again")
+        await wait_until(lambda: all_held(stores), 30, "one worker holds all again")
         for producer in producers:
             await producer.send()
         for producer in producers:
