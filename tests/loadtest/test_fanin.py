@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fishladder.loadtest.fanin.contest import MEASURED, Cell, shares_to_measure, slowed
+from fishladder.loadtest.fanin.contest import MEASURED, Cell, share_to_measure, slowed
 from fishladder.loadtest.fanin.sets import FanIn, of_run, simulated
 from fishladder.loadtest.links.link import Direction, Jitter, Link
 from fishladder.loadtest.scenario import Scenario
@@ -64,9 +64,23 @@ def test_complete_sets_decide_then_their_age() -> None:
     assert cell(4, 0.5, 0.0, 0.0).winner == "neither"
 
 
-def test_what_is_measured_has_a_win_for_each() -> None:
-    cells = [cell(n, share, 0.5, 0.2 if share < 0.25 else 0.9) for n in MEASURED for share in (0.125, 0.25, 0.5, 1.0)]
-    assert shares_to_measure(cells) == [0.125, 0.25]
+def test_it_is_measured_at_the_border_and_on_until_each_has_won() -> None:
+    shares = (0.125, 0.25, 0.5, 0.75, 1.0)
+    cells = [cell(n, share, 0.5, 0.2 if share < 0.5 else 0.9) for n in MEASURED for share in shares]
+    assert share_to_measure(cells, []) == 0.25
+    lost = [cell(n, 0.25, 0.5, 0.2) for n in MEASURED]
+    assert share_to_measure(cells, lost) == 0.5
+    assert share_to_measure(cells, [*lost, cell(4, 0.5, 0.9, 0.95)]) is None
+    even = [cell(n, 0.5, 0.9, 0.9) for n in MEASURED]
+    assert share_to_measure(cells, lost + even) == 0.75, "not what the model said: further from the border"
+    assert share_to_measure(cells, lost + even + [cell(4, share, 0.9, 0.9) for share in (0.75, 1.0)]) is None
+    assert share_to_measure(cells, even) == 0.25
+
+
+def test_who_wins_nothing_is_not_looked_for() -> None:
+    cells = [cell(n, share, 0.9, 0.2) for n in MEASURED for share in (0.75, 1.0)]
+    assert share_to_measure(cells, []) == 1.0
+    assert share_to_measure(cells, [cell(4, 1.0, 0.9, 0.2)]) is None
 
 
 def test_a_slowed_link_keeps_its_queue_in_time() -> None:

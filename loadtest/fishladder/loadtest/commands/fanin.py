@@ -12,7 +12,7 @@ from fishladder.loadtest.commands.options import command_line, gateway_options, 
 from fishladder.loadtest.commands.own_gateway import foreign_of, line_to
 from fishladder.loadtest.console import table
 from fishladder.loadtest.errors import CannotEmulate, Inconclusive, SelfTestInvalid
-from fishladder.loadtest.fanin.contest import Cell, contest, measured, shares_to_measure
+from fishladder.loadtest.fanin.contest import Cell, contest, measured
 from fishladder.loadtest.links.load import load_link
 from fishladder.loadtest.model.pool import pool
 from fishladder.loadtest.report.progress import Progress
@@ -111,7 +111,7 @@ def _cells(cells: list[Cell], one: Scenario, other: Scenario, seeds: range, back
                 cells += contest(one, other, sites, workers, seeds, partial(_tell, progress, sites))
         if backend != "model":
             try:
-                for cell in measured(one, other, shares_to_measure(cells), seeds[0], progress.step):
+                for cell in measured(one, other, tuple(cells), seeds[0], progress.step):
                     cells.append(cell)
             except (CannotEmulate, SelfTestInvalid) as error:
                 if backend == "netns":

@@ -84,29 +84,35 @@ def _means(scenario: Scenario, sites: Sites, pool: Pool, seeds: Sequence[int]) -
     return found
 
 
-def shares_to_measure(cells: Sequence[Cell]) -> list[float]:
-    """Two rates at which, between them, each link wins a cell that can be measured, if there are such."""
+def share_to_measure(cells: Sequence[Cell], found: Sequence[Cell]) -> float | None:
+    """The next rate at which to measure, `found` being what was measured of `cells`: where the border is, the fastest
+    steady link that loses and the slowest that wins, and from there on until each link that wins at all has won a
+    measured cell. None: that is all there is.
+    """
     near = [cell for cell in cells if cell.sites == "shared" and cell.cameras in MEASURED]
-    chosen: list[float] = []
-    for winner in ("steady", "fast"):
-        wins = [(sum(cell.winner == winner for cell in near if cell.share == share), share) for share in SHARES]
-        # The slowest steady link that still wins, the fastest that still loses: the border is what is of interest.
-        some = [share for count, share in wins if count]
-        if some:
-            chosen.append(min(some) if winner == "steady" else max(some))
-    return sorted(set(chosen))
+    for winner, shares in (("fast", SHARES[::-1]), ("steady", SHARES)):
+        if any(cell.winner == winner for cell in found):
+            continue
+        for share in shares:
+            wins = any(cell.winner == winner for cell in near if cell.share == share)
+            if wins and all(cell.share != share for cell in found):
+                return share
+    return None
 
 
 def measured(
-    fast: Scenario, steady: Scenario, shares: Sequence[float], seed: int, tell: Callable[[str, float, float], None]
+    fast: Scenario, steady: Scenario, cells: Sequence[Cell], seed: int, tell: Callable[[str, float, float], None]
 ) -> Iterator[Cell]:
     """The same on emulated links with real agents, all cameras on one. Raises `CannotEmulate`, `SelfTestInvalid`."""
+    found: list[Cell] = []
     fast_bps = link_bps(fast.link.up)
-    of_fast = _emulated(fast, seed, tell)
-    for share in shares:
+    of_fast: dict[int, FanIn] = {}
+    while (share := share_to_measure(cells, found)) is not None:
+        of_fast = of_fast or _emulated(fast, seed, tell)
         of_steady = _emulated(replace(steady, link=slowed(steady.link, fast_bps * share)), seed, tell)
-        for count in MEASURED:
-            yield Cell("shared", share, of_fast[count], of_steady[count], "netns")
+        row = [Cell("shared", share, of_fast[count], of_steady[count], "netns") for count in MEASURED]
+        found += row
+        yield from row
 
 
 def _emulated(scenario: Scenario, seed: int, tell: Callable[[str, float, float], None]) -> dict[int, FanIn]:
