@@ -144,6 +144,18 @@ def test_after_an_outage_it_goes_on() -> None:
     assert site.used(33, 43) > 0.8e6
 
 
+@pytest.mark.parametrize("mbps", [0.1, 1.0, 20.0])
+def test_what_goes_to_the_spool_in_an_outage_is_as_good_as_before(mbps: float) -> None:
+    site = FluidSite([camera(1500)], lambda now_s: 0.0 if 20 < now_s < 40 else mbps * 1e6)
+    site.run(55)
+
+    def made_bps(since_s: float, until_s: float) -> float:
+        return sum(it.bytes for it in site.units if since_s <= it.ready_s < until_s) * 8 / (until_s - since_s)
+
+    assert made_bps(25, 40) > 0.6 * made_bps(10, 20)
+    assert at(site.ages_ms(43, 53), 0.95) < 400, "and live does not wait for it"
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("noise_s", [0.004, 0.03])
 @pytest.mark.parametrize(

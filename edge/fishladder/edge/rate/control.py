@@ -11,7 +11,7 @@ from fishladder.edge.rate.camera_state import CameraState
 from fishladder.edge.rate.estimator import AWAY_S, BEHIND_PAUSE_S, FREE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.fullness import Fullness
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
-from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, differs, pictures
+from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, pictures
 from fishladder.edge.rate.passing import PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
 
@@ -47,6 +47,8 @@ SOON_S = 0.02
 BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
 #: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
 STALL_S = 0.5
+#: And for so long: what is captured will go to the spool, if there is one, and is as good as it was before.
+GONE_S = 1.0
 #: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where most
 #: pictures are left out, or made smaller: there they are too small to, and so poor that it takes pictures to mend them.
 #: A ring asks for one itself when the last was 7.5 s ago.
@@ -131,9 +133,7 @@ class RateControl:
         first = self._way.first(channel)
         if first is None or first.seq > seq:
             return
-        silent_s = now_s - max(self._heard_s, first.taken_s)
-        takes_s = first.bytes * 8 / self.estimator.rate_bps
-        if silent_s > max(STALL_S, 3 * takes_s) and self.estimator.heard:  # else it may just be slow
+        if self._silent_s(now_s, first) > STALL_S:
             self._stalled_to_s = now_s
         self._heard_s = now_s
         for unit in self._way.logged(channel, seq):
@@ -156,20 +156,8 @@ class RateControl:
         return camera.order if camera is not None else None
 
     def released(self) -> list[tuple[int, Order]]:
-        """Orders for when the link is gone: what is captured then goes to the spool, or fills the ring, all of it. A
-        sub-stream stays: nothing of it is left out, and it is what the link may carry afterwards.
-        """
-        news = []
-        for channel, camera in self._cameras.items():
-            camera.hold = False
-            camera.passing.keep_all()
-            if camera.order is None:
-                continue
-            order = camera.order._replace(hold=False, passing=camera.order.passing.whole)
-            if order != camera.order:
-                camera.order = order
-                news.append((channel, order))
-        return news
+        """Orders that are news, for when the link is gone; see `CameraState.released`."""
+        return [(channel, order) for channel, it in self._cameras.items() if (order := it.released()) is not None]
 
     def step(
         self,
@@ -194,9 +182,12 @@ class RateControl:
         if passed_s < SOON_S or (passed_s < STEP_S and not late):
             return []
         self._step_s = now_s
-        ages = {}
         for channel in wishes:
             self._cameras.setdefault(channel, CameraState())
+        if waits_s > GONE_S and self._silent_s(now_s) > GONE_S:
+            gone = [channel for channel, wish in wishes.items() if channel in spooled and wish.passing is None]
+            return [(channel, order) for channel in gone if (order := self._cameras[channel].released()) is not None]
+        ages = {}
         beside_bps = 0.0  # what cameras send that pass on what they get
         for channel, camera in self._cameras.items():
             waiting = [unsent_ready_s[channel]] if channel in unsent_ready_s else []
@@ -245,11 +236,21 @@ class RateControl:
                 hold_s = HOLD_LATE_S
             may_hold = channel not in spooled and (self.thin or not wish.passing)
             camera.hold = may_hold and beyond_s > (go_s if camera.hold else hold_s)
-            order = self._order(camera, wish, rate, now_s)
-            if differs(order, camera.order):
-                camera.order = order
+            if (order := camera.told(self._order(camera, wish, rate, now_s))) is not None:
                 news.append((channel, order))
+            if not late and not self.estimator.drains:
+                camera.good = camera.order
         return news
+
+    def _silent_s(self, now_s: float, first: InFlight | None = None) -> float:
+        """For how long nothing was heard that should have been; 0 where `first`, or the oldest, may be just slow."""
+        first = first or min(self._way.firsts(), key=self._since, default=None)
+        if not self.estimator.heard:
+            return 0.0
+        if first is None:
+            return now_s - self._heard_s
+        silent_s = now_s - max(self._heard_s, first.taken_s)
+        return silent_s if silent_s > 3 * first.bytes * 8 / self.estimator.rate_bps else 0.0
 
     def _oldest(self, unsent_ready_s: Mapping[int, float], now_s: float) -> tuple[float, int]:
         """For how long the oldest unit has waited for the link, and the bytes that explain it: its own, those on their
