@@ -59,6 +59,25 @@ def test_a_clean_knee_is_found_from_any_guess(knee: int, guess: int, unsure: int
     assert set(range(1, knee + 1)) <= set(asked)
 
 
+@given(st.integers(3, 40), st.integers(1, 60), st.integers(0, 3), st.integers(0, 3))
+def test_few_seeds_say_where_to_look_and_all_of_them_what_is_so(knee: int, guess: int, worse: int, better: int) -> None:
+    """Of some n that pass the first seeds say otherwise, and of some that do not."""
+    whole: set[int] = set()
+
+    def evaluate(cameras: int, seeds: int) -> Sample:
+        if seeds == 30:
+            whole.add(cameras)
+        if knee - worse < cameras <= knee:
+            return Sample(((0.98, 0.99) * 3 + (1.0,) * 24)[:seeds])
+        if knee < cameras <= knee + better:
+            return Sample(((1.0, 0.985) * 3 + (0.98,) * 24)[:seeds])
+        return Sample((1.0 if cameras <= knee else 0.5,) * seeds)
+
+    found = find_knee(evaluate, target=0.99, guess=guess, seeds=30, limit=70)
+    assert (found.passing, found.failing) == (knee, knee + 1)
+    assert whole <= set(range(knee - worse, knee + better + 2)), "nowhere else are all seeds run"
+
+
 @given(st.integers(2, 40), st.data())
 def test_an_n_below_that_fails_ends_it_there(knee: int, data: st.DataObject) -> None:
     """Nobody can have 7 cameras on a link where 5 do not work but 7 do."""

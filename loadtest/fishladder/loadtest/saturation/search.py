@@ -53,31 +53,38 @@ class _Search:
         self._tried: dict[int, Sample] = {}
 
     def run(self, guess: int, *, all_below: bool) -> Knee:
-        passing, beyond = self._bracket(guess)
+        passes = self._seems_to_pass if all_below else self._passes
+        passing, beyond = self._bracket(guess, passes)
         while beyond - passing > 1:
             middle = (passing + beyond) // 2
-            passing, beyond = (middle, beyond) if self._passes(middle) else (passing, middle)
+            passing, beyond = (middle, beyond) if passes(middle) else (passing, middle)
         if not all_below:
             failing = beyond if beyond <= self._limit else None
             return Knee(passing, failing, dict(sorted(self._tried.items())), False, self._limit)
         passing, every = self._every_below(passing)
-        while passing and self._whole(passing).verdict(self._target) is not Verdict.PASSES:
+        while passing and not self._surely_passes(passing):
             passing -= 1
+        while passing < self._limit and self._surely_passes(passing + 1):
+            passing += 1  # it did not seem to
         return Knee(passing, self._first_failing(passing), dict(sorted(self._tried.items())), every, self._limit)
 
-    def _sample(self, cameras: int) -> Sample:
-        """As many seeds as say enough."""
+    def _sample(self, cameras: int, *, enough: bool = False) -> Sample:
+        """As many seeds as say enough; or the few that are looked at first, if they are enough for now."""
         known = self._tried.get(cameras)
         if known is not None:
-            return known
+            return known if enough else self._settled(known) or self._whole(cameras)
         for seeds in _LOOKS:
             if seeds < self._seeds:
                 known = self._tried[cameras] = self._evaluate(cameras, seeds)
-                if known.verdict(self._target) is Verdict.PASSES or known.upper < self._target - _HOPELESS:
+                if self._settled(known):
                     return known
-                if max(known.values) < self._target - _LOST:
-                    return known
-        return self._whole(cameras)
+        return known if known is not None and enough else self._whole(cameras)
+
+    def _settled(self, known: Sample) -> Sample | None:
+        """It, if more seeds are not needed."""
+        passes = known.verdict(self._target) is Verdict.PASSES
+        hopeless = known.upper < self._target - _HOPELESS or max(known.values) < self._target - _LOST
+        return known if passes or hopeless or len(known.values) >= self._seeds else None
 
     def _whole(self, cameras: int) -> Sample:
         """All seeds."""
@@ -89,21 +96,28 @@ class _Search:
     def _passes(self, cameras: int) -> bool:
         return self._sample(cameras).verdict(self._target) is Verdict.PASSES
 
-    def _bracket(self, guess: int) -> tuple[int, int]:
+    def _surely_passes(self, cameras: int) -> bool:
+        return self._whole(cameras).verdict(self._target) is Verdict.PASSES
+
+    def _seems_to_pass(self, cameras: int) -> bool:
+        """By few seeds: where to look, not the answer."""
+        return self._sample(cameras, enough=True).mean >= self._target
+
+    def _bracket(self, guess: int, passes: Callable[[int], bool]) -> tuple[int, int]:
         """An n that passes (or 0), and a larger one that does not (or limit + 1)."""
         step = 1
-        if self._passes(guess):
+        if passes(guess):
             passing = guess
             while passing < self._limit:
                 ahead = min(passing + step, self._limit)
-                if not self._passes(ahead):
+                if not passes(ahead):
                     return passing, ahead
                 passing, step = ahead, step * 2
             return passing, self._limit + 1
         beyond = guess
         while beyond > 1:
             back = max(beyond - step, 1)
-            if self._passes(back):
+            if passes(back):
                 return back, beyond
             beyond, step = back, step * 2
         return 0, beyond
