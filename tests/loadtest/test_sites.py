@@ -12,6 +12,7 @@ from support.models import strips_model
 
 from fishladder.loadtest.emulation.network import emulate
 from fishladder.loadtest.errors import CannotEmulate
+from fishladder.loadtest.sites.agents import Patience
 from fishladder.loadtest.sites.payload import index_of, synthetic
 from fishladder.loadtest.sites.processes import Part, Times
 from fishladder.loadtest.sites.site import Clip, Foreign, Ladder, run_site
@@ -58,6 +59,21 @@ def test_every_frame_is_followed_to_its_commit() -> None:
     assert done.congestion_control in ("bbr", "cubic", "reno")
     assert (done.outcome.lateness_us >= 0).all()
     assert set(done.cores) == {"agents", "gateway", "worker"}
+
+
+def test_a_run_that_this_machine_is_too_slow_for_ends_when_that_is_certain() -> None:
+    offered = plan(2, 60)
+    done = run_site(offered, patience=Patience(late_us=0, from_us=3e6))
+    assert 60 < len(done.traffic) < 100, "a twentieth, and what came until then"
+    assert np.isfinite(done.traffic.at_us).all()
+    assert done.outcome.lateness_us.min() > 0
+
+
+def test_patience_ends_with_a_twentieth_of_all_and_not_too_soon() -> None:
+    patience = Patience(late_us=40_000, from_us=5e6)
+    assert not patience.ends(50, 1000, 9e6)
+    assert patience.ends(51, 1000, 9e6)
+    assert not patience.ends(1000, 1000, 4e6)
 
 
 def test_it_is_the_busiest_thread_that_is_at_its_end() -> None:

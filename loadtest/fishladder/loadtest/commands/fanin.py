@@ -113,7 +113,7 @@ def _cells(cells: list[Cell], one: Scenario, other: Scenario, seeds: range, back
             try:
                 for cell in measured(one, other, tuple(cells), seeds[0], progress.step):
                     cells.append(cell)
-            except (CannotEmulate, SelfTestInvalid) as error:
+            except (CannotEmulate, Inconclusive, SelfTestInvalid) as error:
                 if backend == "netns":
                     raise
                 note = f"Not measured with real agents: {error}"

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from fishladder.loadtest.errors import Inconclusive
 from fishladder.loadtest.fanin.sets import FanIn, Sites, mean_of, of_run, simulated
 from fishladder.loadtest.links.link import Link
 from fishladder.loadtest.model.fluid import link_bps, wire_bps
 from fishladder.loadtest.model.pool import Pool
+from fishladder.loadtest.model.run import summarise
 from fishladder.loadtest.scenario import Scenario
 
 #: Rates of the steady link, as shares of the fast one's.
@@ -103,7 +105,9 @@ def share_to_measure(cells: Sequence[Cell], found: Sequence[Cell]) -> float | No
 def measured(
     fast: Scenario, steady: Scenario, cells: Sequence[Cell], seed: int, tell: Callable[[str, float, float], None]
 ) -> Iterator[Cell]:
-    """The same on emulated links with real agents, all cameras on one. Raises `CannotEmulate`, `SelfTestInvalid`."""
+    """The same on emulated links with real agents, all cameras on one. Raises `CannotEmulate`, `SelfTestInvalid`,
+    and `Inconclusive` where this machine was the limit.
+    """
     found: list[Cell] = []
     fast_bps = link_bps(fast.link.up)
     of_fast: dict[int, FanIn] = {}
@@ -118,7 +122,7 @@ def measured(
 def _emulated(scenario: Scenario, seed: int, tell: Callable[[str, float, float], None]) -> dict[int, FanIn]:
     from fishladder.loadtest.emulation.network import emulate
     from fishladder.loadtest.emulation.selftest import self_test
-    from fishladder.loadtest.saturation.confirm import emulated_run
+    from fishladder.loadtest.saturation.confirm import emulated_run, generator_limit
 
     aligned = replace(scenario, camera=replace(scenario.camera, phases="aligned"))
     found = {}
@@ -130,6 +134,9 @@ def _emulated(scenario: Scenario, seed: int, tell: Callable[[str, float, float],
         for count in MEASURED:
             what = f"{aligned.link.name} at {aligned.link.up.rate_bps / 1e6:.3g} Mbit/s: {count} real cameras"
             site = emulated_run(here, count, seed, network, partial(_tell, tell, what, total))
+            run = summarise(here, site.traffic, site.outcome, count, seed, "netns")
+            if limit := generator_limit(run, site):
+                raise Inconclusive(f"this machine is too small to measure it: {limit}")
             found[count] = of_run(site.traffic, site.outcome, from_us=here.warm_up_s * 1e6)
     return found
 

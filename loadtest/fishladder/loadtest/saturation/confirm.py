@@ -13,6 +13,7 @@ from fishladder.loadtest.model.run import Run, run_once
 from fishladder.loadtest.report.summary import Emulated
 from fishladder.loadtest.saturation.adaptation import judged, reaches
 from fishladder.loadtest.scenario import Scenario
+from fishladder.loadtest.sites.agents import Patience
 from fishladder.loadtest.sites.site import Clip, Foreign, Ladder, SiteRun, run_site
 from fishladder.loadtest.sources.frames import draw_indexed
 from fishladder.loadtest.sources.ladder import Content
@@ -20,6 +21,8 @@ from fishladder.wire.errors import ConfigError
 
 #: A frame handed over this much later than planned, at the 95th percentile, is the generator's fault, not the link's.
 LATE_MS = 40.0
+#: Which is known before the end; so many seconds of what is counted are seen at least.
+_SEEN_S = 2.0
 #: A thread that used so much of a core, or was ready to, was at its end.
 FULL_CORE = 0.92
 #: Counted seconds of an emulated run; a knee shows in fewer than the model can afford.
@@ -111,6 +114,7 @@ def emulated_run(
         size=(spec.width, spec.height),
         clip=clip,
         model=model,
+        patience=Patience(LATE_MS * 1000, (scenario.warm_up_s + _SEEN_S) * 1e6),
         progress=progress,
     )
 

@@ -20,7 +20,7 @@ from fishladder.edge.config import CameraConfig, EdgeConfig
 from fishladder.edge.feed import Feed
 from fishladder.edge.session import State
 from fishladder.edge.spool.settings import SpoolConfig
-from fishladder.loadtest.sites.cameras import Adaptive, Cast, Fixed, Plan, Player
+from fishladder.loadtest.sites.cameras import UNPLAYED, Adaptive, Cast, Fixed, Plan, Player
 from fishladder.loadtest.sites.tcp_info import busiest, congestion_control
 from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.runtime.logs import configure_logging
@@ -34,6 +34,19 @@ _FOR_GOOD = ("forbidden", "invalid")
 
 #: It begins at frames of 5 s, when a run's verdict on them is long spoken, and it would leave files.
 NO_SPOOL = SpoolConfig(enabled=False)
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """A run in which more than `part` of all frames are handed over later than `late_us` is of no use: it ends when
+    that is certain, but not before `from_us`.
+    """
+
+    late_us: float
+    from_us: float
+    part: float = 0.05
+
+    def ends(self, late: int, frames: int, due_us: float) -> bool:
+        return late > self.part * frames and due_us >= self.from_us
 
 
 class SiteSpec(msgspec.Struct, frozen=True):
@@ -57,6 +70,7 @@ class SiteSpec(msgspec.Struct, frozen=True):
     height: int = 720
     open_s: float = 30.0
     settle_s: float = 5.0
+    patience: "Patience | None" = None
     ring_bytes: int = 64 << 20
 
 
@@ -141,7 +155,7 @@ async def _all_open(agent: Agent) -> None:
 async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: int) -> None:
     """Hand over each frame when its time has come, wait until all is committed or `settle_s` has passed, and write, for
     each frame: sent_us (handed over, after the start), size_bytes, key, kept, what became of it (see `cameras`), the
-    bitrate that was ordered, logged_us, committed_us; and how TCP is paced.
+    bitrate that was ordered, logged_us, committed_us; and how TCP is paced. Where `patience` ends, so does the run.
     """
     camera, at_us = plan.camera, plan.at_us
     sent_us, kept = np.zeros(len(at_us)), np.zeros(len(at_us), bool)
@@ -150,8 +164,11 @@ async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: i
     heard = Acknowledged(agent, len(at_us))
     watching = asyncio.create_task(heard.watch(start_ns))
     duration_us = round(1e6 / spec.fps)
-    control = ""
+    control, late = "", 0
     for index, due_us in enumerate(at_us):
+        if spec.patience is not None and spec.patience.ends(late, len(at_us), due_us):
+            became[index:] = UNPLAYED
+            break
         due_ns = start_ns + due_us * 1000
         if (wait_s := (due_ns - time.monotonic_ns()) / 1e9) > 0:
             await asyncio.sleep(wait_s)
@@ -160,6 +177,7 @@ async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: i
         feed = agent.feeds[camera[index]]
         heard.frame_of[camera[index]].append(index)
         sent_us[index] = (time.monotonic_ns() - start_ns) / 1000
+        late += spec.patience is not None and sent_us[index] - due_us > spec.patience.late_us
         picture = cast.take(index)
         if isinstance(picture, int):
             became[index] = picture
@@ -185,7 +203,7 @@ async def play(spec: SiteSpec, plan: Plan, cast: Cast, agent: Agent, start_ns: i
         if not control and spec.uplink == "stream" and index % 64 == 0:
             control = _congestion_control()
     with suppress(TimeoutError):
-        async with asyncio.timeout(spec.settle_s):
+        async with asyncio.timeout(0 if UNPLAYED in became else spec.settle_s):
             while spec.uplink == "whip" or any(feed.sink.pending for feed in agent.feeds):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(_LOOK_S)
     watching.cancel()

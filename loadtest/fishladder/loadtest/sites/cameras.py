@@ -19,7 +19,7 @@ from fishladder.loadtest.sources.camera import CameraSpec
 from fishladder.loadtest.sources.ladder import Rung
 
 #: What became of a planned picture.
-SENT, THINNED, HELD = 0, 1, 2
+SENT, THINNED, HELD, UNPLAYED = range(4)
 
 
 class Player:

@@ -16,8 +16,8 @@ import numpy as np
 from fishladder.loadtest.emulation.network import Network, Report
 from fishladder.loadtest.errors import CannotEmulate
 from fishladder.loadtest.links.timeline import WAYS, Way
-from fishladder.loadtest.sites.agents import SiteSpec
-from fishladder.loadtest.sites.cameras import HELD, SENT, THINNED
+from fishladder.loadtest.sites.agents import Patience, SiteSpec
+from fishladder.loadtest.sites.cameras import HELD, SENT
 from fishladder.loadtest.sites.null_worker import read_arrivals
 from fishladder.loadtest.sites.place import run_folder
 from fishladder.loadtest.sites.processes import Load, Part, Times
@@ -103,6 +103,7 @@ def run_site(
     foreign: Foreign | None = None,
     open_s: float = 30.0,
     settle_s: float = 5.0,
+    patience: Patience | None = None,
     size: tuple[int, int] = (1280, 720),
     progress: Callable[[float], None] | None = None,
 ) -> SiteRun:
@@ -126,7 +127,7 @@ def run_site(
     with run_folder() as folder, ExitStack() as stack:
         ours = None if foreign else stack.enter_context(run_stack(folder, network, model=model))
         spec = _spec(plan, folder, ours or foreign, uplink=uplink, clip=clip, size=size)
-        spec = msgspec.structs.replace(spec, open_s=open_s, settle_s=settle_s)
+        spec = msgspec.structs.replace(spec, open_s=open_s, settle_s=settle_s, patience=patience)
         site = network.site if network else None
         agents = Part("agents", site, ["fishladder.loadtest.sites.agents"], folder / "agents.log", talks=True)
         stack.enter_context(agents)
@@ -236,7 +237,7 @@ def _as_sent(plan: Traffic, found: dict[str, Any], sent: Ints) -> Traffic:
 
 
 def _orders(plan: Traffic, found: dict[str, Any]) -> Orders:
-    wanted = np.flatnonzero(found["became"] != THINNED)
+    wanted = np.flatnonzero((found["became"] == SENT) | (found["became"] == HELD))
     return Orders(
         plan.camera[wanted],
         plan.at_us[wanted],
