@@ -44,7 +44,9 @@ LONG_S = 0.2
 SOON_S = 0.02
 #: Backfill has what live leaves, less some for live to grow into, and where that is nothing so much of the rate: on a
 #: link that live could fill for ever, what was spooled would else never come.
-BACKFILL_PART, BACKFILL_LEAST = 0.9, 0.05
+BACKFILL_PART, BACKFILL_LEAST = 0.75, 0.05
+#: It goes on as long as something of it was sent this lately.
+BACKFILLS_S = 1.0
 #: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
 STALL_S = 0.5
 #: And for so long: what is captured will go to the spool, if there is one, and is as good as it was before.
@@ -67,7 +69,8 @@ class RateControl:
         self.left_bps: float | None = None  #: for backfill; None: nobody knows what the link carries
         self.queues = False  #: live waits for the link, as far as its acknowledgements say
         self._way = OnTheWay()
-        self._backfill_s = -1.0  # when something was sent last
+        self._backfill_s = -BACKFILLS_S  # when something was sent last
+        self._leaves = False  # whether live leaves more than that least part
         self.limit_bps = math.inf  #: what the operator lets the uplink have in all
         self._limited = False  # and whether that is less than what is wanted
         self._fullness = Fullness()
@@ -199,6 +202,7 @@ class RateControl:
         if link.rate_bytes_s is not None:
             self._proven.delivers(link.rate_bytes_s * 8, now_s)
         proven_bps = self._proven.usual_bps(now_s, link.least_s, since_s=self.estimator.full_s)
+        self.estimator.backfills = self._leaves and now_s - self._backfill_s < BACKFILLS_S
         self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
@@ -208,7 +212,7 @@ class RateControl:
         may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD) - beside_bps
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD
         least_of_backfill_bps = max(may_bps, 0.0) * BACKFILL_LEAST
-        backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < 1.0 else 0.0
+        backfill_bps = least_of_backfill_bps if now_s - self._backfill_s < BACKFILLS_S else 0.0
         total_bps = max(may_bps - backfill_bps, LEAST_BPS)
         shares = share(total_bps, claims)
         full = now_s - self.estimator.full_s < FULL_S or link.queues or (self.thin and oldest_s > HOLD_S)
@@ -225,6 +229,7 @@ class RateControl:
             shares = share(max(total_bps, sure_bps), claims)
         live_bps = sum(min(self._cameras[channel].used_bps, most) for channel, most in zip(wishes, shares, strict=True))
         left_bps = max((may_bps - live_bps) * BACKFILL_PART, least_of_backfill_bps)
+        self._leaves = left_bps > least_of_backfill_bps
         self.left_bps = left_bps if self.thin else None
         news = []
         for (channel, wish), rate in zip(wishes.items(), shares, strict=True):

@@ -18,6 +18,8 @@ BASE_S = 60.0
 FULL_S, FREE_S = 0.035, 0.02
 #: The same where units are this short, as those of several cameras are: then no keyframe comes on top that is long.
 SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
+#: The same where backfill uses what live leaves: it gives way before live waits for it.
+BACKFILL_FULL_S, BACKFILL_FREE_S = 0.02, 0.012
 #: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
 #: Units are then timed from when their last piece went, so their own length does not count.
 GENTLE_FULL_S, GENTLE_FREE_S = 0.015, 0.008
@@ -65,6 +67,7 @@ class Estimator:
     def __init__(self, first_bps: float, *, yields: bool = False) -> None:
         self.yields = yields
         self.rate_bps = max(first_bps, LEAST_BPS)
+        self.backfills = False  #: what is sent besides live units is what the link is filled with
         self.queue_s = 0.0
         self.full_s = -math.inf  #: when acknowledgements, or TCP, showed last that a queue stood
         self._carried: deque[tuple[float, float]] = deque()  # (when, bps) that came through when the link was full
@@ -299,6 +302,8 @@ class Estimator:
             return GENTLE_FULL_S, GENTLE_FREE_S
         unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
+        if self.backfills:
+            full_s, free_s = BACKFILL_FULL_S, BACKFILL_FREE_S
         own_s = unit_s if self._growth.believes(now_s) else unit_s / 2
         return max(full_s, unit_s) * more, max(free_s, own_s) * more
 
