@@ -68,8 +68,8 @@ def thrown(tab: Tab) -> list[str]:
     """Errors that nobody caught; the rest is what the browser logs by itself, as of a login that is asked for, or of a
     page that is left before it was connected.
     """
-    itself = ("error: ", "verbose: ", "warning: WebSocket connection to ")
-    return [it for it in tab.said if not it.startswith(itself)]
+    left = "WebSocket is closed before the connection is established"
+    return [it for it in tab.said if not it.startswith(("error: ", "verbose: ")) and left not in it]
 
 
 def shown(camera: str) -> str:

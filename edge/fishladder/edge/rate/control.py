@@ -158,9 +158,10 @@ class RateControl:
         camera = self._cameras.get(channel)
         return camera.order if camera is not None else None
 
-    def released(self) -> list[tuple[int, Order]]:
-        """Orders that are news, for when the link is gone; see `CameraState.released`."""
-        return [(channel, order) for channel, it in self._cameras.items() if (order := it.released()) is not None]
+    def released(self, channels: Collection[int] | None = None) -> list[tuple[int, Order]]:
+        """Orders that are news, for when the link is gone, of all cameras or of these; see `CameraState.released`."""
+        which = self._cameras if channels is None else channels
+        return [(channel, order) for channel in which if (order := self._cameras[channel].released()) is not None]
 
     def step(
         self,
@@ -188,8 +189,7 @@ class RateControl:
         for channel in wishes:
             self._cameras.setdefault(channel, CameraState())
         if waits_s > GONE_S and self._silent_s(now_s) > GONE_S:
-            gone = [channel for channel, wish in wishes.items() if channel in spooled and wish.passing is None]
-            return [(channel, order) for channel in gone if (order := self._cameras[channel].released()) is not None]
+            return self.released([channel for channel, it in wishes.items() if channel in spooled and not it.passing])
         ages = {}
         beside_bps = 0.0  # what cameras send that pass on what they get
         for channel, camera in self._cameras.items():

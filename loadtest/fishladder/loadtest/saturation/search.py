@@ -68,23 +68,20 @@ class _Search:
             passing += 1  # it did not seem to
         return Knee(passing, self._first_failing(passing), dict(sorted(self._tried.items())), every, self._limit)
 
-    def _sample(self, cameras: int, *, enough: bool = False) -> Sample:
-        """As many seeds as say enough; or the few that are looked at first, if they are enough for now."""
-        known = self._tried.get(cameras)
-        if known is not None:
-            return known if enough else self._settled(known) or self._whole(cameras)
-        for seeds in _LOOKS:
-            if seeds < self._seeds:
-                known = self._tried[cameras] = self._evaluate(cameras, seeds)
+    def _few(self, cameras: int) -> Sample:
+        """As many seeds as say enough, or as are looked at first."""
+        if cameras not in self._tried:
+            for seeds in _LOOKS:
+                known = self._tried[cameras] = self._evaluate(cameras, min(seeds, self._seeds))
                 if self._settled(known):
-                    return known
-        return known if known is not None and enough else self._whole(cameras)
+                    break
+        return self._tried[cameras]
 
-    def _settled(self, known: Sample) -> Sample | None:
-        """It, if more seeds are not needed."""
+    def _settled(self, known: Sample) -> bool:
+        """Whether more seeds are not needed."""
         passes = known.verdict(self._target) is Verdict.PASSES
         hopeless = known.upper < self._target - _HOPELESS or max(known.values) < self._target - _LOST
-        return known if passes or hopeless or len(known.values) >= self._seeds else None
+        return passes or hopeless or len(known.values) >= self._seeds
 
     def _whole(self, cameras: int) -> Sample:
         """All seeds."""
@@ -94,14 +91,15 @@ class _Search:
         return known
 
     def _passes(self, cameras: int) -> bool:
-        return self._sample(cameras).verdict(self._target) is Verdict.PASSES
+        known = self._few(cameras)
+        return (known if self._settled(known) else self._whole(cameras)).verdict(self._target) is Verdict.PASSES
 
     def _surely_passes(self, cameras: int) -> bool:
         return self._whole(cameras).verdict(self._target) is Verdict.PASSES
 
     def _seems_to_pass(self, cameras: int) -> bool:
         """By few seeds: where to look, not the answer."""
-        return self._sample(cameras, enough=True).mean >= self._target
+        return self._few(cameras).mean >= self._target
 
     def _bracket(self, guess: int, passes: Callable[[int], bool]) -> tuple[int, int]:
         """An n that passes (or 0), and a larger one that does not (or limit + 1)."""

@@ -70,7 +70,7 @@ class SiteSpec(msgspec.Struct, frozen=True):
     height: int = 720
     open_s: float = 30.0
     settle_s: float = 5.0
-    patience: "Patience | None" = None
+    patience: Patience | None = None
     ring_bytes: int = 64 << 20
 
 
