@@ -93,7 +93,7 @@ async def test_one_that_dies_while_its_camera_is_paused_is_so_when_it_is_back() 
 
 
 async def test_one_that_hangs_is_ended_and_started_again() -> None:
-    it = Recorder(stall_s=1.0)
+    it = Recorder()
     it.child._stall_s = 3.0  # less than any user may set
     running = asyncio.create_task(it.child.run())
     await until(lambda: it.units)
