@@ -32,6 +32,8 @@ LAG = 3
 WINDOW_S, SEEN_S = 0.02, 0.06
 TICK_S, CONTROL_TICKS = 0.005, 5
 #: How TCP sees a queue, and none.
+#: What TCP counts, and acknowledges by twos.
+SEGMENT_BYTES = 2 * 1448
 QUEUES = LinkState(rtt_us=200_000, min_rtt_us=20_000, notsent_bytes=0)
 IDLE = LinkState(rtt_us=20_000, min_rtt_us=20_000, notsent_bytes=0)
 
@@ -111,6 +113,8 @@ class Bottleneck:
             part = min(carried, unit.left)
             unit.left -= part
             carried -= part
+            if isinstance(site, FluidSite):
+                site.passed(part, now_s)
             if unit.left <= 0:
                 self._queue.popleft()
                 if isinstance(site, FluidSite):
@@ -212,6 +216,7 @@ class FluidSite:
         self.fewer = 0  # orders for fewer or smaller pictures
         self._queue: list[Unit] = []  # ready, not begun
         self._acks: list[tuple[float, int, int]] = []
+        self._delivered: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # when TCP hears of it, bytes in all
 
     def run(self, seconds: float) -> None:
         run([self], seconds)
@@ -256,11 +261,21 @@ class FluidSite:
     def _tcp(self, seen: bool) -> LinkState:
         if not self._tcp_says:
             return LinkState()
+        while len(self._delivered) > 1 and self._delivered[1][0] <= self.now_s:
+            self._delivered.popleft()
+        in_flight = self.link.holds(self) > 0 or len(self._delivered) > 1
         least_us, carries = round(self._rtt_s * 1e6), self.link.capacity_bps(self.now_s) / 8
         queue_us = round(self.link.holds() * 1e6 / max(carries, 1.0))
         if seen:
-            return LinkState(carries, rtt_us=least_us + max(queue_us, 60_000), min_rtt_us=least_us, notsent_bytes=0)
-        return LinkState(rtt_us=least_us + min(queue_us, 40_000), min_rtt_us=least_us)
+            link = LinkState(carries, rtt_us=least_us + max(queue_us, 60_000), min_rtt_us=least_us, notsent_bytes=0)
+        else:
+            link = LinkState(rtt_us=least_us + min(queue_us, 40_000), min_rtt_us=least_us)
+        segments = self._delivered[0][1] // SEGMENT_BYTES
+        return replace(link, delivered_bytes=int(segments) * SEGMENT_BYTES, in_flight=in_flight)
+
+    def passed(self, size: float, now_s: float) -> None:
+        """So many bytes went over the link, of which TCP hears half a round trip later."""
+        self._delivered.append((now_s + self._rtt_s / 2, self._delivered[-1][1] + size))
 
     def _spill(self) -> None:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""

@@ -12,6 +12,7 @@ IDLE_US = 15_000
 class LinkState:
     """What the system knows of a connection; None = it does not say. `limited_by_us`: the rate was all we gave it to
     carry, so the link may be faster. `paused`: TCP sends next to nothing for a moment, of its own accord.
+    `delivered_bytes`: all that ever came through, also what did out of turn; `in_flight`: something is on its way.
     """
 
     rate_bytes_s: float | None = None
@@ -20,6 +21,8 @@ class LinkState:
     min_rtt_us: int | None = None
     notsent_bytes: int | None = None
     paused: bool = False
+    delivered_bytes: int | None = None
+    in_flight: bool = False
 
     @property
     def carries_bps(self) -> float | None:

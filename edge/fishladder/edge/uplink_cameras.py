@@ -32,6 +32,8 @@ REPORT_S = 30.0
 _HELLO_CAMERAS = 32
 #: A unit that was ready so long ago, and of which so much is still to come, is not worth the wait of what is behind it.
 HOPELESS_S, REST_S = 0.6, 0.3
+#: The same where the link has just become slower, with much on its way already.
+HOPELESS_HURRY_S, REST_HURRY_S = 0.04, 0.08
 
 
 class UplinkCameras:
@@ -269,10 +271,11 @@ class UplinkCameras:
         the spool has them. What has to be sent because of it.
         """
         now_s, said = self._clock.mono_us() / 1e6, []
+        hopeless_s, least_s = (HOPELESS_HURRY_S, REST_HURRY_S) if self.rate.hurries else (HOPELESS_S, REST_S)
         for channel, lane in self._lanes.items():
             session, ready_s = self.sessions[channel], self.rate.latest(channel)
             rest_s = self.scheduler.rest_bytes(channel) * 8 / self.rate.estimator.rate_bps
-            if session.late_us is None or ready_s is None or rest_s < REST_S or now_s - ready_s < HOPELESS_S:
+            if session.late_us is None or ready_s is None or rest_s < least_s or now_s - ready_s < hopeless_s:
                 continue
             if session.ring.take_back() and (message := self.scheduler.give_up(channel)) is not None:
                 self.rate.take_back(channel)
@@ -289,6 +292,8 @@ class UplinkCameras:
     def _take(self, session: Session) -> Unit | Range | None:
         if not session.has_more:
             return None
+        if session.late_us is not None and session.channel in self._lanes and self.rate.hurries:
+            return None  # what came on top would be late; the spool has it soon
         now_us, ready_us = self._clock.mono_us(), session.ring.unsent_ready_us
         item = session.take(now_us, self._offset.offset_us, flush=self.flush)
         if isinstance(item, Unit):

@@ -248,6 +248,7 @@ class StreamUplink:
 
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
+        hurried = False
         while True:
             limits, state, rate = self.limiter, link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(
@@ -256,6 +257,9 @@ class StreamUplink:
                 self._on_rate(channel, order)
             if hopeless := self._cameras.hopeless():
                 self._writer.extend(hopeless)
+            if hurried and not rate.hurries:
+                self._writer.wake()
+            hurried = rate.hurries
             estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
             queues, alone = rate.queues or state.queues, self._cameras.spool_alone

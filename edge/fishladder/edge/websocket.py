@@ -27,6 +27,8 @@ CONNECT_S = 20.0
 _TCP_NOTSENT_LOWAT = 25
 #: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
 _APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 160
+#: Payload bytes of a segment, segments on their way, and those that ever came through, out of turn too (Linux 4.18).
+_MSS_AT, _UNACKED_AT, _DELIVERED_AT = 16, 24, 192
 #: Payload bytes received, segments sent and received (with empty ones), payload bytes sent (also again; Linux 4.19).
 _RECEIVED_AT, _SEGMENTS_AT, _SENT_AT = 128, 136, 200
 _INFO_BYTES = 208
@@ -34,6 +36,13 @@ _INFO_BYTES = 208
 #: trip (`bbr_check_probe_rtt_done` and `bbr_set_pacing_gain` of Linux): at most four segments are in flight then.
 _TCP_CC_INFO, _BBR_INFO, _PLAIN_GAINS = 26, struct.Struct("=IIIII"), (256, 256)
 _IPV6_MORE_BYTES = 20
+
+
+def _delivered_bytes(info: bytes) -> int | None:
+    """TCP counts segments, most of which are full."""
+    if len(info) < _DELIVERED_AT + 4:
+        return None
+    return int(struct.unpack_from("=I", info, _MSS_AT)[0] * struct.unpack_from("=I", info, _DELIVERED_AT)[0])
 
 
 def looks_for_least_rtt(info: bytes) -> bool:
@@ -128,8 +137,17 @@ class WebSocket:
         (rtt_us,) = struct.unpack_from("=I", info, _RTT_AT)
         (min_rtt_us,) = struct.unpack_from("=I", info, _MIN_RTT_AT)
         (notsent_bytes,) = struct.unpack_from("=I", info, _NOTSENT_AT)
-        limited = bool(info[_APP_LIMITED_AT] & 1)
-        return LinkState(float(rate) or None, limited, rtt_us, min_rtt_us, notsent_bytes, self._paused())
+        (unacked,) = struct.unpack_from("=I", info, _UNACKED_AT)
+        return LinkState(
+            rate_bytes_s=float(rate) or None,
+            limited_by_us=bool(info[_APP_LIMITED_AT] & 1),
+            rtt_us=rtt_us,
+            min_rtt_us=min_rtt_us,
+            notsent_bytes=notsent_bytes,
+            paused=self._paused(),
+            delivered_bytes=_delivered_bytes(info),
+            in_flight=unacked > 0,
+        )
 
     def carried(self) -> Carried | None:
         """IP bytes so far, what was sent again among them; None where the system does not say."""

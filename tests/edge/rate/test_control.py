@@ -229,7 +229,7 @@ def test_a_site_that_yields_gives_an_upload_all_it_wants() -> None:
 def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, fps: float) -> None:
     """They meet by chance, so it is several times that are looked at."""
     fair = []
-    for seed, later_s in ((1, 0.0), (20, 4.4), (300, 13.0)):
+    for seed, later_s in ((1, 0.0), (20, 4.4), (300, 13.0), (4000, 7.7), (50, 2.2), (600, 9.1)):
         link = Bottleneck(lambda _: mbps * 1e6)
         one = FluidSite([camera(6000)], link, seed=seed)
         other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
@@ -240,6 +240,15 @@ def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, fps: float
         fair.append(sum(shares) ** 2 / (2 * sum(it * it for it in shares)))
     assert sum(fair) / len(fair) > 0.93, fair
     assert min(fair) > 0.85, fair
+
+
+def test_a_link_that_gets_slower_is_noticed_in_an_eighth_of_a_second_and_used_again_soon() -> None:
+    """By what comes through: units that are larger than it carries in that time have not come yet."""
+    site = FluidSite([camera(6000)], lambda now_s: 4e6 if now_s < 20 else 1e6)
+    site.run(26)
+    noticed_s = next(at_s for at_s, bps in site.rates if at_s > 20 and bps < 2e6)
+    assert noticed_s - 20 < 0.13
+    assert site.used(22, 25) > 0.8e6
 
 
 def test_a_link_that_is_seen_to_queue_is_believed_sooner() -> None:

@@ -65,8 +65,8 @@ class Contest:
         """No more is to be tried: it gives way, or others' queue is not seen, and what came next would be ours."""
         return self.gives_way or (self.base_s is not None and self._gone_s > FALLEN_S)
 
-    def look(self, seen: Seen, rate_bps: float, now_s: float) -> None:
-        """`rate_bps`: what may be sent."""
+    def look(self, seen: Seen, rate_bps: float, now_s: float, *, lowest: bool = False) -> None:
+        """`rate_bps`: what may be sent; `lowest`: it is never less."""
         self._seen.append((now_s, seen.least_s if seen.rtt_s is None else seen.rtt_s))
         while self._seen[0][0] < now_s - OTHERS_S:
             self._seen.popleft()
@@ -77,20 +77,24 @@ class Contest:
             self._judge(self._check, queue_s, seen, now_s)
         elif self._gone_s > GONE_S:
             self._ours()
-        elif self._gone_s == 0.0 and self._due(seen.least_s, rate_bps, now_s):
+        elif self._gone_s == 0.0 and self._due(seen.least_s, rate_bps, now_s, lowest=lowest):
             self._check = _Check(now_s, queue_s)
         if self.base_s is not None and seen.rtt_s is not None:
             self.base_s = min(self._most_s(LATELY_S + seen.least_s, now_s), self._others_s * OURS)
 
-    def _due(self, delay_s: float, rate_bps: float, now_s: float) -> bool:
-        """Whether it is to be seen if a queue is ours."""
-        return now_s >= self._next_s and (self.base_s is not None or self._suspect(delay_s, rate_bps, now_s))
+    def slower(self) -> None:
+        """The link itself has become slower: that it is full at less than before says nothing of others."""
+        self._from, self._less = None, 0
 
-    def _suspect(self, delay_s: float, rate_bps: float, now_s: float) -> bool:
-        """Whether the link was full at ever less."""
+    def _due(self, delay_s: float, rate_bps: float, now_s: float, *, lowest: bool) -> bool:
+        """Whether it is to be seen if a queue is ours."""
+        return now_s >= self._next_s and (self.base_s is not None or self._suspect(delay_s, rate_bps, now_s, lowest))
+
+    def _suspect(self, delay_s: float, rate_bps: float, now_s: float, lowest: bool) -> bool:
+        """Whether the link was full at ever less, or at the least there is."""
         if self._from is None or rate_bps > self._from[1] or now_s - self._from[0] > WITHIN_S + 2 * self._from[2]:
             self._from, self._less = (now_s, rate_bps, delay_s), 0
-        elif rate_bps < LESS * self._from[1] and now_s - self._from[0] > DRAINS_S + 2 * self._from[2]:
+        elif (lowest or rate_bps < LESS * self._from[1]) and now_s - self._from[0] > DRAINS_S + 2 * self._from[2]:
             self._from, self._less = (now_s, rate_bps, delay_s), self._less + 1
         return self._less >= TIMES
 

@@ -180,6 +180,7 @@ class RateControl:
         if link.paused:
             self._paused_to_s = now_s
             self.estimator.paused(now_s)
+        self.estimator.looked(link, now_s)
         waits_s, before_bytes = self._oldest(unsent_ready_s, now_s)
         late = self.estimator.late(now_s, waits_s, before_bytes, link)
         self.queues = late or self.estimator.queue_s > FREE_S
@@ -203,7 +204,9 @@ class RateControl:
             self._proven.delivers(link.rate_bytes_s * 8, now_s)
         proven_bps = self._proven.usual_bps(now_s, link.least_s, since_s=self.estimator.full_s)
         self.estimator.backfills = self._leaves and now_s - self._backfill_s < BACKFILLS_S
-        self.estimator.step(now_s, waits_s or None, before_bytes, link, proven_bps=proven_bps)
+        self.estimator.step(
+            now_s, waits_s or None, before_bytes, link, on_the_way_bytes=self._way.bytes, proven_bps=proven_bps
+        )
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD

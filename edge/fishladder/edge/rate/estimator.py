@@ -11,6 +11,7 @@ from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.contest import GIVES, Contest, Seen
 from fishladder.edge.rate.growth import Growth, Tried
 from fishladder.edge.rate.lately import WINDOW_UNITS, Ack, Lately
+from fishladder.edge.rate.trickle import Trickle
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
@@ -31,11 +32,15 @@ DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
 #: where TCP sees a queue as well, so that it cannot be our host or the gateway.
 LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.15, 0.08, 0.45
-#: The same where it delivers less than this part of the rate; and it need not have waited yet for so much longer, only
-#: for this, where at that pace it will.
+#: The same where it delivers less than this part of the rate, and of what was sent meanwhile; and it need not have
+#: waited yet for so much longer, only for this, where at that pace it will.
 SLOWER, WILL_BE_LATE_S = 0.6, 0.06
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
+#: Links do not become slower again and again.
+AGAIN_S = 20.0
+#: What has piled up is waited for so long at most.
+PILED_MOST_S = 2.0
 #: And once it has drained, this of what came through meanwhile, for then the link was full.
 DRAINED = 0.92
 #: Nothing was acknowledged for so long: the link is away.
@@ -75,9 +80,12 @@ class Estimator:
         self._growth = Growth()
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._lately = Lately()
+        self._trickle = Trickle()
         self.made = 1.0  #: of the rate, what is sent by those who use it: encoders make less than they are told
         self._step_s = 0.0
         self._late_s = 0.0
+        self._slower_s = -math.inf  # when it was late last
+        self._piled_bytes, self._piled_to_s = 0, 0.0  # on the way when it was late last, and until when they are
         self._drains_s: float | None = None  # since when
         self._first_base_s: float | None = None  # as TCP says, until that has happened
         self._contest = Contest()
@@ -137,24 +145,43 @@ class Estimator:
         while self._bases[0][0] < now_s - BASE_S:
             self._bases.popleft()
 
+    def looked(self, link: LinkState, now_s: float) -> None:
+        """How TCP sees the link at the moment; to be called often, and before `late`."""
+        self._trickle.look(link, now_s)
+        came = self._trickle.seen
+        if self._guessed and self._drains_s is not None and came is not None and came.since_s >= self._drains_s:
+            self._piles_up(came.bps)  # nothing of it came before the link was slower
+
     def late(self, now_s: float, oldest_s: float, before_bytes: int, link: LinkState = SILENT) -> bool:
         """Whether the link has become slower, so that deciding cannot wait; see `step`. Where others keep a queue full
         packets are lost, and everything is late for some round trips.
         """
         if self.base_s is None or not self._lately.acks or now_s < self._late_s or self._contest.base_s is not None:
             return False
-        takes_s = before_bytes * 8 / self.rate_bps
+        takes_s = before_bytes * 8 / self.rate_bps + max(self._piled_to_s - (now_s - oldest_s), 0.0)
+        trickles = self._trickles_bps is not None
         slower_bps = self._slower_bps(link)
         bound_s = LATE_AND_DENIED_S if link.idle else LATE_AND_SEEN_S if link.queues or slower_bps else LATE_S
-        will_be = slower_bps is not None and before_bytes * 8 / slower_bps - takes_s > LATE_S
+        soon_s = LATE_AND_SEEN_S if trickles else LATE_S
+        will_be = slower_bps is not None and before_bytes * 8 / slower_bps - takes_s > soon_s
         if oldest_s - self.base_s <= (WILL_BE_LATE_S if will_be else takes_s + bound_s):
             return False
-        return oldest_s > self._lately.longest_s  # else as late as others: a busy host
+        return trickles or oldest_s > self._lately.longest_s  # else as late as others: a busy host
 
     def _slower_bps(self, link: LinkState) -> float | None:
         """What TCP delivers, if that is far less than the rate."""
-        carries_bps = link.carries_bps
-        return carries_bps if carries_bps is not None and carries_bps < SLOWER * self.rate_bps else None
+        carries_bps, trickles_bps = link.carries_bps, self._trickles_bps
+        if carries_bps is None or carries_bps >= SLOWER * self.rate_bps:
+            return trickles_bps
+        return carries_bps if trickles_bps is None else min(carries_bps, trickles_bps)
+
+    @property
+    def _trickles_bps(self) -> float | None:
+        """What came through just now, if that is far less than the rate and than what was sent."""
+        if (came := self._trickle.seen) is None:
+            return None
+        came_bps, sent_bps = min(came.bps, came.end_bps), self._lately.sent_since(came.since_s) * 8 / came.span_s
+        return came_bps if came_bps < SLOWER * min(self.rate_bps, sent_bps) else None
 
     def paused(self, now_s: float) -> None:
         """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
@@ -175,11 +202,12 @@ class Estimator:
         before_bytes: int = 0,
         link: LinkState = SILENT,
         *,
+        on_the_way_bytes: int = 0,
         proven_bps: float = 0.0,
     ) -> None:
         """Decide; to be called often. `oldest_s`: how long the oldest unit not acknowledged has been ready;
-        `before_bytes`: it, and what went before it and was not acknowledged then; `proven_bps`: what units that came
-        lately show the link to carry at least.
+        `before_bytes`: it, and what went before it and was not acknowledged then; `on_the_way_bytes`: of all that are
+        not; `proven_bps`: what units that came lately show the link to carry at least.
         """
         while self._carried and self._carried[0][0] < now_s - LATELY_S:
             self._carried.popleft()
@@ -193,12 +221,15 @@ class Estimator:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
+            self._piled_bytes = max(on_the_way_bytes, before_bytes)
             self._slow_down(now_s, oldest_s - base_s, before_bytes, link)
             return
         if now_s < self._step_s:
             return
         self._lately.forget(now_s)
         recent = self._lately.recent(now_s)
+        if self._drains_s is not None:
+            recent = [ack for ack in recent if ack.at_s > self._drains_s]
         if not recent or recent[-1].at_s <= self._looked_s:
             return  # nothing new was heard
         self._looked_s = now_s
@@ -212,6 +243,8 @@ class Estimator:
         steady = self._growth.steady  # else it is what was made of less
         if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
+        if self.queue_s > full_s and now_s < self._piled_to_s:
+            return  # as is to be expected
         if self.queue_s > full_s:
             came_bps = self._lately.came_bps(now_s, 0.6)
             if self._guessed:
@@ -252,10 +285,19 @@ class Estimator:
             self._carried.clear()
             self._carried.append((now_s, came_bps))
             self._guessed = slower_bps is not None
-            self.full_s = now_s
+            self._piles_up(came_bps)
+            if now_s - self._slower_s > AGAIN_S:  # else it may be others, who take ever more of it
+                self._contest.slower()
+            self._slower_s = self.full_s = now_s
         else:  # it may as well stand still: that it is thin its acknowledgements have to say
             self._doubted_bps = max(self._doubted_bps, self.rate_bps)
         self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self.made), LEAST_BPS)
+
+    def _piles_up(self, carries_bps: float) -> None:
+        """What was on its way when it was late will take so long on a link that carries so much."""
+        self._carried[-1] = self._carried[-1][0], carries_bps
+        takes_s = self._piled_bytes * 8 / max(carries_bps, LEAST_BPS) if self._guessed else 0.0
+        self._piled_to_s = self._carried[-1][0] + min(takes_s, PILED_MOST_S)
 
     def _uses_it(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""
@@ -269,7 +311,8 @@ class Estimator:
             self._contest = Contest()
             return
         gave_way, rtt_s = self._contest.gives_way, None if link.rtt_us is None else link.rtt_us / 1e6
-        self._contest.look(Seen(least_s, self._bases[0][1], full_s, rtt_s), self.rate_bps, now_s)
+        seen, lowest = Seen(least_s, self._bases[0][1], full_s, rtt_s), self.rate_bps <= LEAST_BPS
+        self._contest.look(seen, self.rate_bps, now_s, lowest=lowest)
         if self._contest.gives_way != gave_way:
             self.rate_bps *= 1 / GIVES if gave_way else GIVES
 
@@ -291,7 +334,7 @@ class Estimator:
 
     def _drained(self, since_s: float, now_s: float) -> None:
         self._drains_s = self._first_base_s = None
-        came_bps = self._lately.came_since_bps(since_s, now_s)
+        came_bps = self._lately.drained_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
     def _bounds(self, recent: list[Ack], more: float, now_s: float) -> tuple[float, float]:

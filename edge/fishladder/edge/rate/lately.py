@@ -63,9 +63,15 @@ class Lately:
         passed_s = max(now_s - acks[0].at_s, span_s / 2)
         return sum(ack.carried for ack in acks[1:]) * 8 / passed_s
 
-    def came_since_bps(self, since_s: float, now_s: float) -> float:
-        """All that was acknowledged since then, a second."""
-        return sum(ack.carried for ack in self.acks if ack.at_s > since_s) * 8 / max(now_s - since_s, _LEAST_S)
+    def drained_bps(self, since_s: float, now_s: float) -> float:
+        """What came a second of all that was on its way at `since_s`: the link was full of it. Where that is too little
+        to tell, of all that came since.
+        """
+        acks = [ack for ack in self.acks if ack.at_s > since_s]
+        piled = [ack for ack in acks if ack.at_s - ack.delay_s < since_s]
+        if len(piled) > WINDOW_UNITS and (took_s := piled[-1].at_s - piled[0].at_s) >= _LEAST_S:
+            return sum(ack.carried for ack in piled[1:]) * 8 / took_s
+        return sum(ack.carried for ack in acks) * 8 / max(now_s - since_s, _LEAST_S)
 
     def recent(self, now_s: float) -> list[Ack]:
         """Those by which a standing queue is told."""
