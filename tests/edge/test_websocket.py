@@ -44,6 +44,22 @@ async def test_what_is_sent_at_once_shares_a_packet(stores: Stores, tmp_path: Pa
         await wait_until(lambda: carried() > before, 5, "they are sent")
 
 
+async def test_what_came_through_is_known_and_that_nothing_is_on_its_way(stores: Stores, tmp_path: Path) -> None:
+    """By TCP, of which nobody has to wait for the end of a unit."""
+    async with (
+        gateway(tmp_path, stores.urls) as it,
+        connect(GatewayAddress(it.url, token=it.token("shop"))) as link,
+    ):
+        await link.send(encode(Hello((1, 1), "boot-1", 1)))
+        assert "welcome" in await link.receive()
+        await wait_until(lambda: not link.state().in_flight, 5, "all of it is acknowledged")
+        before = link.state().delivered_bytes
+        assert before is not None
+        await link.send(encode(Probe(1)))
+        await wait_until(lambda: (link.state().delivered_bytes or 0) > before, 5, "it is counted")
+        await wait_until(lambda: not link.state().in_flight, 5, "and nothing is on its way")
+
+
 def test_bbr_looks_for_the_least_round_trip_where_both_gains_are_one() -> None:
     """As Linux wrote them: in its start-up, while it probes for the rate, for the round trip, and none at all."""
     gains = [(739, 739), (320, 512), (256, 512), (256, 256)]

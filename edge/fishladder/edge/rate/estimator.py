@@ -32,9 +32,10 @@ DENIED = 3.0
 #: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
 #: where TCP sees a queue as well, so that it cannot be our host or the gateway.
 LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.15, 0.08, 0.45
-#: The same where it delivers less than this part of the rate, and of what was sent meanwhile; and it need not have
-#: waited yet for so much longer, only for this, where at that pace it will.
-SLOWER, WILL_BE_LATE_S = 0.6, 0.06
+#: The same where it delivers less than this part of the rate, or, by what came just now, of the rate and of what was
+#: sent meanwhile (a new connection's rate is soon half as much again as its link carries); and it need not have waited
+#: yet for so much longer, only for this, where at that pace it will.
+SLOWER, SLOWER_AT_ONCE, WILL_BE_LATE_S = 0.6, 0.5, 0.06
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
 #: Links do not become slower again and again.
@@ -180,8 +181,9 @@ class Estimator:
         """What came through just now, if that is far less than the rate and than what was sent."""
         if (came := self._trickle.seen) is None:
             return None
-        came_bps, sent_bps = min(came.bps, came.end_bps), self._lately.sent_since(came.since_s) * 8 / came.span_s
-        return came_bps if came_bps < SLOWER * min(self.rate_bps, sent_bps) else None
+        sent_bps = self._lately.sent_since(came.since_s) * 8 / came.span_s
+        slower = came.bps < SLOWER_AT_ONCE * min(self.rate_bps, sent_bps)
+        return min(came.bps, came.end_bps) if slower else None
 
     def paused(self, now_s: float) -> None:
         """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
