@@ -12,7 +12,8 @@ IDLE_US = 15_000
 class LinkState:
     """What the system knows of a connection; None = it does not say. `limited_by_us`: the rate was all we gave it to
     carry, so the link may be faster. `paused`: TCP sends next to nothing for a moment, of its own accord.
-    `delivered_bytes`: all that ever came through, also what did out of turn; `in_flight`: something is on its way.
+    `delivered_bytes`: all that ever came through, also what did out of turn; `in_flight`: something is on its way;
+    `recovers`: something was lost, or came out of turn, and TCP holds back until it has come.
     """
 
     rate_bytes_s: float | None = None
@@ -23,6 +24,7 @@ class LinkState:
     paused: bool = False
     delivered_bytes: int | None = None
     in_flight: bool = False
+    recovers: bool = False
 
     @property
     def carries_bps(self) -> float | None:

@@ -27,8 +27,9 @@ CONNECT_S = 20.0
 _TCP_NOTSENT_LOWAT = 25
 #: struct tcp_info: whether the rate is what we gave, smoothed and shortest round trip (us), delivery rate (bytes/s).
 _APP_LIMITED_AT, _RTT_AT, _NOTSENT_AT, _MIN_RTT_AT, _RATE_AT = 7, 68, 144, 148, 160
-#: Payload bytes of a segment, segments on their way, and those that ever came through, out of turn too (Linux 4.18).
-_MSS_AT, _UNACKED_AT, _DELIVERED_AT = 16, 24, 192
+#: The state of its congestion control, 0 where all is well; payload bytes of a segment, segments on their way, and
+#: those that ever came through, out of turn too (Linux 4.18).
+_STATE_AT, _MSS_AT, _UNACKED_AT, _DELIVERED_AT = 1, 16, 24, 192
 #: Payload bytes received, segments sent and received (with empty ones), payload bytes sent (also again; Linux 4.19).
 _RECEIVED_AT, _SEGMENTS_AT, _SENT_AT = 128, 136, 200
 _INFO_BYTES = 208
@@ -147,6 +148,7 @@ class WebSocket:
             paused=self._paused(),
             delivered_bytes=_delivered_bytes(info),
             in_flight=unacked > 0,
+            recovers=info[_STATE_AT] != 0,
         )
 
     def carried(self) -> Carried | None:

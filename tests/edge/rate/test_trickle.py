@@ -48,6 +48,14 @@ def test_time_in_which_nothing_is_on_its_way_or_comes_does_not_count(gap: int | 
     assert looked(4_000, 4_000, gap, 4_000, 4_000, 4_000, 4_000).seen is not None
 
 
+@pytest.mark.parametrize("holds_back", [{"paused": True}, {"recovers": True}])
+def test_where_tcp_holds_back_nothing_is_known_of_the_link(holds_back: dict[str, bool]) -> None:
+    it = looked(4_000, 4_000, 4_000, 4_000)
+    assert it.seen is not None
+    it.look(LinkState(delivered_bytes=30_000, in_flight=True, **holds_back), 4 * LOOK_S)
+    assert it.seen is None
+
+
 def test_looks_too_far_apart_say_nothing_of_now() -> None:
     """A busy host: in between the link may have had nothing to carry."""
     assert looked(4_000, 4_000, look_s=MOST_S + 0.01).seen is None

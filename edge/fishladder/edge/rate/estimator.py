@@ -11,7 +11,7 @@ from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.contest import GIVES, Contest, Seen
 from fishladder.edge.rate.growth import Growth, Tried
 from fishladder.edge.rate.lately import WINDOW_UNITS, Ack, Lately
-from fishladder.edge.rate.trickle import Trickle
+from fishladder.edge.rate.lateness import Lateness, Oldest
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
@@ -29,19 +29,10 @@ GENTLE_DOWN, GENTLE_DRAIN = 0.93, 2.0
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
 #: ends TCP early) is believed.
 DENIED = 3.0
-#: A unit on its way for so much longer than the queue and its own length explain: the link has become slower. Sooner
-#: where TCP sees a queue as well, so that it cannot be our host or the gateway.
-LATE_S, LATE_AND_SEEN_S, LATE_AND_DENIED_S = 0.15, 0.08, 0.45
-#: The same where it delivers less than this part of the rate, or, by what came just now, of the rate and of what was
-#: sent meanwhile (a new connection's rate is soon half as much again as its link carries); and it need not have waited
-#: yet for so much longer, only for this, where at that pace it will.
-SLOWER, SLOWER_AT_ONCE, WILL_BE_LATE_S = 0.6, 0.5, 0.06
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
 #: Links do not become slower again and again.
 AGAIN_S = 20.0
-#: What has piled up is waited for so long at most.
-PILED_MOST_S = 2.0
 #: And once it has drained, this of what came through meanwhile, for then the link was full.
 DRAINED = 0.92
 #: Nothing was acknowledged for so long: the link is away.
@@ -81,12 +72,11 @@ class Estimator:
         self._growth = Growth()
         self._bases: deque[tuple[float, float]] = deque()  # (when, delay), delays ascending
         self._lately = Lately()
-        self._trickle = Trickle()
+        self._lateness = Lateness(self._lately)
         self.made = 1.0  #: of the rate, what is sent by those who use it: encoders make less than they are told
         self._step_s = 0.0
         self._late_s = 0.0
         self._slower_s = -math.inf  # when it was late last
-        self._piled_bytes, self._piled_to_s = 0, 0.0  # on the way when it was late last, and until when they are
         self._drains_s: float | None = None  # since when
         self._first_base_s: float | None = None  # as TCP says, until that has happened
         self._contest = Contest()
@@ -148,10 +138,12 @@ class Estimator:
 
     def looked(self, link: LinkState, now_s: float) -> None:
         """How TCP sees the link at the moment; to be called often, and before `late`."""
-        self._trickle.look(link, now_s)
-        came = self._trickle.seen
-        if self._guessed and self._drains_s is not None and came is not None and came.since_s >= self._drains_s:
-            self._piles_up(came.bps)  # nothing of it came before the link was slower
+        known = link if self._carried else SILENT  # what is tried of a link nobody knows may be far too much
+        self._lateness.look(known, now_s)
+        if self._guessed and self._drains_s is not None and self._carried:
+            bps = self._lateness.came_bps(self._drains_s)
+            if bps is not None:  # nothing of it came before the link was slower
+                self._piles_up(bps)
 
     def late(self, now_s: float, oldest_s: float, before_bytes: int, link: LinkState = SILENT) -> bool:
         """Whether the link has become slower, so that deciding cannot wait; see `step`. Where others keep a queue full
@@ -159,31 +151,8 @@ class Estimator:
         """
         if self.base_s is None or not self._lately.acks or now_s < self._late_s or self._contest.base_s is not None:
             return False
-        takes_s = before_bytes * 8 / self.rate_bps + max(self._piled_to_s - (now_s - oldest_s), 0.0)
-        trickles = self._trickles_bps is not None
-        slower_bps = self._slower_bps(link)
-        bound_s = LATE_AND_DENIED_S if link.idle else LATE_AND_SEEN_S if link.queues or slower_bps else LATE_S
-        soon_s = LATE_AND_SEEN_S if trickles else LATE_S
-        will_be = slower_bps is not None and before_bytes * 8 / slower_bps - takes_s > soon_s
-        if oldest_s - self.base_s <= (WILL_BE_LATE_S if will_be else takes_s + bound_s):
-            return False
-        return trickles or oldest_s > self._lately.longest_s  # else as late as others: a busy host
-
-    def _slower_bps(self, link: LinkState) -> float | None:
-        """What TCP delivers, if that is far less than the rate."""
-        carries_bps, trickles_bps = link.carries_bps, self._trickles_bps
-        if carries_bps is None or carries_bps >= SLOWER * self.rate_bps:
-            return trickles_bps
-        return carries_bps if trickles_bps is None else min(carries_bps, trickles_bps)
-
-    @property
-    def _trickles_bps(self) -> float | None:
-        """What came through just now, if that is far less than the rate and than what was sent."""
-        if (came := self._trickle.seen) is None:
-            return None
-        sent_bps = self._lately.sent_since(came.since_s) * 8 / came.span_s
-        slower = came.bps < SLOWER_AT_ONCE * min(self.rate_bps, sent_bps)
-        return min(came.bps, came.end_bps) if slower else None
+        oldest = Oldest(now_s - oldest_s, oldest_s, before_bytes)
+        return self._lateness.late(oldest, self.base_s, self.rate_bps, link)
 
     def paused(self, now_s: float) -> None:
         """Nothing went until now, which was not the link's fault: decide when what comes next has been seen."""
@@ -223,7 +192,7 @@ class Estimator:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
-            self._piled_bytes = max(on_the_way_bytes, before_bytes)
+            self._lateness.piled_bytes = max(on_the_way_bytes, before_bytes)
             self._slow_down(now_s, oldest_s - base_s, before_bytes, link)
             return
         if now_s < self._step_s:
@@ -245,7 +214,7 @@ class Estimator:
         steady = self._growth.steady  # else it is what was made of less
         if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
-        if self.queue_s > full_s and now_s < self._piled_to_s:
+        if self.queue_s > full_s and now_s < self._lateness.piled_to_s:
             return  # as is to be expected
         if self.queue_s > full_s:
             came_bps = self._lately.came_bps(now_s, 0.6)
@@ -277,7 +246,7 @@ class Estimator:
         self._drains_s, self._cut_bps = now_s, 0.0
         self.queue_s = waits_s
         came_bps, drain_s = self._lately.came_bps(now_s, 0.2), self.queue_s
-        if (slower_bps := self._slower_bps(link)) is not None:
+        if (slower_bps := self._lateness.slower_bps(self.rate_bps, link)) is not None:
             drain_s = before_bytes * 8 / slower_bps
             came_bps = min(came_bps, slower_bps)  # part of what came lately did so before
         if len(self._lately.acks) <= WINDOW_UNITS and link.queues and link.carries_bps is not None:
@@ -296,10 +265,10 @@ class Estimator:
         self.rate_bps = max(min(self.rate_bps * 0.7, came_bps * share / self.made), LEAST_BPS)
 
     def _piles_up(self, carries_bps: float) -> None:
-        """What was on its way when it was late will take so long on a link that carries so much."""
-        self._carried[-1] = self._carried[-1][0], carries_bps
-        takes_s = self._piled_bytes * 8 / max(carries_bps, LEAST_BPS) if self._guessed else 0.0
-        self._piled_to_s = self._carried[-1][0] + min(takes_s, PILED_MOST_S)
+        """What was on its way when it was late goes over a link that carries so much."""
+        since_s = self._carried[-1][0]
+        self._carried[-1] = since_s, carries_bps
+        self._lateness.piles_up(since_s, max(carries_bps, LEAST_BPS) if self._guessed else math.inf)
 
     def _uses_it(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""

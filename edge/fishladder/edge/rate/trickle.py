@@ -35,10 +35,10 @@ class Trickle:
         self._looks: deque[_Look] = deque()
 
     def look(self, link: LinkState, now_s: float) -> None:
-        """To be called often. Time in which nothing is on its way, or nothing comes, says nothing of how fast a link
-        is: then it begins anew.
+        """To be called often. Time in which nothing is on its way, or nothing comes, or TCP holds back, says nothing of
+        how fast a link is: then it begins anew.
         """
-        if link.delivered_bytes is None or not link.in_flight or link.paused:
+        if link.delivered_bytes is None or not link.in_flight or link.paused or link.recovers:
             self._looks.clear()
             return
         if self._looks and link.delivered_bytes <= self._looks[-1].delivered_bytes:
