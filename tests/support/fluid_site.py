@@ -16,7 +16,7 @@ from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import RateControl
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
-from fishladder.edge.spool.spill import HURRY_US, LATE_US
+from fishladder.edge.spool.spill import HURRY_US, LATE_US, PAUSED_US
 
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
@@ -281,7 +281,8 @@ class FluidSite:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""
         if not self.control.thin or not self._spooled:
             return
-        late_s = (HURRY_US if self.control.hurries else LATE_US) / 1e6
+        patient_us = PAUSED_US if self.control.behind_pause(self.now_s) else LATE_US
+        late_s = (HURRY_US if self.control.hurries else patient_us) / 1e6
         late = {unit.channel for unit in self._queue if self.now_s - unit.ready_s > late_s}
         for channel in late:
             self.cameras[channel].keyframe_s = 0.0

@@ -17,7 +17,7 @@ from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
-from fishladder.edge.spool.spill import HURRY_US, LATE_US
+from fishladder.edge.spool.spill import HURRY_US, LATE_US, PAUSED_US
 from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, CameraReport, Policy
@@ -246,7 +246,7 @@ class UplinkCameras:
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
-        late_us = HURRY_US if self.rate.hurries else LATE_US
+        late_us = HURRY_US if self.rate.hurries else PAUSED_US if self.rate.behind_pause(now_s) else LATE_US
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None

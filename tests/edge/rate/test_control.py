@@ -274,6 +274,7 @@ def test_a_pause_of_tcp_is_not_taken_for_a_link_that_gets_slower() -> None:
     site.run(60)
     assert site.used(12, 58) > 0.85 * 6e6
     assert at(site.ages_ms(12, 58), 0.99) < 350
+    assert site.spilled == 0, "a picture left out would cost all those until the next keyframe"
 
 
 def test_a_thin_link_is_known_before_the_first_unit_has_come() -> None:

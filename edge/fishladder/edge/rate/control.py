@@ -81,7 +81,7 @@ class RateControl:
         self._step_s = 0.0
         self._heard_s = 0.0
         self._stalled_to_s = 0.0
-        self._paused_to_s = 0.0  #: TCP sent next to nothing until then, of its own accord
+        self._paused_to_s = -math.inf  #: TCP sent next to nothing until then, of its own accord
         self._proven = Proven()
 
     @property
@@ -104,6 +104,10 @@ class RateControl:
     def hurries(self) -> bool:
         """The link has just become slower, and what is on its way already will keep it busy for long."""
         return self.estimator.drains and self._way.bytes * 8 > LONG_S * (self.estimator.carried_bps or math.inf)
+
+    def behind_pause(self, now_s: float) -> bool:
+        """TCP paused a moment ago, of its own accord: what that kept back comes soon."""
+        return now_s < self._paused_to_s + BEHIND_PAUSE_S
 
     def taken(self, channel: int, seq: int, size: int, ready_s: float, now_s: float) -> None:
         """A live unit goes onto the link; `ready_s` is when it could have."""
@@ -210,7 +214,7 @@ class RateControl:
         oldest_s = max(ages.values(), default=0.0)
         claims = [self._claim(channel, wish) for channel, wish in wishes.items()]
         payload = GENTLE_PAYLOAD if self.yields else PAYLOAD
-        if self.thin and now_s < self._paused_to_s + BEHIND_PAUSE_S:
+        if self.thin and self.behind_pause(now_s):
             payload *= 1 - min(self.estimator.behind_s * BEHIND, BEHIND_MOST)
         may_bps = min(self.estimator.rate_bps * payload, self.limit_bps * LIMIT_PAYLOAD) - beside_bps
         self._limited = sum(wish.most_bps for wish in wishes.values()) + beside_bps > self.limit_bps * LIMIT_PAYLOAD

@@ -12,6 +12,9 @@ from fishladder.edge.ring import Ring
 SPILL_US = 5_000_000
 #: The same of a camera that can make less: what has waited so long for an open link would only hold up what is new.
 LATE_US = 250_000
+#: The same behind a pause of TCP's own, of 200 ms: all of it comes soon, where live would else stand still until the
+#: next entry point.
+PAUSED_US = 500_000
 #: And where the link has just become much slower, with so much on its way already that what follows will wait longer.
 HURRY_US = 60_000
 #: When live goes on, it does so at an entry point no older than this; else at the next one, which is asked for.
