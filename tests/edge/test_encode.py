@@ -210,6 +210,20 @@ def test_told_more_than_the_maximum_it_is_opened_anew_for_a_quarter_more_and_no_
     assert not any(more.outgrown(bps, 10_000_000) for bps in (1_000_000, 1_250_000, 3_000_000))
 
 
+@pytest.mark.parametrize(
+    ("bps", "thin", "anew"), [(850, True, True), (900, True, False), (850, False, False), (550, False, True)]
+)
+def test_a_buffer_that_is_too_long_for_the_rate_is_changed_at_a_keyframe_sooner_on_a_thin_link(
+    bps: int, thin: bool, anew: bool
+) -> None:
+    it = X264(EncoderSettings(bitrate_bps=3_000_000), (640, 360), 15, 1_000_000, thin=thin)
+    picture = street(0)
+    assert it.encode(picture, 0) is not None
+    it.set_bitrate(bps * 1000)
+    assert not it.outgrown(bps * 1000, 1_000_000, thin=thin), "it costs a keyframe"
+    assert it.outgrown(bps * 1000, 2_000_000, thin=thin) == anew
+
+
 def test_impossible_settings_are_named() -> None:
     with pytest.raises(CameraError, match="preset 'nonsense'"):
         X264(EncoderSettings(preset="nonsense"), (320, 180), 10, 100_000)

@@ -16,7 +16,7 @@ from fishladder.edge.rate.backfill import BackfillPace
 from fishladder.edge.rate.control import RateControl
 from fishladder.edge.rate.orders import Order, Wish
 from fishladder.edge.schedule import backfill_fragment, fragment_size, unsent_bytes
-from fishladder.edge.spool.spill import HURRY_US, LATE_US, PAUSED_US
+from fishladder.edge.spool.spill import late_after_us
 
 VBV_S = 0.12
 #: How much larger a keyframe wants to be than the picture of a steady rate.
@@ -31,9 +31,9 @@ LAG = 3
 #: TCP lets so much be on its way beyond what the link carries in a round trip, and sees a queue of this as one.
 WINDOW_S, SEEN_S = 0.02, 0.06
 TICK_S, CONTROL_TICKS = 0.005, 5
-#: How TCP sees a queue, and none.
 #: What TCP counts, and acknowledges by twos.
 SEGMENT_BYTES = 2 * 1448
+#: How TCP sees a queue, and none.
 QUEUES = LinkState(rtt_us=200_000, min_rtt_us=20_000, notsent_bytes=0)
 IDLE = LinkState(rtt_us=20_000, min_rtt_us=20_000, notsent_bytes=0)
 
@@ -281,8 +281,7 @@ class FluidSite:
         """What has waited too long goes another way, and the camera goes on with a keyframe."""
         if not self.control.thin or not self._spooled:
             return
-        patient_us = PAUSED_US if self.control.behind_pause(self.now_s) else LATE_US
-        late_s = (HURRY_US if self.control.hurries else patient_us) / 1e6
+        late_s = late_after_us(hurries=self.control.hurries, paused=self.control.behind_pause(self.now_s)) / 1e6
         late = {unit.channel for unit in self._queue if self.now_s - unit.ready_s > late_s}
         for channel in late:
             self.cameras[channel].keyframe_s = 0.0
@@ -294,7 +293,9 @@ class FluidSite:
         rate_bps = self.control.estimator.rate_bps
         upload_s = self.link.holds(UPLOAD) * 8 / max(self.link.capacity_bps(self.now_s), 1.0)
         room = rate_bps / 8 * (self._rtt_s + upload_s + WINDOW_S) + unsent_bytes(rate_bps)
-        while self._queue and self.link.holds(self) < room and self.link.capacity_bps(self.now_s) > 0:
+        adapts = self._spooled and self.control.thin and not any(camera.wish.passing for camera in self.cameras)
+        held_back = adapts and self.control.holds_back(self.now_s)
+        while self._queue and not held_back and self.link.holds(self) < room and self.link.capacity_bps(self.now_s) > 0:
             unit = self._queue.pop(0)
             self.link.add(self, unit)
             self.control.taken(unit.channel, unit.seq, unit.bytes, unit.ready_s, self.now_s)

@@ -19,9 +19,10 @@ from fishladder.wire.errors import CameraError
 #: How far above the rate wanted now an encoder is opened, since it cannot be told to go higher later; its buffer is
 #: that of the rate wanted now.
 ROOM = 1.6
-#: And how far below, until one with a shorter buffer takes over at a keyframe: where a link is thin the buffer is what
-#: waits before it. One of 133 kbit for 920 kbit/s makes half of the pictures 8 ms later than one of 99.
-LOOSE, TIGHT = 0.6, 0.88
+#: Below this part of the rate it was opened for, another one with a shorter buffer takes over at a keyframe; sooner
+#: where the link is thin, before which the buffer is what waits: with 133 kbit for 920 kbit/s half of the pictures are
+#: 8 ms later than with 99.
+TOO_LONG, TOO_LONG_IF_THIN = 0.6, 0.88
 #: x264's rate buffer as a share of a second, least and most: it decides how long a keyframe holds up what follows.
 VBV_S, VBV_MOST_S = 0.12, 0.2
 #: Room for fewer pictures than this, but more than one, and x264 gives much less than it may: of 500 kbit/s at 10 fps
@@ -188,7 +189,7 @@ class X264:
         if wanted < SUDDEN * self._told_bps and since_us >= SUDDEN_US and not self._one_picture:
             return True
         if self.keyframe_due(pts_us):
-            least = TIGHT if thin else LOOSE
+            least = TOO_LONG_IF_THIN if thin else TOO_LONG
             fits = least * self._opened_for_bps <= wanted <= min(self.maximum_bps, ROOM * self._opened_for_bps)
             return not fits or self._best_qp(wanted, thin=thin) != self._qp_min
         return wanted > self.maximum_bps and since_us >= REOPEN_US

@@ -17,7 +17,7 @@ from fishladder.edge.schedule import Scheduler
 from fishladder.edge.session import Session, State
 from fishladder.edge.spool.drain import Now
 from fishladder.edge.spool.lane import Lane
-from fishladder.edge.spool.spill import HURRY_US, LATE_US, PAUSED_US
+from fishladder.edge.spool.spill import late_after_us
 from fishladder.edge.uplink_status import Sending, sender_status
 from fishladder.wire import messages
 from fishladder.wire.messages import VERSIONS, CameraReport, Policy
@@ -246,7 +246,7 @@ class UplinkCameras:
         now_s = self._clock.mono_us() / 1e6
         if self.scheduler.credit_left <= 0:
             self._starved_s = now_s  # what waits now waits for the gateway, which says nothing of the link
-        late_us = HURRY_US if self.rate.hurries else PAUSED_US if self.rate.behind_pause(now_s) else LATE_US
+        late_us = late_after_us(hurries=self.rate.hurries, paused=self.rate.behind_pause(now_s))
         wishes, waiting = {}, {}
         for channel, session in self.sessions.items():
             wanted = wish(channel, self._weights.get(channel, 1.0)) if session.is_open else None
@@ -271,7 +271,8 @@ class UplinkCameras:
         the spool has them. What has to be sent because of it.
         """
         now_s, said = self._clock.mono_us() / 1e6, []
-        hopeless_s, least_s = (HOPELESS_HURRY_S, REST_HURRY_S) if self.rate.hurries else (HOPELESS_S, REST_S)
+        slower = self.rate.holds_back(now_s)
+        hopeless_s, least_s = (HOPELESS_HURRY_S, REST_HURRY_S) if slower else (HOPELESS_S, REST_S)
         for channel, lane in self._lanes.items():
             session, ready_s = self.sessions[channel], self.rate.latest(channel)
             rest_s = self.scheduler.rest_bytes(channel) * 8 / self.rate.estimator.rate_bps
@@ -292,9 +293,9 @@ class UplinkCameras:
     def _take(self, session: Session) -> Unit | Range | None:
         if not session.has_more:
             return None
-        if session.late_us is not None and session.channel in self._lanes and self.rate.hurries:
-            return None  # what came on top would be late; the spool has it soon
         now_us, ready_us = self._clock.mono_us(), session.ring.unsent_ready_us
+        if session.late_us is not None and session.channel in self._lanes and self.rate.holds_back(now_us / 1e6):
+            return None  # what came on top would be late; the spool has it soon
         item = session.take(now_us, self._offset.offset_us, flush=self.flush)
         if isinstance(item, Unit):
             now_s = now_us / 1e6

@@ -248,7 +248,7 @@ class StreamUplink:
 
     async def _control(self, link: WebSocket) -> None:
         """Tell cameras what they may send."""
-        hurried = False
+        held_back = False
         while True:
             limits, state, rate = self.limiter, link.state(), self._cameras.rate
             for channel, order in self._cameras.orders(
@@ -257,9 +257,9 @@ class StreamUplink:
                 self._on_rate(channel, order)
             if hopeless := self._cameras.hopeless():
                 self._writer.extend(hopeless)
-            if hurried and not rate.hurries:
+            held_back, before = rate.holds_back(self._clock.mono_us() / 1e6), held_back
+            if before and not held_back:
                 self._writer.wake()
-            hurried = rate.hurries
             estimator = rate.estimator
             limits.yield_to(estimator.rate_bps)
             queues, alone = rate.queues or state.queues, self._cameras.spool_alone

@@ -105,6 +105,10 @@ class RateControl:
         """The link has just become slower, and what is on its way already will keep it busy for long."""
         return self.estimator.drains and self._way.bytes * 8 > LONG_S * (self.estimator.carried_bps or math.inf)
 
+    def holds_back(self, now_s: float) -> bool:
+        """Nothing is to be put on top of that, for a moment."""
+        return self.hurries and self.estimator.piled_up(now_s)
+
     def behind_pause(self, now_s: float) -> bool:
         """TCP paused a moment ago, of its own accord: what that kept back comes soon."""
         return now_s < self._paused_to_s + BEHIND_PAUSE_S

@@ -31,10 +31,10 @@ GENTLE_DOWN, GENTLE_DRAIN = 0.93, 2.0
 DENIED = 3.0
 #: Then so much of what comes through is sent, less what has to drain, in which so much time may be taken.
 LATE_DOWN, LATE_LEAST, DRAIN_S = 0.85, 0.3, 0.7
-#: Links do not become slower again and again.
-AGAIN_S = 20.0
 #: And once it has drained, this of what came through meanwhile, for then the link was full.
 DRAINED = 0.92
+#: Links do not become slower again and again: where one seems to within so long, it may be others who take it.
+AGAIN_S = 20.0
 #: Nothing was acknowledged for so long: the link is away.
 AWAY_S = 0.5
 #: Decisions are this far apart; after going down the effect is waited for.
@@ -102,6 +102,12 @@ class Estimator:
     def drains(self) -> bool:
         """It was late, and what has piled up is on its way still."""
         return self._drains_s is not None
+
+    def piled_up(self, now_s: float) -> bool:
+        """Whether what had piled up when it was late is on its way still, as far as one can tell: not for long, since
+        where it does not drain it may be others'.
+        """
+        return self.drains and now_s < self._lateness.piled_to_s
 
     @property
     def heard(self) -> bool:
@@ -192,8 +198,7 @@ class Estimator:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
             return  # else it is away rather than slow, of which nothing follows
         if oldest_s is not None and self.late(now_s, oldest_s, before_bytes, link):
-            self._lateness.piled_bytes = max(on_the_way_bytes, before_bytes)
-            self._slow_down(now_s, oldest_s - base_s, before_bytes, link)
+            self._slow_down(now_s, oldest_s - base_s, before_bytes, max(on_the_way_bytes, before_bytes), link)
             return
         if now_s < self._step_s:
             return
@@ -214,7 +219,7 @@ class Estimator:
         steady = self._growth.steady  # else it is what was made of less
         if steady and made >= USED and not self.yields:  # what is paced by the rate is not to be let out faster
             self.made += (max(min(made, 1.0), LEAST_MADE) - self.made) * 0.1
-        if self.queue_s > full_s and now_s < self._lateness.piled_to_s:
+        if self.queue_s > full_s and self.piled_up(now_s):
             return  # as is to be expected
         if self.queue_s > full_s:
             came_bps = self._lately.came_bps(now_s, 0.6)
@@ -240,7 +245,7 @@ class Estimator:
         elif self._carried and self._carried[-1][0] < now_s - HOLDS_S and self._uses_it(now_s):
             self._carried.append((now_s, self._lately.came_bps(now_s, 1.0)))  # some of it waits all the time: used up
 
-    def _slow_down(self, now_s: float, waits_s: float, before_bytes: int, link: LinkState) -> None:
+    def _slow_down(self, now_s: float, waits_s: float, before_bytes: int, piled_bytes: int, link: LinkState) -> None:
         """The link has become slower: send what comes through, less what has to drain."""
         self._late_s = self._step_s = now_s + SETTLE_S / 2
         self._drains_s, self._cut_bps = now_s, 0.0
@@ -256,8 +261,9 @@ class Estimator:
             self._carried.clear()
             self._carried.append((now_s, came_bps))
             self._guessed = slower_bps is not None
+            self._lateness.piled_bytes = piled_bytes if self._guessed else 0
             self._piles_up(came_bps)
-            if now_s - self._slower_s > AGAIN_S:  # else it may be others, who take ever more of it
+            if now_s - self._slower_s > AGAIN_S:
                 self._contest.slower()
             self._slower_s = self.full_s = now_s
         else:  # it may as well stand still: that it is thin its acknowledgements have to say
@@ -268,7 +274,7 @@ class Estimator:
         """What was on its way when it was late goes over a link that carries so much."""
         since_s = self._carried[-1][0]
         self._carried[-1] = since_s, carries_bps
-        self._lateness.piles_up(since_s, max(carries_bps, LEAST_BPS) if self._guessed else math.inf)
+        self._lateness.piles_up(since_s, max(carries_bps, LEAST_BPS))
 
     def _uses_it(self, now_s: float) -> bool:
         """Whether about as much is sent as may be."""

@@ -23,6 +23,13 @@ FRESH_US = 2_000_000
 BLOCKED_US = 1_000_000
 
 
+def late_after_us(*, hurries: bool, paused: bool) -> int:
+    """For how long a picture may wait for the link where less can be made: `hurries`: that has just become slower;
+    `paused`: TCP paused a moment ago.
+    """
+    return HURRY_US if hurries else PAUSED_US if paused else LATE_US
+
+
 class Spill(NamedTuple):
     """`entries` go to the spool; then `first..last` can be deferred, what of it is still unsent."""
 
