@@ -1,5 +1,7 @@
 """With `yield` a phone call beside the agent notices nothing, and the agent still uses what is left."""
 
+from statistics import median
+
 import pytest
 from support.fluid_site import Camera
 from support.gentle_site import GentleSite
@@ -27,11 +29,18 @@ def test_without_it_the_call_notices() -> None:
 
 
 def test_it_makes_room_for_somebody_who_comes_and_takes_it_again() -> None:
-    site = GentleSite([camera()], lambda _: 2e6, beside_bps=lambda now_s: 1.2e6 if 15 < now_s < 30 else 0.0)
-    site.run(55)
-    busy = sorted(ms for at_s, ms in site.voice_ms if 17 < at_s < 30)
-    assert busy[int(len(busy) * 0.95)] <= 40
-    assert site.used_bps(45) > 0.6 * 2e6
+    """Who comes meets it by chance, so it is several times that are looked at."""
+    waits_ms = []
+    for seed in range(9):
+        site = GentleSite(
+            [camera()], lambda _: 2e6, beside_bps=lambda now_s: 1.2e6 if 15 < now_s < 30 else 0.0, seed=seed
+        )
+        site.run(55)
+        busy = sorted(ms for at_s, ms in site.voice_ms if 17 < at_s < 30)
+        waits_ms.append(busy[int(len(busy) * 0.95)])
+        assert site.used_bps(45) > 0.6 * 2e6
+    assert median(waits_ms) <= 40, waits_ms
+    assert max(waits_ms) <= 65, waits_ms
 
 
 def test_on_a_free_link_a_camera_gets_what_it_wants() -> None:

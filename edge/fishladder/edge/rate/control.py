@@ -51,10 +51,10 @@ BACKFILLS_S = 1.0
 STALL_S = 0.5
 #: And for so long: what is captured will go to the spool, if there is one, and is as good as it was before.
 GONE_S = 1.0
-#: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where most
-#: pictures are left out, or made smaller: there they are too small to, and so poor that it takes pictures to mend them.
-#: A ring asks for one itself when the last was 7.5 s ago.
-THIN_KEYFRAME_S, LOWER_KEYFRAME_S = 5.0, 7.0
+#: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where less than
+#: this part of the pictures is made, or smaller ones: there they are too small to, and so poor that it takes pictures
+#: to mend them. A ring asks for one itself when the last was 7.5 s ago.
+THIN_KEYFRAME_S, LOWER_KEYFRAME_S, LOWER = 5.0, 7.0, 0.8
 
 
 class RateControl:
@@ -326,5 +326,6 @@ class RateControl:
         if not wish.width or not wish.height or not self.thin:
             return Order(bitrate, hold=camera.hold, keyframe_s=THIN_KEYFRAME_S if self.thin else 0.0, passing=rung)
         fps, width = pictures(camera.ladder, wish, rate_bps, now_s)
-        keyframe_s = LOWER_KEYFRAME_S if width or 0 < fps < wish.fps / 2 else THIN_KEYFRAME_S
+        lower = width > 0 or 0 < fps < LOWER * wish.fps
+        keyframe_s = LOWER_KEYFRAME_S if lower else THIN_KEYFRAME_S
         return Order(bitrate, fps, width, camera.hold, keyframe_s, rung)

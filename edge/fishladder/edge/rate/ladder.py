@@ -5,8 +5,8 @@ and not often.
 
 from typing import NamedTuple, Protocol
 
-#: Bits a pixel below which a detector loses more than it would by fewer pictures (720p: 37 kbit a picture).
-BITS_PER_PIXEL = 0.04
+#: Bits a pixel below which a detector loses more than it would by fewer pictures (720p: 43 kbit a picture).
+BITS_PER_PIXEL = 0.047
 #: Pictures a second that are kept as long as smaller ones help.
 USEFUL_FPS = 5.0
 LEAST_FPS = 1.0
