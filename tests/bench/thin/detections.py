@@ -60,8 +60,10 @@ def detections(case: Case, camera: Camera, source: Path, seconds: float) -> dict
 
 
 def sent_bps(camera: Camera, seconds: float) -> float:
-    """Video that went over the uplink, live and late, once a run had settled."""
-    came = [(it.received_s, it.size) for it in camera.frames] + camera.late
+    """Video that went over the uplink, live and late, once a run had settled; without what wraps it, of which the
+    uplink's own counter has all.
+    """
+    came = [(it.received_s, len(it.payload)) for it in camera.frames] + camera.late
     return sum(size for at_s, size in came if SETTLED_S < at_s < seconds) * 8 / (seconds - SETTLED_S)
 
 
