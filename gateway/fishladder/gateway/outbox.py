@@ -11,6 +11,7 @@ class Outbox:
     def __init__(self) -> None:
         self._messages: list[FromGateway] = []
         self._acks: dict[int, tuple[int, int]] = {}
+        self._logged: dict[int, int] = {}  # as said last, or waiting to be
         self._open: dict[int, Open] = {}
         self._credit: int | None = None
         self._fault: Fault | None = None
@@ -29,12 +30,17 @@ class Outbox:
         """The last thing to say. The first fault is the one that counts."""
         self._fault = self._fault or fault
 
-    def ack(self, channel: int, logged: int, committed: int) -> None:
+    def ack(self, channel: int, logged: int, committed: int) -> bool:
+        """Whether `logged` is news; what is committed alone can wait for company."""
         self._acks[channel] = (logged, committed)
+        news = self._logged.get(channel) != logged
+        self._logged[channel] = logged
+        return news
 
     def forget(self, channel: int) -> None:
         """A channel's acknowledgements and open ranges are no longer of use: it says hello anew."""
         self._acks.pop(channel, None)
+        self._logged.pop(channel, None)
         self._open.pop(channel, None)
 
     def open(self, message: Open) -> None:

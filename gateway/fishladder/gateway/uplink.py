@@ -22,8 +22,6 @@ from fishladder.wire.messages import Fault, encode
 
 log = structlog.get_logger(__name__)
 
-#: Acknowledgements follow one another no closer than this; what is urgent does not wait.
-_SAY_EVERY_S = 0.02
 #: One connection after the other: none goes on for longer while others have something too.
 _TURN_S = 0.002
 #: Tokens are renewed one after the other: each writes a file.
@@ -196,7 +194,7 @@ class _End:
 
 
 class _Wake:
-    """Wakes a writer: at once, or when its last turn is `_SAY_EVERY_S` ago."""
+    """Wakes a writer: at once, or so long after its last turn; the soonest that was asked for counts."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -204,11 +202,16 @@ class _Wake:
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0.0
 
-    def __call__(self, at_once: bool) -> None:
-        if at_once:
+    def __call__(self, after_s: float) -> None:
+        if self._event.is_set():
+            return
+        at = max(self._last + after_s, self._loop.time())
+        if not after_s:
             self._event.set()
-        elif self._timer is None and not self._event.is_set():
-            self._timer = self._loop.call_at(max(self._last + _SAY_EVERY_S, self._loop.time()), self._event.set)
+        elif self._timer is None or at < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(at, self._event.set)
 
     async def wait(self) -> None:
         await self._event.wait()
