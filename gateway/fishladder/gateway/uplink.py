@@ -200,6 +200,7 @@ class _Wake:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0  # when it goes off
         self._last = 0.0
 
     def __call__(self, after_s: float) -> None:
@@ -208,10 +209,10 @@ class _Wake:
         at = max(self._last + after_s, self._loop.time())
         if not after_s:
             self._event.set()
-        elif self._timer is None or at < self._timer.when():
+        elif self._timer is None or at < self._at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(at, self._event.set)
+            self._timer, self._at = self._loop.call_at(at, self._event.set), at
 
     async def wait(self) -> None:
         await self._event.wait()
