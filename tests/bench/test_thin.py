@@ -1,5 +1,6 @@
 """How the benchmarks of thin links and of the gate judge: what is a freeze, what was sent, who is compared to whom."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_the_capacity_follows_the_steps() -> None:
 
 
 def test_backfill_is_paid_for() -> None:
-    live = seen(0, 60)  # 80 kbit/s
+    live = [replace(it, size=it.size + 56, payload=bytes(it.size)) for it in seen(0, 60)]  # 80 kbit/s, and its wrapping
     assert sent_bps(Camera(live), 60.0) == pytest.approx(80_000, rel=0.01)
     late = [(30.0, 570_000)]  # 80 kbit/s of 57 s
     assert sent_bps(Camera(live, late=late), 60.0) == pytest.approx(160_000, rel=0.01)
