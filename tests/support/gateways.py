@@ -68,7 +68,10 @@ async def gateway(place: Path, urls: StoreUrls, **settings: Any) -> AsyncIterato
 class Nobody:
     """An owner of log sessions that is told nothing."""
 
-    def advanced(self, session: LogSession) -> None:
+    def logged(self, session: LogSession) -> None:
+        pass
+
+    def committed(self, session: LogSession) -> None:
         pass
 
     def fenced(self, session: LogSession, reason: str) -> None:

@@ -140,7 +140,7 @@ class CommittedFeed:
         session = self._sessions.get(camera)
         if session is not None and session.epoch == cursor.epoch and session.committed < cursor.seq:
             session.committed = cursor.seq
-            session.owner.advanced(session)
+            session.owner.committed(session)
 
 
 def _want(session: LogSession, policy: Policy, asked: Asked | None) -> None:

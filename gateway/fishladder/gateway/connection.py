@@ -17,7 +17,7 @@ from fishladder.gateway.hello import check_hello
 from fishladder.gateway.intake import MEASURE_S, Intake
 from fishladder.gateway.limits import MOST_SEQ, Limits
 from fishladder.gateway.open import Opened
-from fishladder.gateway.outbox import Outbox
+from fishladder.gateway.outbox import WITH_OTHERS, Outbox
 from fishladder.gateway.session import LogSession, OutOfStep
 from fishladder.gateway.tokens import Grant, renew, renewal_due
 from fishladder.wire.errors import FishladderError, TooLarge, VersionMismatch, WireError
@@ -46,9 +46,6 @@ from fishladder.wire.messages import (
 
 log = structlog.get_logger(__name__)
 
-#: How long after what was said last something is: what is urgent; acknowledgements, by which agents measure; and what
-#: is committed, which frees memory: by itself it would cost a thin uplink the packet that acknowledges it.
-AT_ONCE, SOON, WITH_OTHERS = 0.0, 0.02, 0.2
 _KEYFRAME_EVERY_S = 1.0
 #: Hellos that wait to be answered; an agent that says more at once does not listen.
 _HELLOS_WAITING = 64
@@ -57,21 +54,18 @@ _CAMERAS_WAITING = 4 * MAX_CAMERAS
 
 
 class Connection:
-    """`wake(after_s)` is called when there is something to send, so long after the last; it must not call back into the
-    connection.
-    """
+    """`wake` is its outbox's; it must not call back into the connection."""
 
     def __init__(
         self, intake: Intake, limits: Limits, grant: Grant, gateway: str, wake: Callable[[float], None]
     ) -> None:
-        self.outbox = Outbox()
+        self.outbox = Outbox(wake)
         self.grant = grant
         self.said_hello = False
         self._renews = False
         self._intake = intake
         self._limits = limits
         self._gateway = gateway
-        self._wake = wake
         self._account = intake.credit.open(grant.holder)
         self._reassembler = Reassembler(max_unit_bytes=limits.unit_bytes)
         self._channels: dict[int, LogSession | None] = {}  # None: known, but nothing is taken at the moment
@@ -129,7 +123,7 @@ class Connection:
         if entry is not None:
             self._intake.frames.add(session, entry)
         else:
-            self.advanced(session)
+            self.logged(session)
 
     def _count_held(self, now_bytes: int) -> None:
         """Count what this connection's unfinished units hold for its site. Raises `TooLarge`."""
@@ -144,7 +138,6 @@ class Connection:
         match message:
             case Probe():
                 self.outbox.say(Probed(message.sent_us, received_us, wall_us()))
-                self._wake(AT_ONCE)
             case Positions():
                 for channel, position in message.cameras:
                     session = self._channels.get(channel)
@@ -227,7 +220,6 @@ class Connection:
                 self._intake.backlog.open(outcome.session, outcome.cursor, outcome.open, tell)
             self.top_up()
             self._taken.clear()
-            self._wake(AT_ONCE)
             await self._taken.wait()
 
     def take(self) -> list[str]:
@@ -243,7 +235,6 @@ class Connection:
             return  # the watch asks again
         if (total := self._intake.credit.grant(self._account)) is not None:
             self.outbox.credit(total)
-            self._wake(SOON)
 
     def fault(self, error: WireError) -> None:
         """Say what was wrong; the engine ends the connection after it has sent that."""
@@ -253,7 +244,6 @@ class Connection:
         metrics.faults.labels(code).inc()
         log.warning("connection faulted", who=self.grant.holder, code=code, error=str(error))
         self.outbox.end(Fault(code, str(error)))
-        self._wake(AT_ONCE)
 
     def wants_token(self, now: float) -> bool:
         """Whether a new token is due, for an agent that can keep it."""
@@ -269,12 +259,10 @@ class Connection:
             return
         log.info("token renewed", who=self.grant.holder, id=self.grant.id)
         self.outbox.say(Token(token))
-        self._wake(AT_ONCE)
 
     def drain(self, reason: str) -> None:
         """Ask the agent to go elsewhere."""
         self.outbox.say(Drain(reason))
-        self._wake(AT_ONCE)
 
     def close(self) -> None:
         """Give everything back. What was taken already is still written: it may be all that is left of it."""
@@ -287,11 +275,15 @@ class Connection:
 
     # What the frame log and the workers have to tell (`session.LogOwner`).
 
-    def advanced(self, session: LogSession) -> None:
+    def logged(self, session: LogSession) -> None:
         channel = self._cameras.get(session.camera)
         if channel is not None and self._channels.get(channel) is session:
-            news = self.outbox.ack(channel, session.logged, session.committed)
-            self._wake(SOON if news else WITH_OTHERS)
+            self.outbox.ack(channel, session.logged, session.committed)
+
+    def committed(self, session: LogSession) -> None:
+        channel = self._cameras.get(session.camera)
+        if channel is not None and self._channels.get(channel) is session:
+            self.outbox.ack(channel, session.logged, session.committed, after_s=WITH_OTHERS)
 
     def fenced(self, session: LogSession, reason: str) -> None:
         channel = self._cameras.get(session.camera)
@@ -299,25 +291,21 @@ class Connection:
             log.info("camera fenced", camera=session.camera, epoch=session.epoch, reason=reason)
             self._channels[channel] = None
             self.outbox.say(Fenced(channel, reason))
-            self._wake(AT_ONCE)
 
     def _tell_open(self, channel: int, session: LogSession, told: Told) -> None:
         if self._channels.get(channel) is session:
             self.outbox.open(Open(channel, told.cursor, list(told.ranges), told.more))
-            self._wake(SOON)
 
     def keyframe_wanted(self, session: LogSession) -> None:
         channel, now = self._cameras.get(session.camera), time.monotonic()
         if channel is not None and now - self._asked_at.get(channel, 0.0) >= _KEYFRAME_EVERY_S:
             self._asked_at[channel] = now
             self.outbox.say(Control(channel, keyframe=True))
-            self._wake(AT_ONCE)
 
     def policy_changed(self, session: LogSession, policy: Policy) -> None:
         channel = self._cameras.get(session.camera)
         if channel is not None and self._channels.get(channel) is session:
             self.outbox.say(Control(channel, policy=policy))
-            self._wake(AT_ONCE)
 
     # The hello's parts.
 

@@ -167,7 +167,7 @@ class FrameLog:
             self._forget_written(session, entries)
             session.logged = max(session.logged, int(next_seq) - 1)
             session.position = max(session.position, session.logged)
-            session.owner.advanced(session)
+            session.owner.logged(session)
 
     def _forget_written(self, session: LogSession, entries: Sequence[Queued]) -> None:
         units, size = 0, 0

@@ -1,17 +1,25 @@
-"""What one connection has yet to be told. Pure: acknowledgements, credit and open ranges replace those before, so only
-the newest wait; everything else waits in order, and a peer that does not read is cut off before it costs memory.
+"""What one connection has yet to be told, and how soon. Pure: acknowledgements, credit and open ranges replace those
+before, so only the newest wait; everything else waits in order, and a peer that does not read is cut off before it
+costs memory.
 """
+
+from collections.abc import Callable
 
 from fishladder.wire.messages import Ack, Credit, Fault, FromGateway, Open, encode
 
 MAX_WAITING = 4096
+#: Seconds after what was said last: what is urgent; acknowledgements, by which agents measure; and what is committed,
+#: which frees memory: by itself it would cost a thin uplink the packet that acknowledges it.
+AT_ONCE, SOON, WITH_OTHERS = 0.0, 0.02, 0.2
 
 
 class Outbox:
-    def __init__(self) -> None:
+    """`wake(after_s)` is called when there is something to send, so long after the last."""
+
+    def __init__(self, wake: Callable[[float], None]) -> None:
+        self._wake = wake
         self._messages: list[FromGateway] = []
         self._acks: dict[int, tuple[int, int]] = {}
-        self._logged: dict[int, int] = {}  # as said last, or waiting to be
         self._open: dict[int, Open] = {}
         self._credit: int | None = None
         self._fault: Fault | None = None
@@ -25,29 +33,29 @@ class Outbox:
             self.overflowing = True
             return
         self._messages.append(message)
+        self._wake(AT_ONCE)
 
     def end(self, fault: Fault) -> None:
         """The last thing to say. The first fault is the one that counts."""
         self._fault = self._fault or fault
+        self._wake(AT_ONCE)
 
-    def ack(self, channel: int, logged: int, committed: int) -> bool:
-        """Whether `logged` is news; what is committed alone can wait for company."""
+    def ack(self, channel: int, logged: int, committed: int, *, after_s: float = SOON) -> None:
         self._acks[channel] = (logged, committed)
-        news = self._logged.get(channel) != logged
-        self._logged[channel] = logged
-        return news
+        self._wake(after_s)
 
     def forget(self, channel: int) -> None:
         """A channel's acknowledgements and open ranges are no longer of use: it says hello anew."""
         self._acks.pop(channel, None)
-        self._logged.pop(channel, None)
         self._open.pop(channel, None)
 
     def open(self, message: Open) -> None:
         self._open[message.channel] = message
+        self._wake(SOON)
 
     def credit(self, total: int) -> None:
         self._credit = total
+        self._wake(SOON)
 
     def take(self) -> list[str]:
         """All of it, encoded, in the order to send it in."""

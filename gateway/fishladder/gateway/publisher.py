@@ -187,8 +187,10 @@ class Publisher:
 
     # `session.LogOwner`
 
-    def advanced(self, session: LogSession) -> None:
+    def logged(self, session: LogSession) -> None:
         """Nobody waits for it."""
+
+    committed = logged
 
     def fenced(self, session: LogSession, reason: str) -> None:
         if session is self._session:

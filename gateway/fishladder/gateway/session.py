@@ -43,8 +43,11 @@ class Queued(NamedTuple):
 class LogOwner(Protocol):
     """Who sends a camera's units: told when the log moves on, and when it is no longer his."""
 
-    def advanced(self, session: "LogSession") -> None:
-        """`logged` or `committed` has moved."""
+    def logged(self, session: "LogSession") -> None:
+        """`logged` has moved."""
+
+    def committed(self, session: "LogSession") -> None:
+        """`committed` has moved."""
 
     def fenced(self, session: "LogSession", reason: str) -> None:
         """Nothing more is written for this session."""

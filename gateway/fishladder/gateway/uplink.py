@@ -206,13 +206,13 @@ class _Wake:
     def __call__(self, after_s: float) -> None:
         if self._event.is_set():
             return
-        at = max(self._last + after_s, self._loop.time())
+        at = self._last + after_s
         if not after_s:
             self._event.set()
         elif self._timer is None or at < self._at:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer, self._at = self._loop.call_at(at, self._event.set), at
+            self._timer, self._at = self._loop.call_at(max(at, self._loop.time()), self._event.set), at
 
     async def wait(self) -> None:
         await self._event.wait()
