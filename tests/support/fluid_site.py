@@ -105,6 +105,10 @@ class Bottleneck:
         """Bytes, of one or of all."""
         return sum(unit.left for whose, unit in self._queue if site in (None, whose))
 
+    def sites(self) -> list["FluidSite"]:
+        """Those that have something on it."""
+        return list(dict.fromkeys(whose for whose, _ in self._queue if isinstance(whose, FluidSite)))
+
     def serve(self, now_s: float) -> None:
         capacity = self.capacity_bps(now_s)
         carried = capacity * TICK_S / 8
@@ -160,7 +164,50 @@ class Upload:
             link.add(UPLOAD, Unit(0, 0, now_s, math.ceil(size)))
 
 
-def run(sites: Sequence["FluidSite"], seconds: float, upload: Upload | None = None) -> None:
+class Cubic:
+    """The same by CUBIC (RFC 9438), whose queue depends on what others leave it: a window of bytes on their way that
+    grows until a buffer of `queue_s` is full, where it loses something. So do sites then, the surer the more of it is
+    theirs: what they sent after that is there a round trip later.
+    """
+
+    _C, _BETA, _MSS = 0.4, 0.7, 1448
+
+    def __init__(self, begins_s: float, ends_s: float, queue_s: float, *, rtt_s: float = 0.1, seed: int = 1) -> None:
+        self._begins_s, self._ends_s, self._queue_s, self._rtt_s = begins_s, ends_s, queue_s, rtt_s
+        self._window = 10.0 * self._MSS
+        self._lost: tuple[float, float] | None = None  # when, and what the window was
+        self._held, self._passed = 0.0, deque[tuple[float, float]]()  # bytes
+        self._rng = random.Random(seed)
+
+    def tick(self, link: Bottleneck, now_s: float) -> None:
+        if not self._begins_s <= now_s < self._ends_s:
+            return
+        self._passed.append((now_s, self._held - link.holds(UPLOAD)))
+        while self._passed[0][0] < now_s - self._rtt_s:
+            self._passed.popleft()
+        queue_s = link.holds() * 8 / link.capacity_bps(now_s)
+        round_s = self._rtt_s + queue_s
+        if queue_s > self._queue_s and (self._lost is None or now_s > self._lost[0] + round_s):
+            self._lost, self._window = (now_s, self._window), self._window * self._BETA
+            for site in link.sites():
+                if self._rng.random() < 8 * link.holds(site) / link.holds():
+                    site.holds_up(now_s + round_s)
+        self._window = self._grown(now_s, round_s)
+        on_the_way = link.holds(UPLOAD) + sum(size for _, size in self._passed)
+        if (size := int((self._window - on_the_way) // self._MSS) * self._MSS) > 0:
+            link.add(UPLOAD, Unit(0, 0, now_s, size))
+        self._held = link.holds(UPLOAD)
+
+    def _grown(self, now_s: float, round_s: float) -> float:
+        if self._lost is None:
+            return self._window * 2 ** (TICK_S / round_s)
+        at_s, most = self._lost[0], self._lost[1] / self._MSS
+        back_s = (most * (1 - self._BETA) / self._C) ** (1 / 3)
+        target = (self._C * (now_s - at_s - back_s) ** 3 + most) * self._MSS
+        return max(self._window, min(target, self._window * (1 + 0.5 * TICK_S / round_s)))
+
+
+def run(sites: Sequence["FluidSite"], seconds: float, upload: Upload | Cubic | None = None) -> None:
     """All of them, which share one link."""
     until_s = sites[0].now_s + seconds
     while sites[0].now_s < until_s:
@@ -217,6 +264,10 @@ class FluidSite:
         self._queue: list[Unit] = []  # ready, not begun
         self._acks: list[tuple[float, int, int]] = []
         self._delivered: deque[tuple[float, float]] = deque([(0.0, 0.0)])  # when TCP hears of it, bytes in all
+        self._held_up_s = 0.0  # nothing is there before that
+        self._heard: deque[tuple[float, float]] = deque()  # when TCP looked, bytes in all by then
+        self._delivers = 0.0  # bytes a second
+        self._least_us = 1 << 40  # of round trips
 
     def run(self, seconds: float) -> None:
         run([self], seconds)
@@ -264,14 +315,27 @@ class FluidSite:
         while len(self._delivered) > 1 and self._delivered[1][0] <= self.now_s:
             self._delivered.popleft()
         in_flight = self.link.holds(self) > 0 or len(self._delivered) > 1
-        least_us, carries = round(self._rtt_s * 1e6), self.link.capacity_bps(self.now_s) / 8
+        empty_us, carries = round(self._rtt_s * 1e6), self.link.capacity_bps(self.now_s) / 8
         queue_us = round(self.link.holds() * 1e6 / max(carries, 1.0))
+        rtt_us = empty_us + (max(queue_us, 60_000) if seen else min(queue_us, 40_000))
+        self._least_us = min(self._least_us, rtt_us)
+        link = LinkState(rtt_us=rtt_us, min_rtt_us=self._least_us)
         if seen:
-            link = LinkState(carries, rtt_us=least_us + max(queue_us, 60_000), min_rtt_us=least_us, notsent_bytes=0)
-        else:
-            link = LinkState(rtt_us=least_us + min(queue_us, 40_000), min_rtt_us=least_us)
-        segments = self._delivered[0][1] // SEGMENT_BYTES
-        return replace(link, delivered_bytes=int(segments) * SEGMENT_BYTES, in_flight=in_flight)
+            shared = self.link.holds(UPLOAD) > 0
+            link = replace(link, rate_bytes_s=self._share(rtt_us / 1e6) if shared else carries, notsent_bytes=0)
+        segments, recovers = self._delivered[0][1] // SEGMENT_BYTES, self.now_s < self._held_up_s
+        return replace(link, delivered_bytes=int(segments) * SEGMENT_BYTES, in_flight=in_flight, recovers=recovers)
+
+    def _share(self, round_s: float) -> float:
+        """What TCP delivers of a link that is others' too, in bytes a second: as much as in the last round trip, or as
+        it did at best where it is given no more.
+        """
+        self._heard.append((self.now_s, self._delivered[0][1]))
+        while len(self._heard) > 2 and self._heard[1][0] < self.now_s - round_s:
+            self._heard.popleft()
+        came = (self._heard[-1][1] - self._heard[0][1]) / max(self.now_s - self._heard[0][0], round_s)
+        self._delivers = came if self._queue else max(came, self._delivers)
+        return self._delivers
 
     def passed(self, size: float, now_s: float) -> None:
         """So many bytes went over the link, of which TCP hears half a round trip later."""
@@ -308,11 +372,15 @@ class FluidSite:
             self.control.backfilled(size, self.now_s)
             self.backfilled.append((self.now_s, size))
 
+    def holds_up(self, until_s: float) -> None:
+        """A packet was lost: what is on its way, and what comes after it, is there when that has come again."""
+        self._held_up_s = until_s
+
     def carried(self, unit: Unit, at_s: float) -> None:
         """The bottleneck has sent the last byte of it."""
         if unit.channel == _BACKFILL:
             return
-        unit.logged_s = at_s + self._rtt_s / 2
+        unit.logged_s = max(at_s, self._held_up_s) + self._rtt_s / 2
         heard_s = unit.logged_s + self._rtt_s / 2 + self._rng.uniform(0, self._noise_s)
         heard_s = max([heard_s, *(until_s for since_s, until_s in self._silent if since_s <= heard_s < until_s)])
         heapq.heappush(self._acks, (heard_s, unit.channel, unit.seq))

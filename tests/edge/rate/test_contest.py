@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
-from fishladder.edge.rate.contest import GIVES, GONE_S, OTHERS_S, OURS, Contest, Seen
+from fishladder.edge.rate.contest import (
+    AGAIN_S,
+    BACK_S,
+    CHECK_S,
+    GIVES,
+    GONE_S,
+    OTHERS_S,
+    OURS,
+    UP,
+    UP_BEGINS,
+    Contest,
+    Seen,
+)
 
 FULL_S, STEP_S, LEAST_S = 0.035, 0.25, 0.1
 
@@ -20,26 +32,28 @@ class Giving:
         carries_bps: Callable[[float], float] = lambda now_s: 1e9,
         *,
         tcp_says: bool = True,
+        loses: Callable[[float], bool] = lambda now_s: False,
     ) -> None:
-        self.it, self.now_s, self.rate_bps, self.said = Contest(), 0.0, 1e6, list[bool]()
-        self._others_s, self._carries_bps, self._tcp_says = others_s, carries_bps, tcp_says
+        self.it, self.now_s, self.said = Contest(), 0.0, list[bool]()
+        self.rate_bps = self.usual_bps = 1e6
+        self._others_s, self._carries_bps, self._tcp_says, self._loses = others_s, carries_bps, tcp_says, loses
         self._ours_s, self._empty_s = 0.0, 10.0
 
     def goes_on(self, until_s: float) -> "Giving":
         while self.now_s < until_s:
             self.now_s += STEP_S
             carries_bps = self._carries_bps(self.now_s)
-            may_bps = self.rate_bps * (GIVES if self.it.gives_way else 1.0)
-            self._ours_s = max(self._ours_s + (may_bps / carries_bps - 1) * STEP_S, 0.0)
+            self._ours_s = max(self._ours_s + (self.rate_bps / carries_bps - 1) * STEP_S, 0.0)
             queue_s = self._others_s(self.now_s) + self._ours_s
             self._empty_s = min(self._empty_s, LEAST_S + queue_s)
             delay_s = LEAST_S + queue_s
-            seen = Seen(delay_s, self._empty_s, FULL_S, delay_s if self._tcp_says else None)
-            self.it.look(seen, may_bps, self.now_s)
-            if delay_s - self._empty_s > FULL_S and self.it.base_s is None:
+            seen = Seen(delay_s, self._empty_s, FULL_S, delay_s if self._tcp_says else None, self._loses(self.now_s))
+            self.rate_bps = self.it.look(seen, self.rate_bps, self.now_s)
+            if not self.it.gives_way and delay_s - self._empty_s > FULL_S and self.it.base_s is None:
                 self.rate_bps = max(min(self.rate_bps, carries_bps) * (0.96 - 0.6 * queue_s), 24e3)
             elif not self.it.gives_way:
                 self.rate_bps *= 1.03
+                self.usual_bps = self.rate_bps
             self.said.append(self.it.base_s is not None)
         return self
 
@@ -91,6 +105,61 @@ def test_it_is_looked_again_whether_it_is_ours_after_all() -> None:
     """Once somebody else has gone, what stands is ours, and goes when we give way."""
     it = Giving(keeps(0.2, 5, 20)).goes_on(20)
     assert it.said[-1]
-    it._carries_bps = lambda now_s: it.rate_bps * 0.97
+    it._carries_bps = lambda now_s: it.usual_bps * 0.97
     it.goes_on(70)
     assert not it.said[-1]
+
+
+def test_where_something_is_lost_is_where_others_queue_ends() -> None:
+    """It was seen while it rose; TCP loses something when it is at its longest."""
+    it = Giving(keeps(0.2, 5, 60), loses=lambda now_s: 22 < now_s < 23).goes_on(20)
+    it._others_s = keeps(0.5, 5, 60)
+    it.goes_on(22)
+    assert it.it.base_s is not None
+    assert it.it.base_s < LEAST_S + 0.3
+    it.goes_on(24)
+    assert it.it.base_s == pytest.approx(LEAST_S + 0.5, abs=0.1)
+
+
+def test_what_giving_way_cost_is_given_back_and_soon_won_back() -> None:
+    """Boldly at first, until it was too much."""
+    it = Giving(keeps(0.2, 5, 60)).goes_on(5)
+    while not it.it.gives_way:
+        before_bps = it.rate_bps
+        it.goes_on(it.now_s + STEP_S)
+    assert it.rate_bps == pytest.approx(before_bps * GIVES)
+    while it.it.gives_way:
+        it.goes_on(it.now_s + STEP_S)
+    assert it.said[-1]
+    assert it.rate_bps >= before_bps
+    assert it.it.up_most == UP_BEGINS
+    it.it.too_much()
+    assert it.it.up_most == UP
+
+
+def test_without_tcps_word_nothing_is_tried_boldly() -> None:
+    it = Giving(keeps(0.2, 5, 60), tcp_says=False).goes_on(15)
+    assert it.said[-1]
+    assert (it.it.as_tcp, it.it.up_most) == (False, UP)
+
+
+def test_one_that_comes_back_is_looked_at_once() -> None:
+    """It had fallen for so long that it seemed to have gone."""
+    it = Giving(keeps(0.2, 5, 40)).goes_on(40 + GONE_S + 1)
+    assert not it.said[-1]
+    back_s = it.now_s + 1
+    it._others_s = keeps(0.2, back_s, 90)
+    it.goes_on(back_s + BACK_S)
+    assert it.said.index(True, round(back_s / STEP_S)) * STEP_S < back_s + CHECK_S
+    assert it.said[-1]
+
+
+def test_at_the_lowest_a_little_more_now_and_then_is_no_sign_that_it_is_ours() -> None:
+    """Others leave what they please: it goes up a little where their queue has fallen, and down again."""
+    it, now_s = Contest(), 0.0
+    while it.base_s is None and now_s < 4 * AGAIN_S:
+        now_s += STEP_S
+        queue_s = 0.06 + 0.2 * (now_s % 5) / 5
+        rate_bps = 24e3 if now_s % 5 > 1 else 30e3
+        it.look(Seen(0.8 + queue_s, 0.8, FULL_S, 0.8 + queue_s), rate_bps, now_s, lowest=True)
+    assert it.base_s is not None

@@ -2,8 +2,10 @@
 makes of a link that is fast, gets slower, faster, or away.
 """
 
+from statistics import median
+
 import pytest
-from support.fluid_site import Bottleneck, Camera, FluidSite, Lending, Upload, at, run
+from support.fluid_site import Bottleneck, Camera, Cubic, FluidSite, Lending, Upload, at, run
 
 from fishladder.edge.link_state import LinkState
 from fishladder.edge.rate.control import RateControl
@@ -215,6 +217,20 @@ def test_who_joins_a_queue_that_rises_and_falls_gets_its_part(queue_s: float, la
     assert site.used(40, 80) > 0.15 * 2e6
     assert at(site.ages_ms(40, 78), 0.95) < late_ms
     assert site.used(90, 118) > 0.85 * 2e6
+
+
+@pytest.mark.parametrize("tcp_begins_s", [0.0, 10.0], ids=["joins", "was first"])
+@pytest.mark.parametrize(("queue_s", "part"), [(0.1, 0.5), (0.3, 0.4), (1.0, 0.25)])
+def test_a_long_flow_of_cubic_leaves_us_a_part_of_the_link(queue_s: float, part: float, tcp_begins_s: float) -> None:
+    """It takes all that is left to it; by chance it loses more or less, so it is several times that are looked at."""
+    used = []
+    for seed in range(1, 6):
+        site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1, begins_s=5, seed=seed)
+        run([site], 120, Cubic(tcp_begins_s, 90, queue_s, seed=seed))
+        used.append(site.used(20, 90) / 2e6)
+        assert at(site.ages_ms(20, 88), 0.95) < 400 + 2200 * queue_s, "each loss holds everything up for a round trip"
+        assert site.used(105, 118) > 0.85 * 2e6
+    assert median(used) > part
 
 
 def test_a_site_that_yields_gives_an_upload_all_it_wants() -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from statistics import median
 
 from fishladder.edge.link_state import SILENT, LinkState
-from fishladder.edge.rate.contest import GIVES, Contest, Seen
+from fishladder.edge.rate.contest import LEAVES, Contest, Seen
 from fishladder.edge.rate.growth import Growth, Tried
 from fishladder.edge.rate.lately import WINDOW_UNITS, Ack, Lately
 from fishladder.edge.rate.lateness import Lateness, Oldest
@@ -54,6 +54,8 @@ HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
 LEAST_BPS = 24_000.0
+#: Up to so many times that it is as good as the least, for whoever asks why.
+LOWEST = 2.0
 
 
 class Estimator:
@@ -120,7 +122,7 @@ class Estimator:
         while what was sent before anything was known has not drained; what it is with others' queue where they keep
         one.
         """
-        return self._first_base_s or self._contest.base_s or (self._bases[0][1] if self._bases else None)
+        return self._contest.base_s or self._first_base_s or (self._bases[0][1] if self._bases else None)
 
     def sent(self, size: int, now_s: float) -> None:
         """So many bytes of live units were handed to the link."""
@@ -211,8 +213,8 @@ class Estimator:
         self._looked_s = now_s
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         least_s = min(ack.delay_s for ack in recent)
-        full_s, free_s = self._bounds(recent, more, now_s)
-        self._contended(least_s, full_s, link, now_s)
+        full_s, free_s = self._bounds(recent, self.rate_bps, more, now_s)
+        self._contended(recent, more, link, now_s)
         self.queue_s = least_s - (self.base_s or base_s)
         self._step_s = now_s + STEP_S
         made = self._lately.sent_bps(now_s) / self.rate_bps
@@ -231,8 +233,13 @@ class Estimator:
             self._growth.full(came_bps, proven_bps, SETTLE_S + STEP_S, now_s)
             down, drain = (GENTLE_DOWN, GENTLE_DRAIN) if self.yields else (DOWN, DRAIN)
             less_bps = came_bps * max(down - min(self.queue_s, 0.5) * drain, LATE_LEAST)
+            settle_s = SETTLE_S
+            if self._contest.as_tcp:
+                less_bps = max(less_bps, LEAVES * self.rate_bps * self.made)
+                settle_s = max(settle_s, base_s)
+            self._contest.too_much()
             self.rate_bps = max(min(max(self.rate_bps, doubted_bps), less_bps / self.made), LEAST_BPS)
-            self._step_s = now_s + SETTLE_S
+            self._step_s = now_s + settle_s
             self._cut_bps = 0.0 if self.yields else came_bps
         elif self.queue_s < free_s and not self._contest.holds:
             if self._drains_s is not None:
@@ -280,18 +287,21 @@ class Estimator:
         """Whether about as much is sent as may be."""
         return self._lately.uses(USED * self.made * self.rate_bps, now_s)
 
-    def _contended(self, least_s: float, full_s: float, link: LinkState, now_s: float) -> None:
+    def _contended(self, recent: list[Ack], more: float, link: LinkState, now_s: float) -> None:
         """Whether others keep the queue full, for who does not yield to them anyway; now and then less is sent, to see
-        whether it is ours after all.
+        whether it is ours after all. A usual unit takes as long as it does at what TCP has delivered, which may be far
+        more than the rate that others have left: else it would hide their queue.
         """
         if self.yields:
             self._contest = Contest()
             return
-        gave_way, rtt_s = self._contest.gives_way, None if link.rtt_us is None else link.rtt_us / 1e6
-        seen, lowest = Seen(least_s, self._bases[0][1], full_s, rtt_s), self.rate_bps <= LEAST_BPS
-        self._contest.look(seen, self.rate_bps, now_s, lowest=lowest)
-        if self._contest.gives_way != gave_way:
-            self.rate_bps *= 1 / GIVES if gave_way else GIVES
+        full_s, _ = self._bounds(recent, max(self.rate_bps, (link.rate_bytes_s or 0.0) * 8), more, now_s)
+        least_s, rtt_s = min(ack.delay_s for ack in recent), None if link.rtt_us is None else link.rtt_us / 1e6
+        seen = Seen(least_s, self._bases[0][1], full_s, rtt_s, link.recovers)
+        lowest = self.rate_bps <= LOWEST * LEAST_BPS
+        self.rate_bps = self._contest.look(seen, self.rate_bps, now_s, lowest=lowest)
+        if self._contest.base_s is not None:
+            self._drains_s = self._first_base_s = None  # what stands is theirs
 
     def _begin(self, now_s: float, link: LinkState) -> None:
         """Nothing was acknowledged yet: what TCP says has to do. That of the first unit would be a poor least delay:
@@ -314,13 +324,13 @@ class Estimator:
         came_bps = self._lately.drained_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
-    def _bounds(self, recent: list[Ack], more: float, now_s: float) -> tuple[float, float]:
-        """From which queue on the link is full, and up to which it is free. Where it has just become faster, units are
-        larger than those by which the least delay was seen.
+    def _bounds(self, recent: list[Ack], bps: float, more: float, now_s: float) -> tuple[float, float]:
+        """From which queue on the link is full, and up to which it is free, if it carries `bps`. Where it has just
+        become faster, units are larger than those by which the least delay was seen.
         """
         if self.yields:  # and whatever TCP says
             return GENTLE_FULL_S, GENTLE_FREE_S
-        unit_s = median(ack.bytes for ack in recent) * 8 / self.rate_bps
+        unit_s = median(ack.bytes for ack in recent) * 8 / bps
         full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
         if self.backfills:
             full_s, free_s = BACKFILL_FULL_S, BACKFILL_FREE_S
@@ -330,5 +340,5 @@ class Estimator:
     def _up(self, now_s: float, link: LinkState, proven_bps: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
         tried = Tried(self.rate_bps, self._lately.sent_bps(now_s), most_bps, proven_bps, self.made)
-        contested = self._contest.base_s is not None
-        self.rate_bps *= 1 + self._growth.step(tried, link, now_s, yields=self.yields, contested=contested)
+        up_most = self._contest.up_most
+        self.rate_bps *= 1 + self._growth.step(tried, link, now_s, yields=self.yields, up_most=up_most)

@@ -27,8 +27,6 @@ UP_BACK_BELOW, UP_BACK, UP_BACK_MOST = 0.9, 3.0, 0.05
 NEAR_FROM, NEAR_TO = 0.75, 1.05
 #: Where others on the link shall not notice us: smaller steps.
 GENTLE_UP, GENTLE_UP_MOST = 0.01, 0.05
-#: And where they keep the queue full: TCP holds back what is too much until it is far too much.
-UP_CONTESTED = 0.04
 
 
 class Tried(NamedTuple):
@@ -66,8 +64,8 @@ class Growth:
         if now_s - self._believed_s < within_s and came_bps * PROVEN < proven_bps:
             self._disproved_s = now_s
 
-    def step(self, tried: Tried, link: LinkState, now_s: float, *, yields: bool, contested: bool = False) -> float:
-        """By which part of the rate to go up."""
+    def step(self, tried: Tried, link: LinkState, now_s: float, *, yields: bool, up_most: float = math.inf) -> float:
+        """By which part of the rate to go up, and no more than `up_most`."""
         rate_bps, sent_bps, most_bps, proven_bps, made = tried
         self._knew |= most_bps is not None
         if most_bps is None and self._knew:
@@ -89,7 +87,5 @@ class Growth:
             self._believed_s = now_s
         elif self.believes(now_s):
             part = min(part, UP_NEAR if link.queues else UP_PROVEN, enough)
-        if contested:
-            part = min(part, UP_CONTESTED)
-        self._part = part
-        return part
+        self._part = min(part, up_most)
+        return self._part
