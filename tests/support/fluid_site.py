@@ -200,9 +200,9 @@ class Cubic:
 
     def _grown(self, now_s: float, round_s: float) -> float:
         if self._lost is None:
-            return self._window * 2 ** (TICK_S / round_s)
+            return self._window * math.exp2(TICK_S / round_s)
         at_s, most = self._lost[0], self._lost[1] / self._MSS
-        back_s = (most * (1 - self._BETA) / self._C) ** (1 / 3)
+        back_s = math.cbrt(most * (1 - self._BETA) / self._C)
         target = (self._C * (now_s - at_s - back_s) ** 3 + most) * self._MSS
         return max(self._window, min(target, self._window * (1 + 0.5 * TICK_S / round_s)))
 
