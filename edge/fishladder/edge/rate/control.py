@@ -47,11 +47,9 @@ SOON_S = 0.02
 BACKFILL_PART, BACKFILL_LEAST = 0.75, 0.05
 #: It goes on as long as something of it was sent this lately.
 BACKFILLS_S = 1.0
-#: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link.
+#: Nothing acknowledged for so long: the link was away, or a store. What was on its way then says nothing of the link,
+#: and what waited for it has waited since the end of that.
 STALL_S = 0.5
-#: What was ready then, but sent later, does where nothing else has come for so long: on a long way each loss holds up
-#: everything for a round trip, and the next one comes before what waits has gone.
-DEAF_S = 2.0
 #: And for so long: what is captured will go to the spool, if there is one, and is as good as it was before.
 GONE_S = 1.0
 #: On a thin link keyframes, which hold up what is behind them, come so much apart at least; and so much where less than
@@ -84,7 +82,6 @@ class RateControl:
         self._step_s = 0.0
         self._heard_s = 0.0
         self._stalled_to_s = 0.0
-        self._deaf_s = math.inf  # since when only units have come that were ready while it stood still
         self._paused_to_s = -math.inf  #: TCP sent next to nothing until then, of its own accord
         self._proven = Proven()
 
@@ -153,15 +150,11 @@ class RateControl:
         self._heard_s = now_s
         stood_to_s = max(self._stalled_to_s, self._paused_to_s)
         for unit in self._way.logged(channel, seq):
-            if unit.ready_s >= stood_to_s:
-                self._deaf_s = math.inf
-                self.estimator.acked(unit.bytes, now_s - self._since(unit), now_s, before=unit.before)
-                if unit.alone:
-                    self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
+            if unit.taken_s < stood_to_s:
                 continue
-            self._deaf_s = min(self._deaf_s, now_s)
-            if unit.taken_s >= stood_to_s and now_s - self._deaf_s > DEAF_S:
-                self.estimator.acked(unit.bytes, now_s - stood_to_s, now_s, before=unit.before)
+            self.estimator.acked(unit.bytes, now_s - max(self._since(unit), stood_to_s), now_s, before=unit.before)
+            if unit.alone and unit.ready_s >= stood_to_s:
+                self._proven.came(unit.bytes, now_s - unit.ready_s, now_s)
 
     def _since(self, unit: InFlight) -> float:
         """Since when a unit waits for the link. One that is paced does not before its last piece may go."""

@@ -54,7 +54,7 @@ HOLDS_S = 5.0
 #: More is tried only while so much of the rate is used.
 USED = 0.75
 LEAST_BPS = 24_000.0
-#: Up to so many times that it is as good as the least, for whoever asks why.
+#: Up to so many times that, a little more or less than before says nothing: it may be all that others leave.
 LOWEST = 2.0
 
 
@@ -214,7 +214,9 @@ class Estimator:
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         least_s = min(ack.delay_s for ack in recent)
         full_s, free_s = self._bounds(recent, self.rate_bps, more, now_s)
-        self._contended(recent, more, link, now_s)
+        delivers_bps = max(self.rate_bps, (link.rate_bytes_s or 0.0) * 8)
+        others_full_s, _ = self._bounds(recent, delivers_bps, more, now_s)  # the rate may be what they left: too little
+        self._contended(least_s, others_full_s, link, now_s)
         self.queue_s = least_s - (self.base_s or base_s)
         self._step_s = now_s + STEP_S
         made = self._lately.sent_bps(now_s) / self.rate_bps
@@ -287,18 +289,15 @@ class Estimator:
         """Whether about as much is sent as may be."""
         return self._lately.uses(USED * self.made * self.rate_bps, now_s)
 
-    def _contended(self, recent: list[Ack], more: float, link: LinkState, now_s: float) -> None:
+    def _contended(self, least_s: float, full_s: float, link: LinkState, now_s: float) -> None:
         """Whether others keep the queue full, for who does not yield to them anyway; now and then less is sent, to see
-        whether it is ours after all. A usual unit takes as long as it does at what TCP has delivered, which may be far
-        more than the rate that others have left: else it would hide their queue.
+        whether it is ours after all.
         """
         if self.yields:
             self._contest = Contest()
             return
-        full_s, _ = self._bounds(recent, max(self.rate_bps, (link.rate_bytes_s or 0.0) * 8), more, now_s)
-        least_s, rtt_s = min(ack.delay_s for ack in recent), None if link.rtt_us is None else link.rtt_us / 1e6
+        rtt_s, lowest = None if link.rtt_us is None else link.rtt_us / 1e6, self.rate_bps <= LOWEST * LEAST_BPS
         seen = Seen(least_s, self._bases[0][1], full_s, rtt_s, link.recovers)
-        lowest = self.rate_bps <= LOWEST * LEAST_BPS
         self.rate_bps = self._contest.look(seen, self.rate_bps, now_s, lowest=lowest)
         if self._contest.base_s is not None:
             self._drains_s = self._first_base_s = None  # what stands is theirs
