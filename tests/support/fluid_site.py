@@ -267,6 +267,7 @@ class FluidSite:
         self._held_up_s = 0.0  # nothing is there before that
         self._heard: deque[tuple[float, float]] = deque()  # when TCP looked, bytes in all by then
         self._delivers = 0.0  # bytes a second
+        self._tells: float | None = None  # which Linux keeps until it knows better
         self._least_us = 1 << 40  # of round trips
 
     def run(self, seconds: float) -> None:
@@ -322,7 +323,9 @@ class FluidSite:
         link = LinkState(rtt_us=rtt_us, min_rtt_us=self._least_us)
         if seen:
             shared = self.link.holds(UPLOAD) > 0
-            link = replace(link, rate_bytes_s=self._share(rtt_us / 1e6) if shared else carries, notsent_bytes=0)
+            self._tells = self._share(rtt_us / 1e6) if shared else carries
+            link = replace(link, notsent_bytes=0)
+        link = replace(link, rate_bytes_s=self._tells)
         segments, recovers = self._delivered[0][1] // SEGMENT_BYTES, self.now_s < self._held_up_s
         return replace(link, delivered_bytes=int(segments) * SEGMENT_BYTES, in_flight=in_flight, recovers=recovers)
 

@@ -163,3 +163,37 @@ def test_at_the_lowest_a_little_more_now_and_then_is_no_sign_that_it_is_ours() -
         rate_bps = 24e3 if now_s % 5 > 1 else 30e3
         it.look(Seen(0.8 + queue_s, 0.8, FULL_S, 0.8 + queue_s), rate_bps, now_s, lowest=True)
     assert it.base_s is not None
+
+
+def full_at(it: Contest, rates_bps: list[float], **more: bool) -> bool:
+    """Whether it gives way when the link is full at these, a second and a half apart."""
+    for number, rate_bps in enumerate(rates_bps):
+        it.look(Seen(LEAST_S + 0.1, LEAST_S, FULL_S, LEAST_S + 0.1), rate_bps, 1.5 * number, **more)
+    return it.gives_way
+
+
+def test_one_of_us_who_comes_and_takes_half_is_not_taken_for_an_upload() -> None:
+    assert not full_at(Contest(), [1.9e6, 1.5e6, 1.2e6, 1e6, 0.97e6, 1e6, 0.95e6])
+    assert full_at(Contest(), [1.9e6, 1.5e6, 1.2e6, 0.9e6])
+
+
+def test_who_sends_more_than_he_may_cannot_give_way_so_it_shows_nothing() -> None:
+    """As many cameras on a very thin link do, of which each sends its least."""
+    assert not full_at(Contest(), [90e3, 70e3, 50e3, 40e3, 30e3], obeys=False)
+
+
+def test_a_long_queue_of_ours_that_falls_by_and_by_is_ours() -> None:
+    it, now_s = Contest(), 0.0
+    assert full_at(it, [1.9e6, 1.5e6, 1.2e6, 0.9e6])
+    for queue_s in (0.4, 0.3, 0.18, 0.1, 0.05, *[0.0] * 10):
+        now_s += STEP_S
+        it.look(Seen(LEAST_S + queue_s, LEAST_S, FULL_S, LEAST_S + queue_s), 0.54e6, 4.5 + now_s)
+    assert not it.gives_way
+    assert it.base_s is None
+
+
+def test_far_too_much_is_not_given_way_from() -> None:
+    """A link that others have just left is tried boldly: of 3 Mbit/s where 2 come through, 0.6 would be no less."""
+    it = Contest()
+    assert not full_at(it, [1.9e6, 1.5e6, 1.2e6])
+    assert it.look(Seen(0.2, LEAST_S, FULL_S, 0.2, came_bps=0.6e6), 0.9e6, 4.5) == pytest.approx(0.6e6 * GIVES)

@@ -7,13 +7,14 @@ import math
 from collections import deque
 from typing import NamedTuple
 
-#: A link that became slower is full at the same rate again and again. Where it is full at so much less, and at so much
-#: less again, each time within so long but not before a queue of ours would have drained, it may be somebody else's.
-LESS, TIMES, WITHIN_S, DRAINS_S = 0.75, 2, 10.0, 0.6
-#: Then, and now and then while it is, so much of the rate is sent for a moment: a queue that does not fall to half, or
-#: comes back within so long, is not ours. Whoever fills a queue lets it rise and fall, in some seconds; nobody leaves
-#: it as good as empty for so long.
-GIVES, LEFT, CHECK_S, EMPTY_S = 0.6, 0.5, 7.0, 2.0
+#: A link that became slower is full at the same rate again and again, and one that another agent has come to at half of
+#: it. Where it is full at ever less, by so much and so many times, each within so long but not before a queue of ours
+#: would have drained, which is so long and so many times the delay, it may be somebody else's.
+LESS, TIMES, WITHIN_S, DRAINS_S, DRAINS = 0.82, 3, 10.0, 0.6, 1.3
+#: Then, and now and then while it is, so much of the rate is sent for a moment, or of what came through where far more
+#: was tried: a queue that does not go, or comes back within so long, is not ours. Whoever fills a queue lets it rise
+#: and fall, in some seconds; nobody leaves it as good as empty for so long.
+GIVES, CHECK_S, EMPTY_S = 0.6, 7.0, 2.0
 #: So long after that it is checked again, at first and at most; and it is not suspected for so long if it was ours.
 AGAIN_S, AGAIN_MOST_S, CLEARED_S = 6.0, 12.0, 10.0
 #: Where none was seen for long, but there is one again within so long, it is checked at once: theirs had only fallen.
@@ -35,7 +36,7 @@ LEAVES = 0.7
 
 class Seen(NamedTuple):
     """Seconds: the least of the delays just now, and of those of the last minute; by how much more there is a queue;
-    what TCP sees, None where it does not say; and whether it has lost something just now.
+    what TCP sees, None where it does not say; whether it has lost something just now; and what came through lately.
     """
 
     least_s: float
@@ -43,6 +44,7 @@ class Seen(NamedTuple):
     full_s: float
     rtt_s: float | None
     lost: bool = False
+    came_bps: float = math.inf
 
 
 class _Check(NamedTuple):
@@ -97,9 +99,9 @@ class Contest:
         """A queue of ours stood behind theirs."""
         self._begins = False
 
-    def look(self, seen: Seen, rate_bps: float, now_s: float, *, lowest: bool = False) -> float:
+    def look(self, seen: Seen, rate_bps: float, now_s: float, *, lowest: bool = False, obeys: bool = True) -> float:
         """What may be sent from now on, which is `rate_bps` but where giving way begins or ends; `lowest`: it is hardly
-        ever less.
+        ever less; `obeys`: what is sent follows it.
         """
         self._tcp_says = seen.rtt_s is not None
         self._seen.append((now_s, seen.least_s if seen.rtt_s is None else seen.rtt_s))
@@ -115,7 +117,9 @@ class Contest:
         elif self._gone_s > GONE_S:
             self._back_s = now_s + BACK_S if self.base_s is not None else self._back_s
             self._ours()
-        elif self._gone_s == 0.0 and self._due(seen.least_s, rate_bps, now_s, lowest=lowest):
+        elif self._gone_s == 0.0 and obeys and self._due(seen.least_s, rate_bps, now_s, lowest=lowest):
+            if self.base_s is None:  # else what came may be little because something was lost
+                rate_bps = min(rate_bps, max(seen.came_bps, rate_bps * GIVES))
             self._check = _Check(now_s, queue_s, rate_bps)
             rate_bps *= GIVES
         if self.base_s is not None and seen.lost:
@@ -140,7 +144,7 @@ class Contest:
         rose = self._from is not None and rate_bps > self._from[1] and not lowest
         if self._from is None or rose or now_s - self._from[0] > WITHIN_S + 2 * self._from[2]:
             self._from, self._less = (now_s, rate_bps, delay_s), 0
-        elif (lowest or rate_bps < LESS * self._from[1]) and now_s - self._from[0] > DRAINS_S + 2 * self._from[2]:
+        elif (lowest or rate_bps < LESS * self._from[1]) and now_s - self._from[0] > DRAINS_S + DRAINS * self._from[2]:
             self._from, self._less = (now_s, rate_bps, delay_s), self._less + 1
         return self._less >= TIMES
 
@@ -155,7 +159,7 @@ class Contest:
                 self._next_s, self._back_s = now_s + CLEARED_S, -math.inf
             elif queue_s > seen.full_s / 2:
                 self._check = check._replace(empty_since_s=now_s)
-        elif queue_s < max(LEFT * check.queue_s, seen.full_s):
+        elif queue_s < seen.full_s:
             self._check = check._replace(empty_since_s=now_s)
         elif passed_s > 1.0 + seen.empty_s + 2 * check.queue_s / (1 - GIVES):
             self._others(now_s)

@@ -8,12 +8,13 @@ from collections.abc import Collection, Mapping
 from fishladder.edge.link_state import SILENT, LinkState
 from fishladder.edge.rate.budget import Claim, share
 from fishladder.edge.rate.camera_state import CameraState
-from fishladder.edge.rate.estimator import AWAY_S, BEHIND_PAUSE_S, FREE_S, LEAST_BPS, Estimator
+from fishladder.edge.rate.estimator import AWAY_S, BEHIND_PAUSE_S, LEAST_BPS, Estimator
 from fishladder.edge.rate.fullness import Fullness
 from fishladder.edge.rate.on_the_way import InFlight, OnTheWay
 from fishladder.edge.rate.orders import LEAST_ENCODED_BPS, Order, Wish, pictures
 from fishladder.edge.rate.passing import PassingRung, need_bps, use_bps
 from fishladder.edge.rate.proven import Proven
+from fishladder.edge.rate.standing import FREE_S
 
 #: Where a new connection begins, for each camera: enough to be useful, too little to fill a thin link for long.
 FIRST_BPS = 300_000.0

@@ -12,18 +12,10 @@ from fishladder.edge.rate.contest import LEAVES, Contest, Seen
 from fishladder.edge.rate.growth import Growth, Tried
 from fishladder.edge.rate.lately import WINDOW_UNITS, Ack, Lately
 from fishladder.edge.rate.lateness import Lateness, Oldest
+from fishladder.edge.rate.standing import FULL_S, GENTLE, Standing, patience, standing
 
 #: Delays are compared with the shortest of so long: routes change.
 BASE_S = 60.0
-#: A standing queue means too much is sent, or that more may be tried; as long as a usual unit takes, it is none.
-FULL_S, FREE_S = 0.035, 0.02
-#: The same where units are this short, as those of several cameras are: then no keyframe comes on top that is long.
-SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
-#: The same where backfill uses what live leaves: it gives way before live waits for it.
-BACKFILL_FULL_S, BACKFILL_FREE_S = 0.02, 0.012
-#: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
-#: Units are then timed from when their last piece went, so their own length does not count.
-GENTLE_FULL_S, GENTLE_FREE_S = 0.015, 0.008
 #: So it goes down far enough that the queue goes also where somebody else has come.
 GENTLE_DOWN, GENTLE_DRAIN = 0.93, 2.0
 #: TCP sees no queue on its way: then a short one is our host's or the gateway's, and only a long one (of a proxy, which
@@ -56,6 +48,8 @@ USED = 0.75
 LEAST_BPS = 24_000.0
 #: Up to so many times that, a little more or less than before says nothing: it may be all that others leave.
 LOWEST = 2.0
+#: Where this much more is sent than may be, as many cameras do of which each sends its least, nobody can give way.
+OBEYED = 1.2
 
 
 class Estimator:
@@ -194,7 +188,6 @@ class Estimator:
         if base_s is None or not self._lately.acks:
             self._begin(now_s, link)
             return
-        more = DENIED if link.idle else 1.0
         if self._lately.acks[-1].at_s < now_s - AWAY_S:
             if oldest_s is None:
                 self.queue_s = 0.0  # nothing was sent, so nothing waits
@@ -213,10 +206,11 @@ class Estimator:
         self._looked_s = now_s
         doubted_bps, self._doubted_bps = self._doubted_bps, 0.0
         least_s = min(ack.delay_s for ack in recent)
-        full_s, free_s = self._bounds(recent, self.rate_bps, more, now_s)
+        more = DENIED if link.idle and not self.yields else 1.0
         delivers_bps = max(self.rate_bps, (link.rate_bytes_s or 0.0) * 8)
-        others_full_s, _ = self._bounds(recent, delivers_bps, more, now_s)  # the rate may be what they left: too little
-        self._contended(least_s, others_full_s, link, now_s)
+        full_s, free_s = self._standing(recent, self.rate_bps, now_s).times(more * self._patience(link, now_s))
+        others = self._standing(recent, delivers_bps, now_s).times(more)  # the rate may be what they left: too little
+        self._contended(least_s, others.full_s, link, now_s)
         self.queue_s = least_s - (self.base_s or base_s)
         self._step_s = now_s + STEP_S
         made = self._lately.sent_bps(now_s) / self.rate_bps
@@ -296,9 +290,11 @@ class Estimator:
         if self.yields:
             self._contest = Contest()
             return
-        rtt_s, lowest = None if link.rtt_us is None else link.rtt_us / 1e6, self.rate_bps <= LOWEST * LEAST_BPS
-        seen = Seen(least_s, self._bases[0][1], full_s, rtt_s, link.recovers)
-        self.rate_bps = self._contest.look(seen, self.rate_bps, now_s, lowest=lowest)
+        rtt_s = None if link.rtt_us is None else link.rtt_us / 1e6
+        lowest, obeys = self.rate_bps <= LOWEST * LEAST_BPS, self._lately.sent_bps(now_s) < OBEYED * self.rate_bps
+        came_bps = self._lately.came_bps(now_s, 0.6) / self.made
+        seen = Seen(least_s, self._bases[0][1], full_s, rtt_s, link.recovers, came_bps)
+        self.rate_bps = self._contest.look(seen, self.rate_bps, now_s, lowest=lowest, obeys=obeys)
         if self._contest.base_s is not None:
             self._drains_s = self._first_base_s = None  # what stands is theirs
 
@@ -323,18 +319,21 @@ class Estimator:
         came_bps = self._lately.drained_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
-    def _bounds(self, recent: list[Ack], bps: float, more: float, now_s: float) -> tuple[float, float]:
-        """From which queue on the link is full, and up to which it is free, if it carries `bps`. Where it has just
-        become faster, units are larger than those by which the least delay was seen.
+    def _standing(self, recent: list[Ack], bps: float, now_s: float) -> Standing:
+        """Which queue counts, if the link carries `bps`. Where it has just become faster, units are larger than those
+        by which the least delay was seen.
         """
-        if self.yields:  # and whatever TCP says
-            return GENTLE_FULL_S, GENTLE_FREE_S
+        if self.yields:
+            return GENTLE
         unit_s = median(ack.bytes for ack in recent) * 8 / bps
-        full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
-        if self.backfills:
-            full_s, free_s = BACKFILL_FULL_S, BACKFILL_FREE_S
         own_s = unit_s if self._growth.believes(now_s) else unit_s / 2
-        return max(full_s, unit_s) * more, max(free_s, own_s) * more
+        return standing(unit_s, own_s=own_s, backfills=self.backfills)
+
+    def _patience(self, link: LinkState, now_s: float) -> float:
+        """See `patience`; it is for live units, where others do not keep the queue full whatever we do."""
+        if link.rate_bytes_s is None or self.backfills or self.yields or self._contest.base_s is not None:
+            return 1.0
+        return patience(self._lately.came_bps(now_s, 1.0), link.rate_bytes_s * 8)
 
     def _up(self, now_s: float, link: LinkState, proven_bps: float) -> None:
         most_bps = max((bps for _, bps in self._carried), default=None)
