@@ -208,7 +208,7 @@ class Estimator:
         least_s = min(ack.delay_s for ack in recent)
         more = DENIED if link.idle and not self.yields else 1.0
         delivers_bps = max(self.rate_bps, (link.rate_bytes_s or 0.0) * 8)
-        full_s, free_s = self._standing(recent, self.rate_bps, now_s).times(more * self._patience(link, now_s))
+        full_s, free_s = self._standing(recent, self.rate_bps, now_s, self._patience(link, now_s)).times(more)
         others = self._standing(recent, delivers_bps, now_s).times(more)  # the rate may be what they left: too little
         self._contended(least_s, others.full_s, link, now_s)
         self.queue_s = least_s - (self.base_s or base_s)
@@ -319,7 +319,7 @@ class Estimator:
         came_bps = self._lately.drained_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
-    def _standing(self, recent: list[Ack], bps: float, now_s: float) -> Standing:
+    def _standing(self, recent: list[Ack], bps: float, now_s: float, patience: float = 1.0) -> Standing:
         """Which queue counts, if the link carries `bps`. Where it has just become faster, units are larger than those
         by which the least delay was seen.
         """
@@ -327,7 +327,7 @@ class Estimator:
             return GENTLE
         unit_s = median(ack.bytes for ack in recent) * 8 / bps
         own_s = unit_s if self._growth.believes(now_s) else unit_s / 2
-        return standing(unit_s, own_s=own_s, backfills=self.backfills)
+        return standing(unit_s, own_s=own_s, backfills=self.backfills, patience=patience)
 
     def _patience(self, link: LinkState, now_s: float) -> float:
         """See `patience`; it is for live units, where others do not keep the queue full whatever we do."""

@@ -29,17 +29,18 @@ class Standing(NamedTuple):
 GENTLE = Standing(GENTLE_FULL_S, GENTLE_FREE_S)
 
 
-def standing(unit_s: float, *, own_s: float, backfills: bool) -> Standing:
+def standing(unit_s: float, *, own_s: float, backfills: bool, patience: float = 1.0) -> Standing:
     """Where a usual unit is `unit_s` long on the wire, of which `own_s` are not taken for a queue."""
     full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
     if backfills:
         full_s, free_s = BACKFILL_FULL_S, BACKFILL_FREE_S
-    return Standing(max(full_s, unit_s), max(free_s, own_s))
+    return Standing(max(full_s * patience, unit_s), max(free_s * patience, own_s))
 
 
 def patience(came_bps: float, carries_bps: float) -> float:
     """By how much longer a queue is stood by than by who is alone on the link: each then keeps about as many bytes in
     it, which makes the shares of a drop-tail queue equal (as TCP Vegas does; Low, Peterson and Wang 2002). Of
-    `carries_bps` so much came through lately; who is alone has more than half, even where TCP has seen a burst.
+    `carries_bps` so much came through lately; who is alone has more than half, even where TCP has seen a burst. (On the
+    thinnest links, where bursts say too much, a unit takes longer than that.)
     """
     return min(max(FAIR * carries_bps / came_bps, 1.0), PATIENT) if came_bps > 0.0 else 1.0
