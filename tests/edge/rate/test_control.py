@@ -200,15 +200,17 @@ def test_without_a_spool_a_camera_waits_before_it_encodes_for_nobody() -> None:
 @pytest.mark.parametrize(("queue_s", "late_ms"), [(0.1, 500), (0.3, 700), (1.0, 1500)])
 def test_a_long_upload_beside_it_gets_its_part_and_no_more(queue_s: float, late_ms: float, tcp_says: bool) -> None:
     """Whoever fills a queue takes the link from all who give way to it. When that is seen is chance."""
-    used = []
+    used, late_after_ms = [], []
     for seed in range(1, 6):
         site = FluidSite([camera()], lambda _: 2e6, rtt_s=0.1, tcp_says=tcp_says, seed=seed)
         run([site], 120, Upload(20, 80, queue_s))
         used.append(site.used(40, 80) / 2e6)
         assert at(site.ages_ms(40, 78), 0.95) < late_ms
         assert site.used(90, 118) > 0.85 * 2e6
-        assert at(site.ages_ms(90, 118), 0.95) < 300
+        late_after_ms.append(at(site.ages_ms(90, 118), 0.95))
     assert median(used) > 0.18, used
+    assert median(late_after_ms) < 250, late_after_ms
+    assert max(late_after_ms) < 300, late_after_ms
 
 
 @pytest.mark.parametrize("tcp_says", [True, False])
@@ -247,18 +249,20 @@ def test_a_site_that_yields_gives_an_upload_all_it_wants() -> None:
 @pytest.mark.parametrize("mbps", [0.6, 2.0, 6.0])
 def test_two_agents_behind_one_link_come_to_equal_shares(mbps: float, fps: float) -> None:
     """They meet by chance, so it is several times that are looked at."""
-    fair = []
+    soon, later = [], []
     for seed, later_s in ((1, 0.0), (20, 4.4), (300, 13.0), (4000, 7.7), (50, 2.2), (600, 9.1)):
         link = Bottleneck(lambda _: mbps * 1e6)
         one = FluidSite([camera(6000)], link, seed=seed)
         other = FluidSite([camera(6000, fps)], link, seed=seed + 1, begins_s=later_s)
-        run([one, other], 60)
-        shares = [it.used(25, 58) for it in (one, other)]
-        assert sum(shares) > 0.9 * mbps * 1e6
-        assert max(at(it.ages_ms(25, 58), 0.95) for it in (one, other)) < 300
-        fair.append(sum(shares) ** 2 / (2 * sum(it * it for it in shares)))
-    assert sum(fair) / len(fair) > 0.96, fair
-    assert min(fair) > 0.8, fair
+        run([one, other], 150)
+        for fair, since_s, until_s in ((soon, 25, 58), (later, 70, 148)):
+            shares = [it.used(since_s, until_s) for it in (one, other)]
+            assert sum(shares) > 0.9 * mbps * 1e6
+            assert max(at(it.ages_ms(since_s, until_s), 0.95) for it in (one, other)) < 300
+            fair.append(sum(shares) ** 2 / (2 * sum(it * it for it in shares)))
+    assert sum(soon) / len(soon) > 0.96, soon
+    assert sum(later) / len(later) > 0.96, later
+    assert min(later) > 0.85, later
 
 
 def test_a_link_that_gets_slower_is_noticed_in_an_eighth_of_a_second_and_used_again_soon() -> None:

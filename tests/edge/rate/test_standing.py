@@ -14,8 +14,8 @@ def test_as_long_as_a_usual_unit_takes_is_no_queue() -> None:
 
 
 def test_patience_does_not_add_to_what_a_long_unit_takes() -> None:
-    assert standing(0.1, own_s=0.05, backfills=False, patience=2.0) == (0.1, 0.05)
-    assert standing(0.03, own_s=0.015, backfills=False, patience=2.0).full_s == 2 * FULL_S
+    assert standing(0.1, own_s=0.05, backfills=False, patient=2.0) == (0.1, 0.05)
+    assert standing(0.03, own_s=0.015, backfills=False, patient=2.0).full_s == 2 * FULL_S
 
 
 def test_backfill_gives_way_before_live_waits_for_it() -> None:

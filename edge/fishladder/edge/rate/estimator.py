@@ -319,7 +319,7 @@ class Estimator:
         came_bps = self._lately.drained_bps(since_s, now_s)
         self.rate_bps = max(self.rate_bps, came_bps * DRAINED / self.made)
 
-    def _standing(self, recent: list[Ack], bps: float, now_s: float, patience: float = 1.0) -> Standing:
+    def _standing(self, recent: list[Ack], bps: float, now_s: float, patient: float = 1.0) -> Standing:
         """Which queue counts, if the link carries `bps`. Where it has just become faster, units are larger than those
         by which the least delay was seen.
         """
@@ -327,7 +327,7 @@ class Estimator:
             return GENTLE
         unit_s = median(ack.bytes for ack in recent) * 8 / bps
         own_s = unit_s if self._growth.believes(now_s) else unit_s / 2
-        return standing(unit_s, own_s=own_s, backfills=self.backfills, patience=patience)
+        return standing(unit_s, own_s=own_s, backfills=self.backfills, patient=patient)
 
     def _patience(self, link: LinkState, now_s: float) -> float:
         """See `patience`; it is for live units, where others do not keep the queue full whatever we do."""

@@ -8,9 +8,6 @@ FULL_S, FREE_S = 0.035, 0.02
 SHORT_S, FULL_OF_SHORT_S, FREE_OF_SHORT_S = 0.015, 0.045, 0.025
 #: The same where backfill uses what live leaves: it gives way before live waits for it.
 BACKFILL_FULL_S, BACKFILL_FREE_S = 0.02, 0.012
-#: The same where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one.
-#: Units are then timed from when their last piece went, so their own length does not count.
-GENTLE_FULL_S, GENTLE_FREE_S = 0.015, 0.008
 #: Who has less than this part of what TCP has seen a link carry stands by as much longer a queue, up to so many times
 #: as long: whoever has most gives way first, until all have the same.
 FAIR, PATIENT = 0.5, 2.0
@@ -26,21 +23,25 @@ class Standing(NamedTuple):
         return Standing(self.full_s * more, self.free_s * more)
 
 
-GENTLE = Standing(GENTLE_FULL_S, GENTLE_FREE_S)
+#: Where others on the link shall not notice us: a queue of one packet of a thin link is none, two are one. Units are
+#: then timed from when their last piece went, so their own length does not count.
+GENTLE = Standing(0.015, 0.008)
 
 
-def standing(unit_s: float, *, own_s: float, backfills: bool, patience: float = 1.0) -> Standing:
-    """Where a usual unit is `unit_s` long on the wire, of which `own_s` are not taken for a queue."""
+def standing(unit_s: float, *, own_s: float, backfills: bool, patient: float = 1.0) -> Standing:
+    """Where a usual unit is `unit_s` long on the wire, of which `own_s` are not taken for a queue; `patient`: for so
+    many times as long a queue is stood by (`patience`).
+    """
     full_s, free_s = (FULL_OF_SHORT_S, FREE_OF_SHORT_S) if unit_s < SHORT_S else (FULL_S, FREE_S)
     if backfills:
         full_s, free_s = BACKFILL_FULL_S, BACKFILL_FREE_S
-    return Standing(max(full_s * patience, unit_s), max(free_s * patience, own_s))
+    return Standing(max(full_s * patient, unit_s), max(free_s * patient, own_s))
 
 
 def patience(came_bps: float, carries_bps: float) -> float:
     """By how much longer a queue is stood by than by who is alone on the link: each then keeps about as many bytes in
     it, which makes the shares of a drop-tail queue equal (as TCP Vegas does; Low, Peterson and Wang 2002). Of
-    `carries_bps` so much came through lately; who is alone has more than half, even where TCP has seen a burst. (On the
-    thinnest links, where bursts say too much, a unit takes longer than that.)
+    `carries_bps` so much came through lately. Who is alone has more than half where units are of several packets. On
+    thinner links TCP's word is twice too much, since it counts bursts of two packets, and who is alone is patient too.
     """
     return min(max(FAIR * carries_bps / came_bps, 1.0), PATIENT) if came_bps > 0.0 else 1.0
